@@ -1,0 +1,410 @@
+"""Configuration of the engine and description of a job: every width and latency is derived here.
+
+Plain Python, so that host, golden model, gateware and testbench share one truth. The number formats
+are those of the design contract; a name that ends in ``_frac`` counts fractional bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+MIN_BITS = 2
+"""Fewest bits of a code: below two there is no odd grid with a sign."""
+
+LABEL_WORD_BITS = 32
+"""Bits of a sample's label word in the woven stream (see `hdl.protocol.LabelWord`)."""
+
+RANDOM_WORD_BITS = 64
+"""State and output bits of one xorshift generator."""
+
+XORSHIFT_TRIPLE = (13, 7, 17)
+"""Left, right, left shifts of the generator (Marsaglia, Xorshift RNGs, J. Stat. Software 8(14), 2003)."""
+
+SEED_BITS = 32
+
+READ_LATENCY = 2
+"""Cycles from a memory's address to its data: block RAM plus an output register."""
+
+LOSS_LATENCY = 8
+"""Cycles from dot product and label to the scaled error (see the stages in `hdl.loss`)."""
+
+CORRECTION_LATENCY = 3
+"""Cycles from codes and model words to the dithered parity correction (see `hdl.correction`)."""
+
+UPDATE_LATENCY = 2
+"""Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
+
+
+class Mode(IntEnum):
+    """What a job asks of the engine."""
+
+    TRAIN = 0
+    """One pass over the samples that arrive on the stream."""
+    LOAD = 1
+    """Take ``chunks * lanes`` model words from the model input."""
+    DUMP = 2
+    """Send ``chunks * lanes`` model words to the model output."""
+
+
+def bits_for_sum(bits: int, terms: int) -> int:
+    """Width of a signed sum of ``terms`` signed values of ``bits`` bits."""
+    return bits + math.ceil(math.log2(terms)) if terms > 1 else bits
+
+
+def tree_latency(operands: int) -> int:
+    """Cycles of a balanced adder tree with a register after every level."""
+    return math.ceil(math.log2(operands)) if operands > 1 else 0
+
+
+def is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Parameters of one engine, fixed when it is elaborated.
+
+    Parameters
+    ----------
+    lanes : int
+        Features in a beat; a power of two, at least 2.
+    banks : int
+        Samples in a beat, which is the group size; a power of two.
+    max_bits : int
+        Largest q that a job may name.
+    max_chunks : int
+        Depth of the model memories: a sample has at most ``max_chunks * lanes`` features.
+    max_delay : int
+        Largest delay D that a job may name.
+    replay_beats : int
+        Depth of the replay buffer; a job needs ``D * chunks * q`` beats of it.
+    model_bits, model_frac : int
+        Format of model words, margins and labels.
+    error_bits, error_frac : int
+        Format of the scaled error h.
+    coefficient_bits, coefficient_frac : int
+        Format of the correction's coefficient (unsigned).
+    mantissa_bits : int
+        Width of the step size's mantissa (unsigned).
+    random_bits : int
+        Random bits that one stochastic rounding consumes.
+    """
+
+    lanes: int = 16
+    banks: int = 4
+    max_bits: int = 8
+    max_chunks: int = 64
+    max_delay: int = 8
+    replay_beats: int = 2048
+    model_bits: int = 24
+    model_frac: int = 16
+    error_bits: int = 24
+    error_frac: int = 20
+    coefficient_bits: int = 14
+    coefficient_frac: int = 18
+    mantissa_bits: int = 16
+    random_bits: int = 12
+
+    def __post_init__(self) -> None:
+        for name, least in (("lanes", 2), ("banks", 1), ("max_chunks", 2), ("replay_beats", 4)):
+            value = getattr(self, name)
+            if not is_power_of_two(value) or value < least:
+                raise ValueError(f"{name} must be a power of two from {least} up, not {value}")
+        if self.beat_bits % 8:
+            raise ValueError(
+                f"a beat of lanes x banks = {self.lanes} x {self.banks} bits is not a whole number "
+                "of bytes; make the product 8 or more"
+            )
+        if not MIN_BITS <= self.max_bits <= 16:
+            raise ValueError(f"max_bits must be {MIN_BITS} to 16, not {self.max_bits}")
+        if self.max_delay < 1:
+            raise ValueError(f"max_delay must be 1 or more, not {self.max_delay}")
+        if not 0 < self.model_frac < self.model_bits <= LABEL_WORD_BITS - 8:
+            raise ValueError(
+                f"model_bits = {self.model_bits} and model_frac = {self.model_frac} must satisfy "
+                f"0 < model_frac < model_bits <= {LABEL_WORD_BITS - 8}: labels share the format"
+            )
+        if not self.model_frac <= self.error_frac < self.error_bits:
+            raise ValueError(
+                f"error_frac = {self.error_frac} must lie between model_frac = {self.model_frac} "
+                f"and error_bits - 1 = {self.error_bits - 1}"
+            )
+        if not 1 <= self.random_bits <= self.gradient_drop:
+            raise ValueError(
+                f"random_bits must be 1 to {self.gradient_drop} (the bits that the update drops), "
+                f"not {self.random_bits}"
+            )
+
+    # The woven stream.
+
+    @property
+    def beat_bits(self) -> int:
+        """Beat width W."""
+        return self.lanes * self.banks
+
+    @property
+    def beat_bytes(self) -> int:
+        return self.beat_bits // 8
+
+    @property
+    def label_beats(self) -> int:
+        """Beats that carry the label words of a group: ``lanes`` bits of each word a beat."""
+        return math.ceil(LABEL_WORD_BITS / self.lanes)
+
+    @property
+    def max_features(self) -> int:
+        return self.max_chunks * self.lanes
+
+    # Widths.
+
+    @property
+    def dot_bits(self) -> int:
+        """Width of the exact dot product A (``model_frac + q - 1`` fractional bits)."""
+        return bits_for_sum(self.model_bits + self.max_bits, self.max_features)
+
+    @property
+    def aligned_error_bits(self) -> int:
+        """Width of a scaled error that is shifted left by ``max_bits - q``."""
+        return self.error_bits + self.max_bits - MIN_BITS
+
+    @property
+    def code_sum_frac(self) -> int:
+        """Fractional bits of sum_k h_k M_kj once the errors are aligned, for every q."""
+        return self.error_frac + self.max_bits - 1
+
+    @property
+    def code_sum_bits(self) -> int:
+        """Width of sum_k h_k M_kj with aligned errors, for every q and every code."""
+        return bits_for_sum(self.error_bits + self.max_bits, self.banks)
+
+    @property
+    def shrink_bits(self) -> int:
+        """Width (unsigned) of a feature's summed coefficient, over the banks."""
+        return bits_for_sum(self.coefficient_bits, self.banks)
+
+    @property
+    def correction_frac(self) -> int:
+        """Fractional bits of coefficient times model word."""
+        return self.coefficient_frac + self.model_frac
+
+    @property
+    def gradient_frac(self) -> int:
+        """Fractional bits of the exact gradient G: both of its terms fit without rounding."""
+        return max(self.code_sum_frac, self.correction_frac)
+
+    @property
+    def gradient_drop(self) -> int:
+        """Fractional bits that the update's stochastic rounding removes from G."""
+        return self.gradient_frac - self.model_frac
+
+    @property
+    def correction_bits(self) -> int:
+        """Width of the dithered correction, in units of ``2**-gradient_frac``."""
+        product = self.model_bits + self.shrink_bits + self.gradient_frac - self.correction_frac
+        return max(product, self.gradient_drop + 1) + 1
+
+    @property
+    def gradient_bits(self) -> int:
+        """Width of G plus its dither, in units of ``2**-gradient_frac``."""
+        codes = self.code_sum_bits + self.gradient_frac - self.code_sum_frac
+        return max(codes, self.correction_bits) + 1
+
+    @property
+    def correction_unit_bits(self) -> int:
+        """Width of a job's ``correction``: a coefficient before its stochastic rounding."""
+        return self.coefficient_bits + self.random_bits
+
+    @property
+    def correction_unit_frac(self) -> int:
+        return self.coefficient_frac + self.random_bits
+
+    @property
+    def min_step_shift(self) -> int:
+        """Smallest step shift: below it the scaled error would need a left shift."""
+        return self.error_frac - self.model_frac
+
+    @property
+    def max_step_shift(self) -> int:
+        return self.min_step_shift + 31
+
+    # Latencies, in cycles; each is asserted by a test of its stage.
+
+    @property
+    def dot_pipeline(self) -> int:
+        """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
+        return 1 + READ_LATENCY + tree_latency(self.lanes) + 2
+
+    @property
+    def label_wait(self) -> int:
+        """From complete labels to the dot product of the same group on an unstalled stream."""
+        return max(self.dot_pipeline - self.label_beats - 2, 0)
+
+    @property
+    def dot_latency(self) -> int:
+        """From a group's last beat to its errors."""
+        return 1 + self.label_wait + LOSS_LATENCY
+
+    @property
+    def gradient_latency(self) -> int:
+        """From replayed codes and model words to gradient and correction."""
+        return max(tree_latency(self.banks) + 1, CORRECTION_LATENCY)
+
+    @property
+    def update_latency(self) -> int:
+        """From a model word's read with the last plane of its chunk to the end of its write."""
+        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1
+
+    def group_beats(self, chunks: int, bits: int) -> int:
+        """Beats of a group, L."""
+        return chunks * bits + self.label_beats
+
+    def slot_cycles(self, chunks: int, bits: int) -> int:
+        """Cycles from a slot's start to the first cycle in which the next may start.
+
+        The design's cycle model has ``max(L, update_latency)``. A model word is first read with
+        the first plane of its chunk and written after the last, so the next slot may read it
+        ``q - 1`` cycles later than that; the term matters only for samples of one or two chunks.
+        """
+        return max(self.group_beats(chunks, bits), bits - 1 + self.update_latency)
+
+    # Random source.
+
+    @property
+    def fields_per_word(self) -> int:
+        """Disjoint fields of ``random_bits`` bits in one generator's word."""
+        return RANDOM_WORD_BITS // self.random_bits
+
+    def generators(self, fields: int) -> int:
+        """Generators that give ``fields`` fields a draw."""
+        return math.ceil(fields / self.fields_per_word)
+
+
+def generator_constant(index: int) -> int:
+    """Constant that tells generator ``index`` from the others; its upper half is never zero.
+
+    The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014, figure 12) applied to the index.
+    """
+    mask = (1 << RANDOM_WORD_BITS) - 1
+    word = (index + 1) * 0x9E3779B97F4A7C15 & mask
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & mask
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
+    word ^= word >> 31
+    return word | 1 << (RANDOM_WORD_BITS - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step size: ``mantissa * 2**-shift``."""
+
+    mantissa: int
+    shift: int
+
+    @classmethod
+    def nearest(cls, value: float, config: EngineConfig) -> Self:
+        """The step nearest to ``value`` that ``config`` can hold.
+
+        Raises
+        ------
+        ValueError
+            If ``value`` is not a finite positive number or lies outside the engine's range.
+        """
+        least = 2.0**-config.max_step_shift
+        most = (2**config.mantissa_bits - 1) * 2.0**-config.min_step_shift
+        if not least <= value <= most:
+            raise ValueError(
+                f"step size {value:g} is out of range; this engine takes {least:.3g} to {most:.3g}"
+            )
+        exponent = math.frexp(value)[1]
+        shift = min(config.mantissa_bits - exponent, config.max_step_shift)
+        mantissa = round(math.ldexp(value, shift))
+        if mantissa >> config.mantissa_bits:
+            mantissa, shift = mantissa >> 1, shift - 1
+        return cls(mantissa=mantissa, shift=shift)
+
+    @property
+    def value(self) -> float:
+        return math.ldexp(self.mantissa, -self.shift)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One pass over a woven data set.
+
+    Parameters
+    ----------
+    bits : int
+        Bits of a code, q.
+    chunks : int
+        Chunks of ``lanes`` features in a sample.
+    groups : int
+        Groups of ``banks`` samples on the stream.
+    batch_groups : int
+        Groups in a mini-batch; the pass ends the last one early if it must.
+    delay : int
+        Slots from a group's dot products to its update, D.
+    sync : bool
+        Whether D empty slots follow every mini-batch.
+    step : Step
+        Step size of a sample's gradient; the gradients of a mini-batch are summed.
+    corrected : bool
+        Whether codes are means of two roundings, whose parity gates the correction.
+    seed : int
+        Seed of every stochastic rounding in the pass, ``SEED_BITS`` bits.
+    """
+
+    bits: int
+    chunks: int
+    groups: int
+    batch_groups: int
+    delay: int
+    sync: bool
+    step: Step
+    corrected: bool
+    seed: int
+
+    def correction(self, config: EngineConfig) -> int:
+        """The coefficient step * d**2 with ``config.correction_unit_frac`` fractional bits.
+
+        d = 2**-(q-1) is half the step of the odd grid. Zero switches the correction off.
+        """
+        if not self.corrected:
+            return 0
+        exponent = config.correction_unit_frac - self.step.shift - 2 * (self.bits - 1)
+        return round(math.ldexp(self.step.mantissa, exponent))
+
+    def check(self, config: EngineConfig) -> None:
+        """Raise `ValueError` with a sentence if ``config`` cannot run this job."""
+        ranges = {
+            "bits": (MIN_BITS, config.max_bits),
+            "chunks": (1, config.max_chunks),
+            "groups": (1, 2**32 - 1),
+            "batch_groups": (1, 2**32 - 1),
+            "delay": (1, config.max_delay),
+            "seed": (0, 2**SEED_BITS - 1),
+        }
+        for name, (least, most) in ranges.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name} = {value} is out of range; this engine takes {least} to {most}")
+        if not 1 <= self.step.mantissa < 2**config.mantissa_bits:
+            raise ValueError(f"the step's mantissa {self.step.mantissa} needs more than {config.mantissa_bits} bits")
+        if not config.min_step_shift <= self.step.shift <= config.max_step_shift:
+            raise ValueError(
+                f"the step's shift {self.step.shift} is out of range; this engine takes "
+                f"{config.min_step_shift} to {config.max_step_shift}"
+            )
+        beats = self.delay * self.chunks * self.bits
+        if beats > config.replay_beats:
+            raise ValueError(
+                f"delay {self.delay} with {self.chunks} chunks of {self.bits} bits needs {beats} beats of "
+                f"replay buffer and the engine has {config.replay_beats}; lower the delay or the bits"
+            )
+        if self.correction(config) >> config.correction_unit_bits:
+            most = 2.0 ** (config.coefficient_bits - config.coefficient_frac + 2 * (self.bits - 1))
+            raise ValueError(
+                f"step size {self.step.value:g} is too large for the correction at {self.bits} bits; "
+                f"keep it below {most:g}"
+            )
