@@ -1,0 +1,63 @@
+"""A data set in memory, and its parts for training and for evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with their labels, unscaled.
+
+    Parameters
+    ----------
+    name : str
+        What messages and reports call it.
+    features : float64 (n, d)
+    labels : float64 (n)
+    feature_names : tuple of d str
+    test : Dataset or None
+        The official test part, if the source has one.
+    """
+
+    name: str
+    features: Floats
+    labels: Floats
+    feature_names: tuple[str, ...]
+    test: Dataset | None = None
+
+    @property
+    def classification(self) -> bool:
+        """Whether the labels have exactly two distinct values."""
+        return len(np.unique(self.labels)) == 2
+
+    def split(self, holdout: float, seed: int) -> tuple[Dataset, Dataset]:
+        """The training part, its rows shuffled once, and the held-out part.
+
+        The held-out part is the official test part, or else ``holdout`` of the samples (a share,
+        at least one sample) drawn at random.
+
+        Raises
+        ------
+        InputError
+            If ``holdout`` is not above 0 and below 1.
+        """
+        if not 0 < holdout < 1:
+            raise InputError(
+                f"the share of samples to hold out must be above 0 and below 1, not {holdout:g}"
+            )
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        if self.test is not None:
+            return self._take(order), self.test
+        held_out = min(max(round(holdout * len(order)), 1), len(order) - 1)
+        return self._take(order[held_out:]), self._take(order[:held_out])
+
+    def _take(self, rows: NDArray[np.int64]) -> Dataset:
+        return replace(self, features=self.features[rows], labels=self.labels[rows], test=None)

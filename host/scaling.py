@@ -1,0 +1,231 @@
+"""Maps from the units of a data set to those of the engine: features to [-1, 1], labels near 0.
+
+A scaling is fitted on the training part, applied to everything, and saved with the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+
+from .dataset import Floats
+from .errors import InputError
+
+FeatureScale = Literal["sigma", "minmax", "maxabs"]
+
+SIGMAS = 4.0
+"""Standard deviations from the mean to full scale under ``sigma``."""
+
+
+def largest_code(bits: int) -> int:
+    """N, the largest code of ``bits`` bits: odd, and ``-N`` is the smallest."""
+    return (1 << (bits - 1)) - 1
+
+
+def full_scale(bits: int) -> float:
+    """What the engine reads for the feature v = 1: it takes code M as ``M / 2**(bits - 1)``.
+
+    An unrounded feature v therefore enters a loss or a prediction as ``v * full_scale(bits)``.
+    """
+    return largest_code(bits) / (1 << (bits - 1))
+
+
+def with_intercept(v: Floats) -> Floats:
+    """(n, d) -> (n, d + 1): the last feature is the constant 1."""
+    return np.hstack([v, np.ones((len(v), 1))])
+
+
+@dataclass(frozen=True)
+class TwoValued:
+    """A column with two values, mapped on two odd codes so that every rounding leaves it exact.
+
+    The rarer value becomes N. The commoner one becomes the odd code -m that brings the column's
+    mean closest to zero: m / N nearest to p / (1 - p), where p is the rarer value's ``share``.
+    """
+
+    column: int
+    rare: float
+    common: float
+    share: float
+
+    @classmethod
+    def fit(cls, column: int, values: Floats) -> Self:
+        """From the training values (n) of a column, two of them distinct."""
+        low, high = float(values.min()), float(values.max())
+        share = float(np.mean(values == high))
+        if share <= 0.5:
+            return cls(column, rare=high, common=low, share=share)
+        return cls(column, rare=low, common=high, share=1 - share)
+
+    def apply(self, values: Floats, bits: int) -> Floats:
+        """(n) -> (n), unclipped; values not seen in training fall on the line through the two."""
+        n = largest_code(bits)
+        m = 2 * math.floor(n * self.share / (1 - self.share) / 2) + 1
+        position = (values - self.common) / (self.rare - self.common)
+        # Both ends are written out: they must be exact, and a sum of fractions need not be.
+        v = np.where(values == self.rare, 1.0, (position * (n + m) - m) / n)
+        return np.where(values == self.common, -m / n, v)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """v = (feature - centre) / scale, clipped to [-1, 1]; columns with two values apart.
+
+    Parameters
+    ----------
+    kind : str
+        ``sigma``: mean-centred, 4 standard deviations to full scale; ``minmax``: the range to
+        [-1, 1]; ``maxabs``: the largest magnitude to 1, zero stays zero.
+    centre, scale : float64 (d)
+        In units of the features; a scale of 0 marks a column that was constant: v = 0.
+    two_valued : tuple of TwoValued
+        Columns that are mapped on two odd codes instead, under every kind.
+    """
+
+    kind: FeatureScale
+    centre: Floats
+    scale: Floats
+    two_valued: tuple[TwoValued, ...]
+
+    @classmethod
+    def fit(cls, features: Floats, kind: FeatureScale = "sigma") -> Self:
+        """From training features (n, d)."""
+        low, high = features.min(axis=0), features.max(axis=0)
+        match kind:
+            case "sigma":
+                centre, scale = features.mean(axis=0), SIGMAS * features.std(axis=0)
+            case "minmax":
+                centre, scale = low / 2 + high / 2, high / 2 - low / 2
+            case "maxabs":
+                centre, scale = np.zeros_like(low), np.maximum(-low, high)
+            case _:
+                known = ", ".join(get_args(FeatureScale))
+                raise InputError(f"there is no scaling {kind!r}; use one of {known}")
+        two = ((features == low) | (features == high)).all(axis=0) & (low != high)
+        return cls(
+            kind=kind,
+            centre=centre,
+            scale=np.where(low == high, 0.0, scale),
+            two_valued=tuple(TwoValued.fit(int(j), features[:, j]) for j in np.flatnonzero(two)),
+        )
+
+    def apply(self, features: Floats, bits: int) -> Floats:
+        """(n, d) -> v (n, d) in [-1, 1]; only columns with two values depend on ``bits``.
+
+        Raises
+        ------
+        InputError
+            If the number of features is not the one that the scaling was fitted on.
+        """
+        if features.shape[1] != len(self.scale):
+            raise InputError(
+                f"the data has {features.shape[1]} features and the model was trained on "
+                f"{len(self.scale)}; give it data with the same columns"
+            )
+        v = np.zeros_like(features)
+        np.divide(features - self.centre, self.scale, out=v, where=self.scale > 0)
+        for two in self.two_valued:
+            v[:, two.column] = two.apply(features[:, two.column], bits)
+        return np.clip(v, -1.0, 1.0, out=v)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that `from_json` reads back without loss."""
+        return {
+            "kind": self.kind,
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+            "two_valued": [asdict(two) for two in self.two_valued],
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Self:
+        """Raises `InputError` if ``saved`` is not what `to_json` makes."""
+        with _reading_saved("scaling"):
+            return cls(
+                kind=saved["kind"],
+                centre=np.array(saved["centre"], dtype=np.float64),
+                scale=np.array(saved["scale"], dtype=np.float64),
+                two_valued=tuple(TwoValued(**two) for two in saved["two_valued"]),
+            )
+
+
+@dataclass(frozen=True)
+class LabelScaling:
+    """The affine map that takes label ``low`` to -1 and label ``high`` to +1.
+
+    With two classes these are the smaller and the larger label; otherwise they lie one standard
+    deviation below and above the mean, which standardises the labels.
+    """
+
+    classification: bool
+    low: float
+    high: float
+
+    @classmethod
+    def fit(cls, labels: Floats, classification: bool) -> Self:
+        """From training labels (n).
+
+        Raises
+        ------
+        InputError
+            If all labels are equal.
+        """
+        low, high = float(labels.min()), float(labels.max())
+        if low == high:
+            raise InputError(
+                f"every label of the training part is {low:g}: there is nothing to learn; "
+                "use more samples, or another seed for the split"
+            )
+        if not classification:
+            mean, deviation = float(labels.mean()), float(labels.std())
+            low, high = mean - deviation, mean + deviation
+        return cls(classification=classification, low=low, high=high)
+
+    @property
+    def centre(self) -> float:
+        """The label that becomes 0."""
+        return (self.low + self.high) / 2
+
+    @property
+    def scale(self) -> float:
+        """Label units in one unit of the engine: the standard deviation, but for classes."""
+        return (self.high - self.low) / 2
+
+    def apply(self, labels: Floats) -> Floats:
+        """Labels (n) -> scaled labels (n)."""
+        return (labels - self.centre) / self.scale
+
+    def invert(self, scaled: Floats) -> Floats:
+        """Margins or scaled labels (n) -> labels (n); with two classes, the class of each sign."""
+        if self.classification:
+            return np.where(scaled < 0, self.low, self.high)
+        return scaled * self.scale + self.centre
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that `from_json` reads back without loss."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Self:
+        """Raises `InputError` if ``saved`` is not what `to_json` makes."""
+        with _reading_saved("label scaling"):
+            return cls(
+                classification=bool(saved["classification"]),
+                low=float(saved["low"]),
+                high=float(saved["high"]),
+            )
+
+
+@contextmanager
+def _reading_saved(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as fault:
+        raise InputError(
+            f"the saved {what} is damaged ({fault!r}); train the model again"
+        ) from fault
