@@ -158,6 +158,11 @@ class EngineConfig:
     def max_features(self) -> int:
         return self.max_chunks * self.lanes
 
+    @property
+    def error_slots(self) -> int:
+        """Depth of the error queue: the groups between their dot products and their update."""
+        return max(2, 1 << (self.max_delay - 1).bit_length())
+
     # Widths.
 
     @property

@@ -4,8 +4,6 @@ Bytes are made with ``layout.const({...}).as_bits()`` and read with ``layout.fro
 field offset is written anywhere else.
 """
 
-from __future__ import annotations
-
 from amaranth.hdl import signed
 from amaranth.lib import data
 
@@ -143,3 +141,23 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
             "commit": 1,
         }
     )
+
+
+def error_layout(config: EngineConfig) -> data.StructLayout:
+    """What Loss hands to the gradient for one sample.
+
+    Members
+    -------
+    error : signed(aligned_error_bits)
+        Scaled error h, shifted left by ``max_bits - q`` so that the gradient needs no shift.
+    coefficient : coefficient_bits
+        Scaled curvature of the parity correction.
+    """
+    return data.StructLayout(
+        {"error": signed(config.aligned_error_bits), "coefficient": config.coefficient_bits}
+    )
+
+
+def row_layout(config: EngineConfig) -> data.ArrayLayout:
+    """The model words of one chunk."""
+    return data.ArrayLayout(signed(config.model_bits), config.lanes)

@@ -1,0 +1,68 @@
+"""Dot products of a group, bit-serial over the planes of its codes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .arith import delay, sum_tree
+from .config import EngineConfig, bits_for_sum, tree_latency
+from .protocol import row_layout, token_layout
+
+
+class Dot(wiring.Component):
+    """A = sum_j M_j X_j of every sample of a group, exact, for codes of any width.
+
+    One beat brings one bit of ``lanes`` codes of ``banks`` samples. A bank adds the model words
+    whose bit is set, accumulates the planes of a chunk by Horner's rule (the sign plane counts
+    negatively) and then the chunks::
+
+        beat, x -> [gate] -> [tree] -> [horner: 2 acc + s] -> [total: chunks] -> product
+
+    Latency: ``tree_latency(lanes) + 2`` cycles from a group's last plane to ``product``, which
+    holds until the next group's first chunk is complete. Throughput: a beat a cycle.
+    Back-pressure: none; cycles without a token are idle. Overflow: impossible.
+
+    Members
+    -------
+    token : In(token_layout)
+        Belongs to ``beat`` and ``x``; used when live and not a label.
+    beat : In(beat_bits)
+        Bit ``k * lanes + i`` is the plane's bit of feature i of sample k.
+    x : In(row_layout)
+        Model words of the token's chunk.
+    product : Out(ArrayLayout(signed(dot_bits), banks))
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "token": In(token_layout(config)),
+                "beat": In(config.beat_bits),
+                "x": In(row_layout(config)),
+                "product": Out(data.ArrayLayout(signed(config.dot_bits), config.banks)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        summed = delay(m, self.token, tree_latency(config.lanes))
+        folded = delay(m, summed, 1)
+        horner_bits = bits_for_sum(config.model_bits + config.max_bits, config.lanes)
+
+        for bank in range(config.banks):
+            plane = self.beat.word_select(bank, config.lanes)
+            gated = [Mux(plane[i], self.x[i], 0) for i in range(config.lanes)]
+            partial = sum_tree(m, gated)
+
+            horner = Signal(signed(horner_bits), name=f"horner_{bank}")
+            with m.If(summed.live & ~summed.label):
+                m.d.sync += horner.eq(Mux(summed.first, -partial, (horner << 1) + partial))
+
+            total = self.product[bank]
+            with m.If(folded.live & ~folded.label & folded.last):
+                m.d.sync += total.eq(Mux(folded.first_chunk, 0, total) + horner)
+        return m

@@ -1,0 +1,64 @@
+"""Code part of a group's gradient, bit-serial over the planes of its codes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .arith import delay, sum_tree
+from .config import EngineConfig, tree_latency
+from .protocol import error_layout, token_layout
+
+
+class Gradient(wiring.Component):
+    """sum_k h_k M_kj of every feature j of a chunk, exact.
+
+    The counterpart of `hdl.dot.Dot`: a lane adds the errors of the samples whose bit is set and
+    folds the planes by Horner's rule. Twin: `code_sum` in `sim.golden`, with errors aligned by
+    `hdl.loss.Loss` so that the unit does not depend on q.
+
+    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``. Throughput: a beat a
+    cycle. Overflow: impossible.
+
+    Members
+    -------
+    token : In(token_layout)
+        Belongs to ``beat``; used when replayed and not a label.
+    beat : In(beat_bits)
+        Replayed beat.
+    errors : In(ArrayLayout(error_layout, banks))
+        Of the replayed group, stable during its slot.
+    sums : Out(ArrayLayout(signed(code_sum_bits), lanes))
+        With ``code_sum_frac`` fractional bits.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "token": In(token_layout(config)),
+                "beat": In(config.beat_bits),
+                "errors": In(data.ArrayLayout(error_layout(config), config.banks)),
+                "sums": Out(data.ArrayLayout(signed(config.code_sum_bits), config.lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        levels = tree_latency(config.banks)
+        summed = delay(m, self.token, levels)
+
+        for lane in range(config.lanes):
+            gated = [
+                Mux(self.beat[bank * config.lanes + lane], self.errors[bank].error, 0)
+                for bank in range(config.banks)
+            ]
+            partial = sum_tree(m, gated)
+            horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
+            with m.If(summed.replay & ~summed.label):
+                m.d.sync += horner.eq(Mux(summed.first, -partial, (horner << 1) + partial))
+            aligned = delay(m, horner, config.gradient_latency - levels - 1)
+            m.d.comb += self.sums[lane].eq(aligned)
+        return m

@@ -1,0 +1,75 @@
+"""Random bits for stochastic rounding."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import (
+    RANDOM_WORD_BITS,
+    SEED_BITS,
+    XORSHIFT_TRIPLE,
+    EngineConfig,
+    generator_constant,
+)
+
+
+class RandomSource(wiring.Component):
+    """Disjoint fields of 64-bit xorshift generators; every draw replaces all bits.
+
+    A generator's state is its output word (Marsaglia, Xorshift RNGs, 2003). Twin:
+    `sim.golden.RandomSource`, which says in which order the engine draws.
+
+    Latency: ``fields`` show the first draw in the cycle after ``restart``; each ``draw`` shows the
+    next one a cycle later. Throughput: one draw a cycle.
+
+    Parameters
+    ----------
+    fields : int
+        Fields a draw, each of ``random_bits`` bits.
+    first : int
+        Index of the first generator: sources of one engine use different ones.
+
+    Members
+    -------
+    seed : In(SEED_BITS)
+    restart : In(1)
+        Seed every generator.
+    draw : In(1)
+        The present fields are used up; step.
+    fields : Out(ArrayLayout(random_bits, fields))
+    """
+
+    def __init__(self, config: EngineConfig, fields: int, first: int) -> None:
+        self._config, self._first = config, first
+        super().__init__(
+            {
+                "seed": In(SEED_BITS),
+                "restart": In(1),
+                "draw": In(1),
+                "fields": Out(data.ArrayLayout(config.random_bits, fields)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width, count = self._config.random_bits, self.fields.shape().length
+        fields = []
+        for index in range(self._config.generators(count)):
+            constant = generator_constant(self._first + index)
+            state = Signal(RANDOM_WORD_BITS, init=constant, name=f"state_{index}")
+            with m.If(self.restart):
+                m.d.sync += state.eq(constant ^ self.seed)
+            with m.Elif(self.draw):
+                m.d.sync += state.eq(_xorshift(state))
+            fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
+        m.d.comb += self.fields.eq(Cat(fields[:count]))
+        return m
+
+
+def _xorshift(state: Signal) -> Signal:
+    left, right, again = XORSHIFT_TRIPLE
+    word = state ^ (state << left)[:RANDOM_WORD_BITS]
+    word = word ^ (word >> right)
+    return word ^ (word << again)[:RANDOM_WORD_BITS]

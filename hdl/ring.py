@@ -1,0 +1,66 @@
+"""First-in first-out storage whose reader knows when data is there."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import READ_LATENCY, is_power_of_two
+
+assert READ_LATENCY == 2, "memories here have one output register"
+
+
+class Ring(wiring.Component):
+    """A circular buffer: the replay buffer of beats, and the queue of errors.
+
+    It has no flags: the slot rule says what is in it, and the host refuses a job that would
+    overflow it. After a pass everything that was written has been read.
+
+    Latency: ``item`` shows the item at the reader's place ``READ_LATENCY`` cycles later; an item
+    can be read from the cycle after its write. Throughput: one write and one read a cycle, also
+    of the same place, which then reads what it held before.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of an item.
+    depth : int
+        Items; a power of two.
+
+    Members
+    -------
+    i : In(shape)
+    write : In(1)
+        Append ``i``.
+    advance : In(1)
+        The reader is done with the item at its place.
+    item : Out(shape)
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int) -> None:
+        if not is_power_of_two(depth):
+            raise ValueError(f"depth must be a power of two, not {depth}")
+        self._depth = depth
+        super().__init__({"i": In(shape), "write": In(1), "advance": In(1), "item": Out(shape)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = store = memory.Memory(
+            shape=self.i.shape(), depth=self._depth, init=[]
+        )
+        write, read = store.write_port(), store.read_port()
+        tail, head = Signal(range(self._depth)), Signal(range(self._depth))
+        m.d.comb += [
+            write.addr.eq(tail),
+            write.data.eq(self.i),
+            write.en.eq(self.write),
+            read.addr.eq(head),
+            read.en.eq(1),
+        ]
+        m.d.sync += [
+            tail.eq(tail + self.write),
+            head.eq(head + self.advance),
+            self.item.eq(read.data),
+        ]
+        return m

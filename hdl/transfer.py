@@ -1,0 +1,108 @@
+"""Loading and dumping the model, a word at a time."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import READ_LATENCY, EngineConfig, Mode
+from .protocol import job_layout, row_layout
+
+
+class Transfer(wiring.Component):
+    """Moves ``chunks * lanes`` model words between the model's rows and a stream of words.
+
+    Loading writes both copies, dumping reads x. Words go in the order of their features.
+
+    Throughput: loading a word a cycle, dumping a row in ``READ_LATENCY + lanes + 1`` cycles.
+    Back-pressure: the streams' own.
+
+    Members
+    -------
+    job : In(job_layout)
+        Stable from ``start`` to ``done``; its mode is `Mode.LOAD` or `Mode.DUMP`.
+    start : In(1)
+    done : Out(1)
+        Set for one cycle.
+    i, o : stream of signed(model_bits)
+    chunk : Out(range(max_chunks))
+        Row to read or write.
+    x : In(row_layout)
+        The row at ``chunk``, ``READ_LATENCY`` cycles later.
+    row : Out(row_layout)
+        The word to write, in every lane.
+    write : Out(lanes)
+        Lanes of ``chunk`` that take it.
+    active : Out(1)
+        Between ``start`` and ``done``: the model is addressed from here.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        words = stream.Signature(signed(config.model_bits))
+        super().__init__(
+            {
+                "job": In(job_layout(config)),
+                "start": In(1),
+                "done": Out(1),
+                "i": In(words),
+                "o": Out(words),
+                "chunk": Out(range(config.max_chunks)),
+                "x": In(row_layout(config)),
+                "row": Out(row_layout(config)),
+                "write": Out(config.lanes),
+                "active": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, bits = self._config.lanes, self._config.model_bits
+        lane = Signal(range(lanes))
+        row = Signal(lanes * bits)
+        wait = Signal(range(READ_LATENCY + 1))
+        last_lane = lane == lanes - 1
+        last = last_lane & (self.chunk == self.job.chunks - 1)
+
+        moved = Signal()
+        with m.If(moved):
+            m.d.sync += [lane.eq(lane + 1), self.chunk.eq(self.chunk + last_lane)]
+
+        m.d.comb += self.row.eq(self.i.payload.replicate(lanes))
+        with m.FSM() as fsm:
+            m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.sync += [lane.eq(0), self.chunk.eq(0), wait.eq(READ_LATENCY)]
+                with m.If(self.start):
+                    m.next = "LOAD"
+                    with m.If(self.job.mode == Mode.DUMP):
+                        m.next = "READ"
+            with m.State("LOAD"):
+                m.d.comb += [
+                    self.i.ready.eq(1),
+                    moved.eq(self.i.valid),
+                    self.write.eq(Mux(self.i.valid, 1 << lane, 0)),
+                    self.done.eq(moved & last),
+                ]
+                with m.If(self.done):
+                    m.next = "IDLE"
+            with m.State("READ"):
+                m.d.sync += [wait.eq(wait - 1), row.eq(self.x)]
+                with m.If(wait == 0):
+                    m.next = "DUMP"
+            with m.State("DUMP"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(row[:bits].as_signed()),
+                    moved.eq(self.o.ready),
+                    self.done.eq(moved & last),
+                ]
+                m.d.sync += wait.eq(READ_LATENCY)
+                with m.If(moved):
+                    m.d.sync += row.eq(Cat(row[bits:], row[:bits]))
+                    with m.If(last):
+                        m.next = "IDLE"
+                    with m.Elif(last_lane):
+                        m.next = "READ"
+        return m
