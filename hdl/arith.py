@@ -60,7 +60,7 @@ def sum_comb(terms: Sequence[Value]) -> Value:
 
 
 def sum_tree(m: Module, terms: Sequence[Value]) -> Value:
-    """Balanced sum of a power of two terms, a register after every level (`tree_latency` cycles)."""
+    """Balanced sum of 2**n terms with a register after every level (`tree_latency` cycles)."""
     assert is_power_of_two(len(terms)), f"{len(terms)} terms"
     while len(terms) > 1:
         sums = []

@@ -21,7 +21,7 @@ RANDOM_WORD_BITS = 64
 """State and output bits of one xorshift generator."""
 
 XORSHIFT_TRIPLE = (13, 7, 17)
-"""Left, right, left shifts of the generator (Marsaglia, Xorshift RNGs, J. Stat. Software 8(14), 2003)."""
+"""Its left, right, left shifts (Marsaglia, Xorshift RNGs, J. Stat. Software 8(14), 2003)."""
 
 SEED_BITS = 32
 
@@ -393,9 +393,13 @@ class Job:
         for name, (least, most) in ranges.items():
             value = getattr(self, name)
             if not least <= value <= most:
-                raise ValueError(f"{name} = {value} is out of range; this engine takes {least} to {most}")
+                raise ValueError(
+                    f"{name} = {value} is out of range; this engine takes {least} to {most}"
+                )
         if not 1 <= self.step.mantissa < 2**config.mantissa_bits:
-            raise ValueError(f"the step's mantissa {self.step.mantissa} needs more than {config.mantissa_bits} bits")
+            raise ValueError(
+                f"the step's mantissa {self.step.mantissa} does not fit {config.mantissa_bits} bits"
+            )
         if not config.min_step_shift <= self.step.shift <= config.max_step_shift:
             raise ValueError(
                 f"the step's shift {self.step.shift} is out of range; this engine takes "
@@ -404,12 +408,13 @@ class Job:
         beats = self.delay * self.chunks * self.bits
         if beats > config.replay_beats:
             raise ValueError(
-                f"delay {self.delay} with {self.chunks} chunks of {self.bits} bits needs {beats} beats of "
-                f"replay buffer and the engine has {config.replay_beats}; lower the delay or the bits"
+                f"delay {self.delay} with {self.chunks} chunks of {self.bits} bits needs {beats} "
+                f"beats of replay buffer and the engine has {config.replay_beats}; "
+                "lower the delay or the bits"
             )
         if self.correction(config) >> config.correction_unit_bits:
             most = 2.0 ** (config.coefficient_bits - config.coefficient_frac + 2 * (self.bits - 1))
             raise ValueError(
-                f"step size {self.step.value:g} is too large for the correction at {self.bits} bits; "
-                f"keep it below {most:g}"
+                f"step size {self.step.value:g} is too large for the correction at "
+                f"{self.bits} bits; keep it below {most:g}"
             )

@@ -155,9 +155,7 @@ class Engine(wiring.Component):
             model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
             model.row.eq(Mux(moving, transfer.row, update.row)),
             model.write_acc.eq(transfer.write | update.o_valid.replicate(lanes)),
-            model.write_x.eq(
-                transfer.write | (update.o_valid & written.commit).replicate(lanes)
-            ),
+            model.write_x.eq(transfer.write | (update.o_valid & written.commit).replicate(lanes)),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)

@@ -81,7 +81,9 @@ def pack_job(config: EngineConfig, job: Job) -> int:
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:
     """The bits of a job that moves the model: `Mode.LOAD` or `Mode.DUMP`."""
     if not 1 <= chunks <= config.max_chunks:
-        raise ValueError(f"chunks = {chunks} is out of range; this engine takes 1 to {config.max_chunks}")
+        raise ValueError(
+            f"chunks = {chunks} is out of range; this engine takes 1 to {config.max_chunks}"
+        )
     return job_layout(config).const({"mode": mode, "chunks": chunks}).as_bits()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Array, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -114,7 +116,7 @@ class SlotController(wiring.Component):
             ]
         with m.Elif(slot_end):
             m.d.sync += [history[0].carried.eq(live), history[0].ends.eq(ends)]
-            m.d.sync += [newer.eq(old) for old, newer in zip(history, history[1:], strict=False)]
+            m.d.sync += [newer.eq(old) for old, newer in pairwise(history)]
             with m.If(live):
                 m.d.sync += [
                     groups_left.eq(groups_left - 1),

@@ -1,8 +1,8 @@
 """The software reference: the engine's arithmetic and slot rule as plain int64 NumPy.
 
-Gateware equals this page bit for bit, and cycle for cycle on a stream that never waits. One function
-a stage; shapes use G groups, B banks (samples of a group) and F = chunks * lanes features. All
-arrays hold integers; the number of fractional bits is in `hdl.config.EngineConfig`.
+Gateware equals this page bit for bit, and cycle for cycle on a stream that never waits. One
+function a stage; shapes use G groups, B banks (samples of a group) and F = chunks * lanes features.
+All arrays hold integers; the number of fractional bits is in `hdl.config.EngineConfig`.
 
 Sources: double sampling is Zhang et al., "ZipML", ICML 2017, section 3; the averaged codes and the
 parity-gated correction are this project's (README, "The estimator").
@@ -95,7 +95,7 @@ class Counters:
 
 
 def dot(codes: Ints, x: Ints) -> Ints:
-    """Exact dot products A: codes (..., F), x (F) -> (...), ``model_frac + q - 1`` fractional bits."""
+    """Exact A = codes (..., F) @ x (F) -> (...), with ``model_frac + q - 1`` fractional bits."""
     return codes @ x
 
 
@@ -107,7 +107,9 @@ def margin(config: EngineConfig, job: Job, product: Ints) -> tuple[Ints, Bools]:
 def scaled_error(config: EngineConfig, job: Job, z: Ints, label: Ints) -> tuple[Ints, Bools]:
     """h = step * (z - Y), least squares, with ``error_frac`` fractional bits; rounded once."""
     product = job.step.mantissa * (z - label)
-    return saturate(round_nearest(product, job.step.shift - config.min_step_shift), config.error_bits)
+    return saturate(
+        round_nearest(product, job.step.shift - config.min_step_shift), config.error_bits
+    )
 
 
 def coefficient(config: EngineConfig, job: Job, random: Ints) -> Ints:
@@ -141,8 +143,8 @@ def update(config: EngineConfig, acc: Ints, g: Ints, random: Ints) -> tuple[Ints
 
 
 def slots(job: Job) -> list[int | None]:
-    """The group that each slot carries, or None: empty slots follow the last and, if ``sync``, every
-    mini-batch."""
+    """The group that each slot carries, or None: D empty slots follow the last and, if ``sync``,
+    every mini-batch."""
     carried: list[int | None] = []
     for group in range(job.groups):
         carried.append(group)
