@@ -59,5 +59,14 @@ class Dataset:
         held_out = min(max(round(holdout * len(order)), 1), len(order) - 1)
         return self._take(order[held_out:]), self._take(order[:held_out])
 
+    def select(self, columns: NDArray[np.int64]) -> Dataset:
+        """The data set with these features alone, in its test part too."""
+        return replace(
+            self,
+            features=self.features[:, columns],
+            feature_names=tuple(self.feature_names[j] for j in columns),
+            test=None if self.test is None else self.test.select(columns),
+        )
+
     def _take(self, rows: NDArray[np.int64]) -> Dataset:
         return replace(self, features=self.features[rows], labels=self.labels[rows], test=None)

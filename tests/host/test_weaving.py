@@ -34,9 +34,7 @@ def data_sets(draw: st.DrawFn) -> tuple[EngineConfig, int, Ints, Ints]:
     return config, bits, codes, labels
 
 
-def literal_stream(
-    config: EngineConfig, bits: int, codes: Ints, labels: Ints
-) -> list[int]:
+def literal_stream(config: EngineConfig, bits: int, codes: Ints, labels: Ints) -> list[int]:
     """The beats as integers, one bit at a time."""
     samples, features = codes.shape
     groups, chunks = -(-samples // config.banks), -(-features // config.lanes)

@@ -1,0 +1,118 @@
+"""What the data of every source is checked for, and the sentences that say what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .dataset import Dataset, Floats
+from .errors import InputError
+
+LARGEST = 1e100
+"""Largest magnitude of a value: above it, a variance could overflow."""
+
+MAX_NAMES = 8
+"""Most names that one message lists."""
+
+
+def number(text: str) -> float | None:
+    """The value of ``text``, if it is that of a number."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def usable(values: Floats) -> bool:
+    """Whether every value is finite, and not so large that sums overflow."""
+    return bool((np.abs(values) <= LARGEST).all())  # false for NaN too
+
+
+def value_fault(what: str, value: float) -> str:
+    """The sentence on a value that is not `usable`."""
+    return f"{what} is {value:g}, which cannot be trained on; fill it in or remove the sample"
+
+
+def cell_faults(what: str, text: str) -> Iterator[str]:
+    """The sentence on the text of a value, if something is wrong with it."""
+    value = number(text)
+    if value is None:
+        found = f"is {text!r}, not a number" if text else "is empty"
+        yield f"{what} {found}; encode it as a number or remove the line"
+    elif not abs(value) <= LARGEST:
+        yield value_fault(what, value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, cut short if there are many."""
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _target_column(source: str, names: Sequence[str], target: str | None) -> int:
+    """Index of the column that ``target`` names, or counts from 0; the last if it is None."""
+    if target is None:
+        return len(names) - 1
+    if names.count(target) > 1:
+        raise InputError(
+            f"{source}: {names.count(target)} columns are named {target}; use an index from 0"
+        )
+    if target in names:
+        return names.index(target)
+    if re.fullmatch(r"-?\d+", target) and -len(names) <= int(target) < len(names):
+        return int(target) % len(names)
+    raise InputError(
+        f"{source}: there is no column {target}; name one of {listed(names)}, "
+        f"or give an index from 0 to {len(names) - 1}"
+    )
+
+
+def table_dataset(source: str, table: Floats, names: Sequence[str], target: str | None) -> Dataset:
+    """A table (n, d + 1), one of whose columns holds the labels."""
+    column = _target_column(source, names, target)
+    return Dataset(
+        name=Path(source).name,
+        features=np.delete(table, column, axis=1),
+        labels=table[:, column].copy(),
+        feature_names=(*names[:column], *names[column + 1 :]),
+    )
+
+
+def trainable(source: str, dataset: Dataset, drop_constant: bool) -> Dataset:
+    """The data set, if it can be trained on: without constant features, if they may be dropped."""
+    features, labels, test = dataset.features, dataset.labels, dataset.test
+    if len(labels) < 2:
+        count = "one sample" if len(labels) else "no samples"
+        raise InputError(f"{source} has {count}; training needs at least two, add some")
+    if not features.shape[1]:
+        raise InputError(f"{source} has labels but no features; add a column at least")
+    if (labels == labels[0]).all():
+        raise InputError(
+            f"{source}: every label is {labels[0]:g}, so there is nothing to learn; "
+            "check which column holds the labels"
+        )
+    if test is not None and test.features.shape[1] != features.shape[1]:
+        raise InputError(
+            f"{source}: the training part has {features.shape[1]} features and the test part "
+            f"{test.features.shape[1]}; save both with the same columns"
+        )
+    if test is not None and dataset.classification and not np.isin(test.labels, labels).all():
+        raise InputError(
+            f"{source}: the test part has labels that the training part has not; "
+            "use the same two values in both"
+        )
+
+    constant = (features == features[0]).all(axis=0)
+    if constant.all():
+        raise InputError(f"{source}: every feature is constant; add features that vary")
+    if constant.any() and not drop_constant:
+        names = [dataset.feature_names[j] for j in np.flatnonzero(constant)]
+        subject = f"feature {names[0]} is" if len(names) == 1 else f"features {listed(names)} are"
+        raise InputError(
+            f"{source}: {subject} constant and cannot be learned from; "
+            "pass --drop-constant to leave out such features"
+        )
+    return dataset.select(np.flatnonzero(~constant)) if constant.any() else dataset

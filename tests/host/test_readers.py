@@ -1,0 +1,280 @@
+"""Every format gives the same data set; every kind of bad input gives one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from host.dataset import Dataset
+from host.errors import InputError
+from host.readers import BUNDLED, read_dataset
+
+FEATURES = np.array([[1.5, 0.0, -2.0], [0.0, 4.0, 1e-3], [7.0, 0.5, 0.0], [3.0, 1.0, 1.0]])
+LABELS = np.array([1.0, -1.0, -1.0, 1.0])
+TABLE = np.column_stack([FEATURES, LABELS])
+
+LIBSVM = "+1 1:1.5 3:-2  # a comment\n-1 2:4 3:1e-3\n\n-1 1:7 2:.5\n1 1:3 2:1 3:1\n"
+CSV = "1.5,0,-2,1\n0,4,1e-3,-1\n7,0.5,0,-1\n3,1,1,1\n"
+HEADER = "size,age,depth,label\n"
+
+
+def same(dataset: Dataset, features: Any = FEATURES, labels: Any = LABELS) -> None:
+    assert dataset.features.dtype == dataset.labels.dtype == np.float64
+    assert np.array_equal(dataset.features, features)
+    assert np.array_equal(dataset.labels, labels)
+    assert len(dataset.feature_names) == dataset.features.shape[1]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str | bytes], str]:
+    def write_file(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write_file
+
+
+Write = Callable[[str, str | bytes], str]
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.svm", LIBSVM),
+        ("a.libsvm", LIBSVM),
+        ("a.txt", LIBSVM),
+        ("a", LIBSVM),
+        ("a.svm.gz", gzip.compress(LIBSVM.encode())),
+        ("a.svm", LIBSVM.replace("\n", "\r\n")),
+        ("a.svm", re.sub(r"(\d):", lambda m: f"{int(m[1]) - 1}:", LIBSVM)),
+        ("a.svm", LIBSVM.replace("+1 1", "+1 qid:3 1")),
+        ("a.csv", CSV),
+        ("a.csv", HEADER + CSV),
+        ("a.csv", "\n" + HEADER + "\n" + CSV + "\n"),
+        ("a.csv", "\ufeff" + HEADER + CSV.replace("\n", "\r\n")),
+        ("a.csv", '"size, m",age,depth,label\n' + CSV),
+        ("a.csv", (HEADER + CSV).replace(",", ";")),
+        ("a.csv", (HEADER + CSV).replace(",", " , ")),
+        ("a.tsv", (HEADER + CSV).replace(",", "\t")),
+        ("a.txt", CSV),
+        ("a.csv.gz", gzip.compress((HEADER + CSV).encode())),
+        ("a.npz", npz(X_train=FEATURES, y_train=LABELS)),
+        ("a.npz", npz(X=FEATURES, y=LABELS.reshape(-1, 1).astype(np.int8))),
+        ("a.npy", npy(TABLE)),
+        ("a.npy", npy(np.asfortranarray(TABLE))),
+    ],
+)
+def test_formats_agree(write: Write, name: str, content: str | bytes) -> None:
+    dataset = read_dataset(write(name, content))
+    same(dataset)
+    assert dataset.name == name
+    assert dataset.classification
+    assert dataset.test is None
+
+
+def test_features_are_named_as_the_file_counts_them(write: Write) -> None:
+    assert read_dataset(write("a.svm", LIBSVM)).feature_names == ("1", "2", "3")
+    assert read_dataset(write("b.svm", "1 0:1 2:1\n2 1:5\n3 2:4\n")).feature_names == (
+        "0",
+        "1",
+        "2",
+    )
+    assert read_dataset(write("a.csv", CSV)).feature_names == ("0", "1", "2")
+    assert read_dataset(write("a.csv", HEADER + CSV)).feature_names == ("size", "age", "depth")
+
+
+@pytest.mark.parametrize(
+    ("target", "column"),
+    [("label", 3), ("size", 0), ("age", 1), ("2", 2), ("-1", 3), ("-4", 0), (None, 3)],
+)
+def test_target_picks_the_label_column(write: Write, target: str | None, column: int) -> None:
+    dataset = read_dataset(write("a.csv", HEADER + CSV), target)
+    same(dataset, np.delete(TABLE, column, axis=1), TABLE[:, column])
+    assert "label" in dataset.feature_names or column == 3
+
+
+def test_a_test_part_comes_along_and_loses_the_same_columns(write: Write) -> None:
+    train = np.insert(FEATURES, 1, 5.0, axis=1)
+    source = write(
+        "a.npz", npz(X_train=train, y_train=LABELS, X_test=train[:2] + 1, y_test=LABELS[:2])
+    )
+    with pytest.raises(InputError, match=r"feature 1 is constant .* pass --drop-constant"):
+        read_dataset(source)
+    dataset = read_dataset(source, drop_constant=True)
+    same(dataset)
+    assert dataset.test is not None
+    same(dataset.test, FEATURES[:2] + 1, LABELS[:2])
+    assert dataset.feature_names == dataset.test.feature_names == ("0", "2", "3")
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_sets_are_fit_for_training(name: str) -> None:
+    dataset = read_dataset(f"sklearn:{name}", drop_constant=name == "digits")
+    assert dataset.name == name
+    assert len(dataset.labels) == len(dataset.features) > 100
+    assert dataset.classification == (name == "breast_cancer")
+
+
+MALFORMED = [
+    # LIBSVM text
+    ("a.svm", "1 1:2\n1 3:1 2:1\n", r"a\.svm:2: feature 2 comes after 3 .* sort the line"),
+    ("a.svm", "1 1:2\n1 3:1 3:1\n", r":2: feature 3 is there twice; keep one"),
+    ("a.svm", "1 1:2\n\n# x\n-1 2:a\n", r":4: feature 2 is 'a', not a number; encode"),
+    ("a.svm", "1 1:2\n-1 2:\n", r":2: '2:' is not index:value; correct"),
+    ("a.svm", "1 1:2\n-1 2\n", r":2: '2' is not index:value; correct"),
+    ("a.svm", "1 1:2\n-1 -2:1\n", r":2: '-2:1' is not index:value"),
+    ("a.svm", "yes 1:2\n-1 2:1\n", r":1: the label is 'yes', not a number; encode"),
+    ("a.svm", "1,2 1:2\n-1 2:1\n", r":1: the label is '1,2'"),
+    ("a.svm", "1 1:2\nnan 2:1\n", r":2: the label is nan"),
+    ("a.svm", "1 1:2\n-1 2:nan\n", r":2: feature 2 is nan, .* fill it in or remove"),
+    ("a.svm", "1 1:2\n-1 2:-inf\n", r":2: feature 2 is -inf"),
+    ("a.svm", "1 1:2\n-1 2:1e200\n", r":2: feature 2 is 1e\+200"),
+    ("a.svm", "1 1:2\n-1 99999999999999999999:1\n", r":2: feature 9+ is out of range"),
+    ("a.svm", "1 1:2\n-1 2000000000:1\n", r"2 samples with features up to number 2000000000"),
+    ("a.svm", "1\n-1\n", r"labels but no features"),
+    ("a.svm", b"1 1:2\n\xff\xfe 2:3\n", r":2: the label is"),
+    ("a.svm", "1 1:2 2:1\n", r"has one sample; training needs at least two"),
+    ("a.svm", "1 1:2 2:1\n-1 1:2\n", r"feature 1 is constant .* --drop-constant"),
+    ("a.svm", "1 1:2 4:1\n-1 1:2\n", r"features 1, 2, 3 are constant .* --drop-constant"),
+    ("a.svm", "1 1:2\n1 1:3\n", r"every label is 1, .* check which column"),
+    # CSV
+    ("a.csv", HEADER + "1,2,3,4\n1,2,3\n", r"a\.csv:3: 3 columns where the first line has 4"),
+    ("a.csv", HEADER + "1,2,3\n1,2,3\n", r":2: 3 columns where the first line has 4"),
+    ("a.csv", HEADER + "1,2,3,4\n\n1,,3,4\n", r":4: column age is empty; encode .* or remove"),
+    ("a.csv", HEADER + "1,2,3,4\n1,b,3,4\n", r":3: column age is 'b', not a number"),
+    ("a.csv", HEADER + "1,2,3,4\n1,1_0,3,4\n", r":3: column age is '1_0'"),
+    ("a.csv", HEADER + "1,2,3,4\n1,2,nan,4\n", r":3: column depth is nan, .* fill it in"),
+    ("a.csv", HEADER + "1,2,3,4\n1,2,3,inf\n", r":3: column label is inf"),
+    ("a.csv", "1,x,3\n4,5,6\n", r":1: column 1 is 'x', not a number"),
+    ("a.csv", HEADER, r"has column names and no samples"),
+    ("a.csv", HEADER + "1,2,3,4\n", r"has one sample"),
+    ("a.csv", "label\n1\n2\n", r"labels but no features"),
+    ("a.csv", HEADER + "1,2,3,4\n1,5,6,7\n", r"feature size is constant"),
+    ("a.csv", HEADER + "1,2,3,4\n1,2,3,7\n", r"every feature is constant"),
+    ("a.csv", "a,b\n1,5\n2,5\n", r"every label is 5"),
+    ("a.csv", b"a,b\n1,\xff\n", r":2: this is not UTF-8 text; give LIBSVM text, CSV"),
+    ("a.csv", "a" * 200_000 + ",b\n1,2\n", r"is not CSV \(field larger"),
+    ("a.xlsx", "\x00\x01\x02", r"a\.xlsx"),
+    # NumPy
+    ("a.npz", npz(a=FEATURES, b=LABELS), r"holds a, b; it needs X_train and y_train"),
+    ("a.npz", npz(X=FEATURES), r"holds X; it needs"),
+    ("a.npz", npz(X=FEATURES, y=LABELS, X_test=FEATURES), r"holds X, X_test, y; it needs"),
+    ("a.npz", npz(X=FEATURES, y=LABELS[:3]), r"X has shape \(4, 3\) and y \(3,\); save"),
+    ("a.npz", npz(X=FEATURES, y=TABLE), r"X has shape \(4, 3\) and y \(4, 4\)"),
+    ("a.npz", npz(X=LABELS, y=LABELS), r"X has shape \(4,\)"),
+    ("a.npz", npz(X=FEATURES, y=np.float64(3)), r"y \(\)"),
+    ("a.npz", npz(X=FEATURES * 1j, y=LABELS), r"a\.npz:X holds complex128, not real numbers"),
+    ("a.npz", npz(X=FEATURES.astype(str), y=LABELS), r":X holds <U32, not real numbers"),
+    ("a.npz", npz(X=FEATURES.astype(object), y=LABELS), r":X is a pickled array, .* never loaded"),
+    ("a.npz", npz(X=FEATURES, y=[1, np.nan, 2, 3]), r"a\.npz:y: row 1 \(from 0\) is nan"),
+    (
+        "a.npz",
+        npz(X=np.where(FEATURES == -2, np.inf, FEATURES), y=LABELS),
+        r":X: row 0 column 2 \(from 0\) is inf",
+    ),
+    ("a.npz", npz(X=FEATURES[:1], y=LABELS[:1]), r"has one sample"),
+    ("a.npz", npz(X=FEATURES[:0], y=LABELS[:0]), r"has no samples"),
+    ("a.npz", npz(X=FEATURES, y=LABELS)[:-40], r"damaged or cut short .* fetch or save it again"),
+    ("a.npz", npz(X=FEATURES, y=LABELS).replace(b"\xf8\x3f", b"\xf9\x3f"), r":X is damaged"),
+    ("a.npz", "not a zip", r"is not a NumPy file"),
+    ("a.npy", b"\x80\x04K\x01.", r"is not a NumPy file"),
+    ("a.npy", npy(TABLE.astype(object)), r"is a pickled array, .* never loaded"),
+    ("a.npy", npy(TABLE)[:-8], r"damaged or cut short"),
+    ("a.npy", npy(LABELS), r"has shape \(4,\); save a table"),
+    ("a.npy", npy(TABLE[:, :1]), r"labels but no features"),
+    (
+        "a.npz",
+        npz(X_train=FEATURES, y_train=LABELS, X_test=TABLE, y_test=LABELS),
+        r"training part has 3 features and the test part 4",
+    ),
+    (
+        "a.npz",
+        npz(X_train=FEATURES, y_train=LABELS, X_test=FEATURES, y_test=LABELS + 1),
+        r"test part has labels that the training part has not",
+    ),
+    # Compression
+    ("a.svm.gz", gzip.compress(LIBSVM.encode())[:-9], r"svm\.gz is damaged or cut short"),
+    ("a.svm.gz", gzip.compress(LIBSVM.encode())[:10] + b"\xff" * 30, r"damaged or cut short"),
+    ("a.csv.gz", gzip.compress(b""), r"is empty; give it at least two samples"),
+    ("a.csv", "", r"is empty"),
+    ("a.svm", " \n\n", r"is empty"),
+    ("a.npz", "", r"is empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), MALFORMED)
+def test_bad_input_gets_one_sentence(
+    write: Write, name: str, content: str | bytes, message: str
+) -> None:
+    source = write(name, content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_dataset(source)
+    said = str(caught.value)
+    assert said.startswith(source)
+    assert "\n" not in said
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("none.csv", "there is no such file; check the path"), (".", "is a directory; name a file")],
+)
+def test_missing_files_and_directories(tmp_path: Path, path: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_dataset(str(tmp_path / path))
+
+
+def test_a_path_that_no_system_takes() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_dataset("a\0b.csv")
+
+
+@pytest.mark.parametrize("target", ["price", "4", "-5", "1.0", ""])
+def test_a_label_column_that_is_not_there(write: Write, target: str) -> None:
+    message = rf"no column {target}; name one of size, age, depth, label, .* 0 to 3"
+    with pytest.raises(InputError, match=message):
+        read_dataset(write("a.csv", HEADER + CSV), target)
+
+
+def test_many_columns_are_not_all_listed(write: Write) -> None:
+    with pytest.raises(InputError, match=r"one of 0, 1, 2, 3, 4, 5, 6, 7 and 12 more, or"):
+        read_dataset(write("a.npy", npy(np.eye(20))), "price")
+
+
+def test_a_name_that_two_columns_have(write: Write) -> None:
+    with pytest.raises(InputError, match="2 columns are named a; use an index"):
+        read_dataset(write("a.csv", "a,a,b\n1,2,3\n4,5,6\n"), "a")
+
+
+@pytest.mark.parametrize("source", ["a.svm", "a.npz", "sklearn:wine"])
+def test_a_target_where_labels_are_apart(write: Write, source: str) -> None:
+    if not source.startswith("sklearn"):
+        source = write(source, LIBSVM if "svm" in source else npz(X=FEATURES, y=LABELS))
+    with pytest.raises(InputError, match="leave out --target"):
+        read_dataset(source, "label")
+
+
+@pytest.mark.parametrize("name", ["linnerud", "", "fetch_california_housing", "__dict__"])
+def test_an_unknown_bundled_set(name: str) -> None:
+    with pytest.raises(InputError, match=r"use one of breast_cancer, diabetes, "):
+        read_dataset(f"sklearn:{name}")
