@@ -92,6 +92,11 @@ class Scaling:
     scale: Floats
     two_valued: tuple[TwoValued, ...]
 
+    def __post_init__(self) -> None:
+        columns = {two.column for two in self.two_valued}
+        if self.centre.shape != self.scale.shape or not columns <= set(range(len(self.scale))):
+            raise ValueError("centre, scale and two_valued describe different columns")
+
     @classmethod
     def fit(cls, features: Floats, kind: FeatureScale = "sigma") -> Self:
         """From training features (n, d)."""
@@ -100,9 +105,9 @@ class Scaling:
             case "sigma":
                 centre, scale = features.mean(axis=0), SIGMAS * features.std(axis=0)
             case "minmax":
-                centre, scale = low / 2 + high / 2, high / 2 - low / 2
+                centre, scale = (low + high) / 2, (high - low) / 2
             case "maxabs":
-                centre, scale = np.zeros_like(low), np.maximum(-low, high)
+                centre, scale = np.zeros(low.shape), np.maximum(-low, high)
             case _:
                 known = ", ".join(get_args(FeatureScale))
                 raise InputError(f"there is no scaling {kind!r}; use one of {known}")
@@ -127,7 +132,7 @@ class Scaling:
                 f"the data has {features.shape[1]} features and the model was trained on "
                 f"{len(self.scale)}; give it data with the same columns"
             )
-        v = np.zeros_like(features)
+        v = np.zeros(features.shape)
         np.divide(features - self.centre, self.scale, out=v, where=self.scale > 0)
         for two in self.two_valued:
             v[:, two.column] = two.apply(features[:, two.column], bits)
