@@ -1,0 +1,252 @@
+"""The simulated engine: the gateware itself, compiled by Verilator and called in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.config import EngineConfig, Job, Mode, generator_constant
+from hdl.engine import Engine
+from hdl.protocol import Status, pack_job, pack_transfer
+from hdl.verilog import to_verilog
+
+from .build import TOP, compile_library
+from .errors import SimulationError, StalledError
+from .golden import Counters, Ints
+
+SLICE_CYCLES = 1 << 16
+"""Cycles between two chances for Ctrl-C: 40 to 300 ms."""
+
+PATIENCE_CYCLES = 1_000_000
+"""Cycles without a handshake after which an engine counts as stuck. A working one is quiet only
+while a mini-batch drains: about as many cycles as its replay buffer holds beats."""
+
+RUNNING, DONE = 0, 1
+"""Outcomes of a slice, as in ``harness.cpp``; anything else means stuck."""
+
+
+class Transfer(ctypes.Structure):
+    """What one call moves and how far it has come: ``Transfer`` of ``harness.cpp``."""
+
+    _fields_ = (
+        ("job", ctypes.c_void_p),
+        ("beats", ctypes.c_void_p),
+        ("words_in", ctypes.c_void_p),
+        ("words_out", ctypes.c_void_p),
+        ("beat_count", ctypes.c_uint64),
+        ("in_count", ctypes.c_uint64),
+        ("out_count", ctypes.c_uint64),
+        ("gap", ctypes.c_uint64),
+        ("gap_state", ctypes.c_uint64),
+        ("beats_moved", ctypes.c_uint64),
+        ("in_moved", ctypes.c_uint64),
+        ("out_moved", ctypes.c_uint64),
+        ("quiet_cycles", ctypes.c_uint64),
+    )
+
+
+class VerilatedEngine:
+    """One engine in simulation; the same bits as `sim.golden.Golden`, cycle for cycle.
+
+    The first use of a configuration compiles it (about 10 s); see `sim.build` for the cache. On
+    Ctrl-C or an error in the middle of a call the engine is reset: its model must be loaded anew.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    patience_cycles : int
+        Cycles without progress after which a call gives up with `StalledError`.
+
+    Every call takes ``gaps``, the probability (0 to below 1) that a stream rests in a cycle, and
+    ``gap_seed``: the cycles change with them, the results never.
+
+    Raises
+    ------
+    ToolNotFoundError, CompileError
+        See `sim.build.compile_library`.
+    """
+
+    def __init__(self, config: EngineConfig, *, patience_cycles: int = PATIENCE_CYCLES) -> None:
+        self.config = config
+        self.patience_cycles = patience_cycles
+        path = compile_library(_verilog(config))
+        self._library = _load(path)
+        sizes = (ctypes.c_uint64 * 4)()
+        self._library.engine_sizes(sizes)
+        transfer_bytes, self._job_bytes, beat_bytes, self._status_bytes = sizes
+        if (transfer_bytes, beat_bytes) != (ctypes.sizeof(Transfer), config.beat_bytes):
+            raise SimulationError(
+                f"{path} does not match this version's harness; delete it, then retry"
+            )
+        self._handle = self._library.engine_create()
+        self._destroy = weakref.finalize(self, self._library.engine_destroy, self._handle)
+
+    def close(self) -> None:
+        """Give its memory back; the engine cannot be used after that."""
+        self._destroy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self, words: Ints, *, gaps: float = 0.0, gap_seed: int = 0) -> None:
+        """Set both copies of the model: (chunks * lanes), in index order.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit the engine or a word does not fit ``model_bits``.
+        """
+        words = np.asarray(words, dtype=np.int64)
+        chunks, rest = divmod(words.size, self.config.lanes)
+        if words.ndim != 1 or rest:
+            raise ValueError(
+                f"a model of shape {words.shape} is not one row of whole chunks of "
+                f"{self.config.lanes} words; pad it with zeros"
+            )
+        limit = 1 << (self.config.model_bits - 1)
+        if words.size and not -limit <= words.min() <= words.max() < limit:
+            raise ValueError(
+                f"model words from {words.min()} to {words.max()} do not fit "
+                f"{self.config.model_bits} bits; saturate them"
+            )
+        unsigned = (words & (2 * limit - 1)).astype(np.uint64)
+        job = pack_transfer(self.config, Mode.LOAD, chunks)
+        self._move(job, words_in=unsigned, gaps=gaps, gap_seed=gap_seed)
+
+    def dump(self, chunks: int, *, gaps: float = 0.0, gap_seed: int = 0) -> Ints:
+        """The model x: (chunks * lanes), in index order."""
+        words = np.zeros(chunks * self.config.lanes, dtype=np.uint64)
+        job = pack_transfer(self.config, Mode.DUMP, chunks)
+        self._move(job, words_out=words, gaps=gaps, gap_seed=gap_seed)
+        sign = np.int64(1) << (self.config.model_bits - 1)
+        signed: Ints = (words.astype(np.int64) ^ sign) - sign
+        return signed
+
+    def run(
+        self, job: Job, beats: NDArray[np.uint8], *, gaps: float = 0.0, gap_seed: int = 0
+    ) -> Counters:
+        """One pass over a woven data set: (groups * group_beats, beat_bytes).
+
+        Raises
+        ------
+        ValueError
+            If the engine cannot run the job (`Job.check`) or the beats are not what it asks for.
+        StalledError
+            If the engine stopped taking beats, or did not end.
+        """
+        packed = pack_job(self.config, job)
+        count = job.groups * self.config.group_beats(job.chunks, job.bits)
+        if beats.shape != (count, self.config.beat_bytes) or beats.dtype != np.uint8:
+            raise ValueError(
+                f"beats of shape {beats.shape} and type {beats.dtype} do not fit the job, which "
+                f"takes ({count}, {self.config.beat_bytes}) of uint8; weave the data set for it"
+            )
+        self._move(packed, beats=np.ascontiguousarray(beats), gaps=gaps, gap_seed=gap_seed)
+        return self._counters()
+
+    def _counters(self) -> Counters:
+        raw = ctypes.create_string_buffer(self._status_bytes)
+        self._library.engine_status(self._handle, raw)
+        bits = int.from_bytes(raw.raw, "little") & ((1 << Status.as_shape().size) - 1)
+        status = Status.from_bits(bits)
+        return Counters(**{field.name: getattr(status, field.name) for field in fields(Counters)})
+
+    def _move(
+        self,
+        job: int,
+        *,
+        beats: NDArray[np.uint8] | None = None,
+        words_in: NDArray[np.uint64] | None = None,
+        words_out: NDArray[np.uint64] | None = None,
+        gaps: float,
+        gap_seed: int,
+    ) -> None:
+        """Send a job and what belongs to it; return when the engine would take another."""
+        if not self._destroy.alive:
+            raise SimulationError("the simulated engine is closed; open another")
+        if not 0.0 <= gaps < 1.0:
+            raise ValueError(f"gaps must be a probability from 0 to below 1, not {gaps}")
+        packed = np.frombuffer(job.to_bytes(self._job_bytes, "little"), dtype=np.uint8)
+        transfer = Transfer(
+            job=_address(packed),
+            beats=_address(beats),
+            words_in=_address(words_in),
+            words_out=_address(words_out),
+            beat_count=_length(beats),
+            in_count=_length(words_in),
+            out_count=_length(words_out),
+            gap=round(gaps * 2**32),
+            gap_state=generator_constant(gap_seed),
+        )
+        outcome = RUNNING
+        try:
+            while outcome == RUNNING:
+                outcome = self._library.engine_advance(
+                    self._handle, ctypes.byref(transfer), SLICE_CYCLES, self.patience_cycles
+                )
+        finally:
+            if outcome != DONE:
+                self._library.engine_reset(self._handle)
+        if outcome != DONE:
+            raise StalledError(self._explain(transfer))
+
+    def _explain(self, transfer: Transfer) -> str:
+        """Why a transfer is stuck."""
+        streams = {
+            "taking beats": (transfer.beats_moved, transfer.beat_count),
+            "taking model words": (transfer.in_moved, transfer.in_count),
+            "sending model words": (transfer.out_moved, transfer.out_count),
+        }
+        waits = [
+            f"{what} ({moved} of {count} done)"
+            for what, (moved, count) in streams.items()
+            if moved < count
+        ]
+        if transfer.job is not None:
+            waits = ["taking the job"]
+        return (
+            f"the simulated engine stopped {' and '.join(waits or ['before the end of the job'])}: "
+            f"no progress for {self.patience_cycles} cycles. It was reset. The fault is the "
+            "gateware's: run the same job with `--device golden` meanwhile, and report it"
+        )
+
+
+@functools.cache
+def _verilog(config: EngineConfig) -> str:
+    return to_verilog(Engine(config), TOP)
+
+
+def _load(path: Path) -> Any:
+    """The library with the types of its functions."""
+    library = ctypes.CDLL(str(path))
+    handle, number = ctypes.c_void_p, ctypes.c_uint64
+    signatures = {
+        "engine_sizes": (None, [ctypes.POINTER(number)]),
+        "engine_create": (handle, []),
+        "engine_destroy": (None, [handle]),
+        "engine_reset": (None, [handle]),
+        "engine_status": (None, [handle, ctypes.c_char_p]),
+        "engine_advance": (ctypes.c_int, [handle, ctypes.POINTER(Transfer), number, number]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _length(array: NDArray[Any] | None) -> int:
+    return 0 if array is None else len(array)
