@@ -17,6 +17,9 @@ LARGEST = 1e100
 MAX_NAMES = 8
 """Most names that one message lists."""
 
+MAX_SHOWN = 40
+"""Most characters of a value that one message shows."""
+
 
 def number(text: str) -> float | None:
     """The value of ``text``, if it is that of a number."""
@@ -40,16 +43,21 @@ def cell_faults(what: str, text: str) -> Iterator[str]:
     """The sentence on the text of a value, if something is wrong with it."""
     value = number(text)
     if value is None:
-        found = f"is {text!r}, not a number" if text else "is empty"
+        found = f"is {text[:MAX_SHOWN]!r}, not a number" if text else "is empty"
         yield f"{what} {found}; encode it as a number or remove the line"
     elif not abs(value) <= LARGEST:
         yield value_fault(what, value)
 
 
+def one_line(text: str) -> str:
+    """Text from a file or a library, fit for a message."""
+    return " ".join(text.split())
+
+
 def listed(names: Sequence[str]) -> str:
     """The names, cut short if there are many."""
     rest = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return one_line(", ".join(names[:MAX_NAMES])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _target_column(source: str, names: Sequence[str], target: str | None) -> int:
@@ -62,7 +70,7 @@ def _target_column(source: str, names: Sequence[str], target: str | None) -> int
         )
     if target in names:
         return names.index(target)
-    if re.fullmatch(r"-?\d+", target) and -len(names) <= int(target) < len(names):
+    if re.fullmatch(r"-?\d{1,9}", target) and -len(names) <= int(target) < len(names):
         return int(target) % len(names)
     raise InputError(
         f"{source}: there is no column {target}; name one of {listed(names)}, "

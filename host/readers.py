@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn import datasets as bundled
 
-from .checks import LARGEST, listed, table_dataset, trainable, usable, value_fault
+from .checks import LARGEST, listed, one_line, table_dataset, trainable, usable, value_fault
 from .dataset import Dataset, Floats
 from .errors import InputError
 from .text_readers import is_libsvm, read_csv, read_libsvm
@@ -24,8 +24,8 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 GZIP_MAGIC, NPZ_MAGIC, NPY_MAGIC = b"\x1f\x8b", b"PK\x03\x04", b"\x93NUMPY"
 
-DAMAGE = (EOFError, OSError, zipfile.BadZipFile, zlib.error)
-"""What the libraries raise on a compressed file that is damaged or cut short."""
+DAMAGE = (EOFError, OSError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What the libraries raise on an archive that is damaged, cut short or encrypted."""
 
 
 def read_dataset(source: str, target: str | None = None, drop_constant: bool = False) -> Dataset:
@@ -111,7 +111,8 @@ def _read_bytes(source: str) -> bytes:
 
 
 def _damaged(where: str, fault: Exception) -> InputError:
-    return InputError(f"{where} is damaged or cut short ({fault}); fetch or save it again")
+    reason = one_line(str(fault))
+    return InputError(f"{where} is damaged or cut short ({reason}); fetch or save it again")
 
 
 def _read_npz(source: str, content: bytes) -> Dataset:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_svmlight_file
 
-from .checks import cell_faults, number, table_dataset, usable
+from .checks import MAX_SHOWN, cell_faults, number, one_line, table_dataset, usable
 from .dataset import Dataset
 from .errors import InputError
 
@@ -52,7 +52,7 @@ def _libsvm_error(source: str, text: bytes, reason: str) -> InputError:
     for line_number, line in enumerate(text.decode(errors="replace").split("\n"), 1):
         for fault in _libsvm_faults(line):
             return InputError(f"{source}:{line_number}: {fault}")
-    return InputError(f"{source} is not LIBSVM text ({reason}); correct the file")
+    return InputError(f"{source} is not LIBSVM text ({one_line(reason)}); correct the file")
 
 
 def _libsvm_faults(line: str) -> Iterator[str]:
@@ -65,9 +65,9 @@ def _libsvm_faults(line: str) -> Iterator[str]:
     for pair in pairs[1:] if pairs and pairs[0].startswith("qid:") else pairs:
         name, _, value = pair.partition(":")
         if not (name.isdecimal() and value):
-            yield f"{pair!r} is not index:value; correct the line"
+            yield f"{pair[:MAX_SHOWN]!r} is not index:value; correct the line"
             continue
-        index = int(name)
+        index = int(name[:12])  # enough to see that it is out of range
         if index == previous:
             yield f"feature {index} is there twice; keep one"
         elif index < previous:
@@ -96,11 +96,13 @@ def read_csv(source: str, text: bytes, target: str | None) -> Dataset:
 
 
 def _parse_csv(source: str, lines: list[str], target: str | None) -> Dataset:
-    start = next(i for i, line in enumerate(lines) if line.strip())
+    start = next((i for i, line in enumerate(lines) if line.strip()), None)
+    if start is None:
+        raise InputError(f"{source} has no text in it; give it at least two samples")
     delimiter = max(",;\t", key=lines[start].count)
-    first = [cell.strip() for cell in next(csv.reader(lines[start:], delimiter=delimiter))]
+    first = [one_line(cell) for cell in next(csv.reader([lines[start]], delimiter=delimiter))]
     header = all(number(cell) is None for cell in first)
-    names = first if header else [str(j) for j in range(len(first))]
+    names = [cell if header and cell else str(j) for j, cell in enumerate(first)]
     start += header
     if not any(line.strip() for line in lines[start:]):
         raise InputError(f"{source} has column names and no samples; add some")
@@ -123,7 +125,7 @@ def _csv_error(
     for cells in rows:
         for fault in _row_faults(cells, names):
             return InputError(f"{source}:{start + rows.line_num}: {fault}")
-    return InputError(f"{source} is not CSV with numbers ({reason}); correct the file")
+    return InputError(f"{source} is not CSV with numbers ({one_line(reason)}); correct the file")
 
 
 def _row_faults(cells: list[str], names: Sequence[str]) -> Iterator[str]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from host.dataset import Dataset
 from host.errors import InputError
@@ -151,6 +153,7 @@ MALFORMED = [
     ("a.svm", "1 1:2\n-1 2:1e200\n", r":2: feature 2 is 1e\+200"),
     ("a.svm", "1 1:2\n-1 99999999999999999999:1\n", r":2: feature 9+ is out of range"),
     ("a.svm", "1 1:2\n-1 2000000000:1\n", r"2 samples with features up to number 2000000000"),
+    ("a.svm", "1 1:2\n-1 " + "9" * 5000 + ":1\n", r":2: feature 9{12} is out of range"),
     ("a.svm", "1\n-1\n", r"labels but no features"),
     ("a.svm", b"1 1:2\n\xff\xfe 2:3\n", r":2: the label is"),
     ("a.svm", "1 1:2 2:1\n", r"has one sample; training needs at least two"),
@@ -165,6 +168,8 @@ MALFORMED = [
     ("a.csv", HEADER + "1,2,3,4\n1,1_0,3,4\n", r":3: column age is '1_0'"),
     ("a.csv", HEADER + "1,2,3,4\n1,2,nan,4\n", r":3: column depth is nan, .* fill it in"),
     ("a.csv", HEADER + "1,2,3,4\n1,2,3,inf\n", r":3: column label is inf"),
+    ("a.csv", ",b\n1,2\nx,4\n", r":3: column 0 is 'x', not a number"),
+    ("a.csv", "a,b\n1,2\n3," + "z" * 5000, r":3: column b is 'z{40}', not a number"),
     ("a.csv", "1,x,3\n4,5,6\n", r":1: column 1 is 'x', not a number"),
     ("a.csv", HEADER, r"has column names and no samples"),
     ("a.csv", HEADER + "1,2,3,4\n", r"has one sample"),
@@ -278,3 +283,51 @@ def test_a_target_where_labels_are_apart(write: Write, source: str) -> None:
 def test_an_unknown_bundled_set(name: str) -> None:
     with pytest.raises(InputError, match=r"use one of breast_cancer, diabetes, "):
         read_dataset(f"sklearn:{name}")
+
+
+numbers = st.floats(-1e99, 1e99).map(lambda value: value + 0.0)  # no -0: LIBSVM drops zeros
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(numbers, numbers, numbers), min_size=2, max_size=6),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+)
+def test_numbers_are_read_to_the_last_digit(
+    write: Write, rows: list[tuple[float, ...]], delimiter: str
+) -> None:
+    table = np.array(rows) + np.arange(len(rows))[:, None]  # neither constant nor one label
+    lines = [delimiter.join(map(repr, row)) for row in table.tolist()]
+    pairs = [f"{label!r} 1:{a!r} 2:{b!r}" for a, b, label in table.tolist()]
+    for name, text in (("a.csv", lines), ("a.svm", pairs)):
+        try:
+            dataset = read_dataset(write(name, "\n".join(text)))
+        except InputError as fault:
+            assert re.search("constant|nothing to learn", str(fault))
+        else:
+            same(dataset, table[:, :2], table[:, 2])
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["a.svm", "a.csv", "a.tsv", "a.npz", "a.npy", "a.txt", "a.gz"]),
+    content=st.binary(max_size=60)
+    | st.text('0123456789 .:,;-+e\n\t"#na_', max_size=60).map(str.encode)
+    | st.binary(max_size=20).map(gzip.compress)
+    | st.tuples(st.integers(0, 900), st.binary(min_size=1, max_size=4)).map(
+        lambda edit: (
+            (whole := npz(X=FEATURES, y=LABELS))[: edit[0]] + edit[1] + whole[edit[0] + 4 :]
+        )
+    ),
+    target=st.none() | st.sampled_from(["0", "-1", "7", "a"]),
+)
+def test_no_content_gets_a_traceback(
+    write: Write, name: str, content: bytes, target: str | None
+) -> None:
+    source = write(name, content)
+    try:
+        dataset = read_dataset(source, target)
+    except InputError as fault:
+        assert str(fault).startswith(source) and "\n" not in str(fault)
+    else:
+        assert np.isfinite(dataset.features).all() and np.isfinite(dataset.labels).all()

@@ -145,6 +145,9 @@ def test_full_scale_and_odd_codes_are_exact_and_nothing_lies_beyond(
     codes = round_codes(v, bits, how, rng)
     assert codes.dtype == (np.int8 if bits <= 8 else np.int16)
     assert (codes == odd).all()
+    if how != "nearest":  # words that occur once in four thousand million draws
+        for word in (0, 2**32 - 1):
+            assert rounded(odd / n, bits, how, word, word) == odd.tolist()
     assert (np.abs(round_codes(rng.uniform(-1, 1, (1000, 7)), bits, how, rng)) <= n).all()
 
 

@@ -12,17 +12,12 @@ from hdl.protocol import label_layout
 from host.errors import InputError
 from host.rounding import Ints
 from host.weaving import Woven, unweave, weave
-
-GEOMETRIES = [(2, 4), (4, 2), (8, 1), (16, 4), (32, 2), (64, 8)]
-
-
-def geometry(lanes: int, banks: int) -> EngineConfig:
-    return EngineConfig(lanes=lanes, banks=banks, max_bits=16, max_chunks=8)
+from tests.geometries import ALL, GEOMETRIES
 
 
 @st.composite
 def data_sets(draw: st.DrawFn) -> tuple[EngineConfig, int, Ints, Ints]:
-    config = geometry(*draw(st.sampled_from(GEOMETRIES)))
+    config = GEOMETRIES[draw(st.sampled_from(ALL))]
     bits = draw(st.integers(2, config.max_bits))
     samples = draw(st.integers(1, 3 * config.banks + 1))
     features = draw(st.integers(1, min(3 * config.lanes + 1, config.max_features)))
@@ -99,7 +94,7 @@ def test_unweaving_gives_back_what_was_woven(
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
 def test_the_integer_type_of_the_codes_does_not_matter(dtype: type[np.signedinteger]) -> None:
-    config, rng = geometry(16, 4), np.random.default_rng(1)
+    config, rng = GEOMETRIES["16x4"], np.random.default_rng(1)
     codes, labels = rng.integers(-7, 8, size=(10, 20)), rng.integers(-100, 100, size=10)
     wide = weave(codes, labels, 4, config)
     assert np.array_equal(weave(codes.astype(dtype), labels, 4, config).beats, wide.beats)
