@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from .config import is_power_of_two
 
@@ -28,6 +28,13 @@ def saturate(m: Module, value: Value, bits: int) -> tuple[Value, Value]:
     return nearest, overflow
 
 
+def clamp(m: Module, value: Value, bits: int) -> Signal:
+    """The nearest unsigned ``bits``-bit value to an unsigned one."""
+    nearest = Signal(bits)
+    m.d.comb += nearest.eq(Mux(value[bits:].any(), (1 << bits) - 1, value[:bits]))
+    return nearest
+
+
 def half(drop: Value, most: int) -> Value:
     """``2**(drop - 1)``, or 0 where ``drop`` is 0; ``drop`` is at most ``most``."""
     return ((Const(1, most + 1) << drop)[: most + 1] >> 1)[:most] if most else Const(0, 1)
@@ -39,11 +46,11 @@ def round_nearest(value: Value, drop: Value, most: int) -> Value:
 
 
 def dither(random: Value, drop: int, random_bits: int) -> Value:
-    """What is added before ``drop`` bits fall: ``random`` on top, then half of its last place."""
+    """What is added before ``drop`` bits fall: the ``random_bits`` lowest bits of ``random`` on
+    top, then half of their last place."""
     below = drop - random_bits
-    if below == 0:
-        return random
-    return ((random << 1) | 1) << (below - 1)
+    random = random[:random_bits]
+    return Cat(Const(1 << below >> 1, below), random) if below else random
 
 
 def round_stochastic(value: Value, random: Value, drop: int, random_bits: int) -> Value:

@@ -1,4 +1,4 @@
-"""Configuration of the engine and description of a job: every width and latency is derived here.
+"""Configuration of an engine: every width and latency is derived here.
 
 Plain Python, so that host, golden model, gateware and testbench share one truth. The number formats
 are those of the design contract; a name that ends in ``_frac`` counts fractional bits.
@@ -8,14 +8,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Self
 
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
 
 LABEL_WORD_BITS = 32
-"""Bits of a sample's label word in the woven stream (see `hdl.protocol.LabelWord`)."""
+"""Bits of a sample's label word in the woven stream, and of each word that a job adds to it."""
+
+WEIGHT_BITS, WEIGHT_FRAC = 12, 8
+"""Format of a sample's weight (unsigned)."""
+
+CURVATURE_FRAC = 10
+"""Fractional bits of a loss's second derivative f', which is at most 1."""
+
+VARIANCE_BITS, VARIANCE_FRAC = 10, 8
+"""Format of the margin variance s2 (unsigned)."""
+
+THRESHOLD_BITS = 12
+"""Integer bits of the soft threshold, in units of the model's last place."""
+
+COARSE_BITS = 9
+"""Most low bits of a model word that a job may hold at zero."""
+
+STEP_DROPS = 32
+"""Right shifts that the product of a step's mantissa and a residual can take: 0 to 31."""
+
+NOISE_BITS = 16
+"""Most low bits of a scaled error that a job may round away."""
 
 RANDOM_WORD_BITS = 64
 """State and output bits of one xorshift generator."""
@@ -28,25 +47,26 @@ SEED_BITS = 32
 READ_LATENCY = 2
 """Cycles from a memory's address to its data: block RAM plus an output register."""
 
-LOSS_LATENCY = 8
-"""Cycles from dot product and label to the scaled error (see the stages in `hdl.loss`)."""
+X_WAIT = 1
+"""Cycles by which a token's model words are read later than its replayed beat and errors: the
+correction needs them one stage later, and whatever is read later is written sooner after it."""
+
+MARGIN_LATENCY = 4
+"""Cycles from dot product to margin (see the stages in `hdl.margin`)."""
+
+DERIVATIVE_LATENCY = 6
+"""Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
+
+ERROR_LATENCY = 5
+"""Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
+
+LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
 
 CORRECTION_LATENCY = 3
 """Cycles from codes and model words to the dithered parity correction (see `hdl.correction`)."""
 
-UPDATE_LATENCY = 2
+UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
-
-
-class Mode(IntEnum):
-    """What a job asks of the engine."""
-
-    TRAIN = 0
-    """One pass over the samples that arrive on the stream."""
-    LOAD = 1
-    """Take ``chunks * lanes`` model words from the model input."""
-    DUMP = 2
-    """Send ``chunks * lanes`` model words to the model output."""
 
 
 def bits_for_sum(bits: int, terms: int) -> int:
@@ -105,7 +125,7 @@ class EngineConfig:
     error_frac: int = 20
     coefficient_bits: int = 14
     coefficient_frac: int = 18
-    mantissa_bits: int = 16
+    mantissa_bits: int = 14
     random_bits: int = 12
 
     def __post_init__(self) -> None:
@@ -118,8 +138,8 @@ class EngineConfig:
                 f"a beat of lanes x banks = {self.lanes} x {self.banks} bits is not a whole number "
                 "of bytes; make the product 8 or more"
             )
-        if not MIN_BITS <= self.max_bits <= 16:
-            raise ValueError(f"max_bits must be {MIN_BITS} to 16, not {self.max_bits}")
+        if not MIN_BITS <= self.max_bits <= 32:
+            raise ValueError(f"max_bits must be {MIN_BITS} to 32, not {self.max_bits}")
         if self.max_delay < 1:
             raise ValueError(f"max_delay must be 1 or more, not {self.max_delay}")
         if not 0 < self.model_frac < self.model_bits <= LABEL_WORD_BITS - 8:
@@ -132,9 +152,9 @@ class EngineConfig:
                 f"error_frac = {self.error_frac} must lie between model_frac = {self.model_frac} "
                 f"and error_bits - 1 = {self.error_bits - 1}"
             )
-        if not 1 <= self.random_bits <= self.gradient_drop:
+        if not 8 <= self.random_bits <= self.gradient_drop:
             raise ValueError(
-                f"random_bits must be 1 to {self.gradient_drop} (the bits that the update drops), "
+                f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
                 f"not {self.random_bits}"
             )
 
@@ -168,7 +188,7 @@ class EngineConfig:
     @property
     def dot_bits(self) -> int:
         """Width of the exact dot product A (``model_frac + q - 1`` fractional bits)."""
-        return bits_for_sum(self.model_bits + self.max_bits, self.max_features)
+        return bits_for_sum(self.model_bits + self.max_bits + 1, self.max_features)
 
     @property
     def aligned_error_bits(self) -> int:
@@ -183,12 +203,12 @@ class EngineConfig:
     @property
     def code_sum_bits(self) -> int:
         """Width of sum_k h_k M_kj with aligned errors, for every q and every code."""
-        return bits_for_sum(self.error_bits + self.max_bits, self.banks)
+        return bits_for_sum(self.error_bits + self.max_bits + 1, self.banks)
 
     @property
     def shrink_bits(self) -> int:
-        """Width (unsigned) of a feature's summed coefficient, over the banks."""
-        return bits_for_sum(self.coefficient_bits, self.banks)
+        """Width (signed) of a feature's summed coefficients less its weight decay."""
+        return bits_for_sum(self.coefficient_bits, self.banks) + 1
 
     @property
     def correction_frac(self) -> int:
@@ -209,7 +229,7 @@ class EngineConfig:
     def correction_bits(self) -> int:
         """Width of the dithered correction, in units of ``2**-gradient_frac``."""
         product = self.model_bits + self.shrink_bits + self.gradient_frac - self.correction_frac
-        return max(product, self.gradient_drop + 1) + 1
+        return max(product, self.gradient_drop + COARSE_BITS + 1) + 1
 
     @property
     def gradient_bits(self) -> int:
@@ -233,14 +253,24 @@ class EngineConfig:
 
     @property
     def max_step_shift(self) -> int:
-        return self.min_step_shift + 31
+        return self.min_step_shift + STEP_DROPS - 1
+
+    @property
+    def sample_step_bits(self) -> int:
+        """Width of a step's mantissa times a sample's weight."""
+        return self.mantissa_bits + WEIGHT_BITS - WEIGHT_FRAC
+
+    @property
+    def field_bits(self) -> int:
+        """Bits of one field of a random source: enough for the coarsest rounding."""
+        return max(self.random_bits + COARSE_BITS, NOISE_BITS)
 
     # Latencies, in cycles; each is asserted by a test of its stage.
 
     @property
     def dot_pipeline(self) -> int:
         """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
-        return 1 + READ_LATENCY + tree_latency(self.lanes) + 2
+        return 1 + X_WAIT + READ_LATENCY + tree_latency(self.lanes) + 2
 
     @property
     def label_wait(self) -> int:
@@ -260,27 +290,14 @@ class EngineConfig:
     @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1
-
-    def group_beats(self, chunks: int, bits: int) -> int:
-        """Beats of a group, L."""
-        return chunks * bits + self.label_beats
-
-    def slot_cycles(self, chunks: int, bits: int) -> int:
-        """Cycles from a slot's start to the first cycle in which the next may start.
-
-        The design's cycle model has ``max(L, update_latency)``. A model word is first read with
-        the first plane of its chunk and written after the last, so the next slot may read it
-        ``q - 1`` cycles later than that; the term matters only for samples of one or two chunks.
-        """
-        return max(self.group_beats(chunks, bits), bits - 1 + self.update_latency)
+        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1 - X_WAIT
 
     # Random source.
 
     @property
     def fields_per_word(self) -> int:
-        """Disjoint fields of ``random_bits`` bits in one generator's word."""
-        return RANDOM_WORD_BITS // self.random_bits
+        """Disjoint fields of ``field_bits`` bits in one generator's word."""
+        return RANDOM_WORD_BITS // self.field_bits
 
     def generators(self, fields: int) -> int:
         """Generators that give ``fields`` fields a draw."""
@@ -298,123 +315,3 @@ def generator_constant(index: int) -> int:
     word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
     word ^= word >> 31
     return word | 1 << (RANDOM_WORD_BITS - 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A step size: ``mantissa * 2**-shift``."""
-
-    mantissa: int
-    shift: int
-
-    @classmethod
-    def nearest(cls, value: float, config: EngineConfig) -> Self:
-        """The step nearest to ``value`` that ``config`` can hold.
-
-        Raises
-        ------
-        ValueError
-            If ``value`` is not a finite positive number or lies outside the engine's range.
-        """
-        least = 2.0**-config.max_step_shift
-        most = (2**config.mantissa_bits - 1) * 2.0**-config.min_step_shift
-        if not least <= value <= most:
-            raise ValueError(
-                f"step size {value:g} is out of range; this engine takes {least:.3g} to {most:.3g}"
-            )
-        exponent = math.frexp(value)[1]
-        shift = min(config.mantissa_bits - exponent, config.max_step_shift)
-        mantissa = round(math.ldexp(value, shift))
-        if mantissa >> config.mantissa_bits:
-            mantissa, shift = mantissa >> 1, shift - 1
-        return cls(mantissa=mantissa, shift=shift)
-
-    @property
-    def value(self) -> float:
-        return math.ldexp(self.mantissa, -self.shift)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One pass over a woven data set.
-
-    Parameters
-    ----------
-    bits : int
-        Bits of a code, q.
-    chunks : int
-        Chunks of ``lanes`` features in a sample.
-    groups : int
-        Groups of ``banks`` samples on the stream.
-    batch_groups : int
-        Groups in a mini-batch; the pass ends the last one early if it must.
-    delay : int
-        Slots from a group's dot products to its update, D.
-    sync : bool
-        Whether D empty slots follow every mini-batch.
-    step : Step
-        Step size of a sample's gradient; the gradients of a mini-batch are summed.
-    corrected : bool
-        Whether codes are means of two roundings, whose parity gates the correction.
-    seed : int
-        Seed of every stochastic rounding in the pass, ``SEED_BITS`` bits.
-    """
-
-    bits: int
-    chunks: int
-    groups: int
-    batch_groups: int
-    delay: int
-    sync: bool
-    step: Step
-    corrected: bool
-    seed: int
-
-    def correction(self, config: EngineConfig) -> int:
-        """The coefficient step * d**2 with ``config.correction_unit_frac`` fractional bits.
-
-        d = 2**-(q-1) is half the step of the odd grid. Zero switches the correction off.
-        """
-        if not self.corrected:
-            return 0
-        exponent = config.correction_unit_frac - self.step.shift - 2 * (self.bits - 1)
-        return round(math.ldexp(self.step.mantissa, exponent))
-
-    def check(self, config: EngineConfig) -> None:
-        """Raise `ValueError` with a sentence if ``config`` cannot run this job."""
-        ranges = {
-            "bits": (MIN_BITS, config.max_bits),
-            "chunks": (1, config.max_chunks),
-            "groups": (1, 2**32 - 1),
-            "batch_groups": (1, 2**32 - 1),
-            "delay": (1, config.max_delay),
-            "seed": (0, 2**SEED_BITS - 1),
-        }
-        for name, (least, most) in ranges.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(
-                    f"{name} = {value} is out of range; this engine takes {least} to {most}"
-                )
-        if not 1 <= self.step.mantissa < 2**config.mantissa_bits:
-            raise ValueError(
-                f"the step's mantissa {self.step.mantissa} does not fit {config.mantissa_bits} bits"
-            )
-        if not config.min_step_shift <= self.step.shift <= config.max_step_shift:
-            raise ValueError(
-                f"the step's shift {self.step.shift} is out of range; this engine takes "
-                f"{config.min_step_shift} to {config.max_step_shift}"
-            )
-        beats = self.delay * self.chunks * self.bits
-        if beats > config.replay_beats:
-            raise ValueError(
-                f"delay {self.delay} with {self.chunks} chunks of {self.bits} bits needs {beats} "
-                f"beats of replay buffer and the engine has {config.replay_beats}; "
-                "lower the delay or the bits"
-            )
-        if self.correction(config) >> config.correction_unit_bits:
-            most = 2.0 ** (config.coefficient_bits - config.coefficient_frac + 2 * (self.bits - 1))
-            raise ValueError(
-                f"step size {self.step.value:g} is too large for the correction at "
-                f"{self.bits} bits; keep it below {most:g}"
-            )

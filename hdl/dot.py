@@ -26,6 +26,8 @@ class Dot(wiring.Component):
 
     Members
     -------
+    signed : In(1)
+        The top plane counts negatively.
     token : In(token_layout)
         Belongs to ``beat`` and ``x``; used when live and not a label.
     beat : In(beat_bits)
@@ -39,6 +41,7 @@ class Dot(wiring.Component):
         self._config = config
         super().__init__(
             {
+                "signed": In(1),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
                 "x": In(row_layout(config)),
@@ -51,7 +54,8 @@ class Dot(wiring.Component):
         config = self._config
         summed = delay(m, self.token, tree_latency(config.lanes))
         folded = delay(m, summed, 1)
-        horner_bits = bits_for_sum(config.model_bits + config.max_bits, config.lanes)
+        horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
+        negative = summed.first & self.signed
 
         for bank in range(config.banks):
             plane = self.beat.word_select(bank, config.lanes)
@@ -60,7 +64,8 @@ class Dot(wiring.Component):
 
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
             with m.If(summed.live & ~summed.label):
-                m.d.sync += horner.eq(Mux(summed.first, -partial, (horner << 1) + partial))
+                upper = Mux(summed.first, 0, horner << 1)
+                m.d.sync += horner.eq(upper + Mux(negative, -partial, partial))
 
             total = self.product[bank]
             with m.If(folded.live & ~folded.label & folded.last):

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import CORRECTION_LATENCY, READ_LATENCY, UPDATE_LATENCY, EngineConfig, Mode
+from .config import CORRECTION_LATENCY, READ_LATENCY, UPDATE_LATENCY, X_WAIT, EngineConfig
 from .correction import Correction
 from .dot import Dot
+from .evaluate import Evaluate
 from .gradient import Gradient
+from .job import Mode
+from .jobs import JobController
 from .labels import Labels
 from .loss import Loss
 from .model import Model
-from .protocol import Status, error_layout, job_layout
+from .protocol import Status, epoch_layout, group_layout, job_layout
 from .random import RandomSource
 from .ring import Ring
 from .slots import SlotController
 from .transfer import Transfer
 from .update import Update
 
-SETTLE_CYCLES = 8
-"""Cycles after a pass in which the last counters arrive; not part of the pass."""
+MARGIN_DEPTH = 16
+"""Groups of margins that wait to be taken before the stream has to."""
 
 
 class Engine(wiring.Component):
-    """Trains a linear model from a woven stream, one pass a job::
+    """Trains a linear model from a woven stream::
 
+        job -> [JobController] -> job
         beats -> [SlotController] -> token, beat
                       |-> [Labels] ----------------> [Loss] -> errors -> [Ring]
-                      |-> [Dot] ---- product -------/                      |
-                      |-> [Ring: replay] -> [Gradient] + [Correction] <----+
+                      |-> [Dot] ---- product -------/   | z              |
+                      |                                 +-> [Evaluate], margins
+                      |-> [Ring: replay] -> [Gradient] + [Correction] <--+
                              x (read once for Dot and Correction)
                     [Model: x, acc] <- [Update] <- sums + terms
 
@@ -46,23 +51,30 @@ class Engine(wiring.Component):
     -------
     job : In(stream of job_layout)
         Taken when idle: ``job.ready`` says that the last one is done.
+    epochs : In(stream of epoch_layout)
+        One item for each epoch of a job that passes over samples.
     beats : In(stream of beat_bits)
-        The woven stream of a training job.
+        The woven stream of such a job, all epochs one after the other.
+    margins : Out(stream of ArrayLayout(signed(model_bits), banks))
+        The margins of a `Mode.PREDICT` job, a group at a time.
     model_in : In(stream of signed(model_bits))
         Words of a `Mode.LOAD` job.
     model_out : Out(stream of signed(model_bits))
         Words of a `Mode.DUMP` job.
     status : Out(Status)
-        Counters of the last training job, settled when ``job.ready``.
+        Of the last job, settled when ``job.ready``.
     """
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         words = stream.Signature(signed(config.model_bits))
+        margins = data.ArrayLayout(signed(config.model_bits), config.banks)
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(config))),
+                "epochs": In(stream.Signature(epoch_layout(config))),
                 "beats": In(stream.Signature(config.beat_bits)),
+                "margins": Out(stream.Signature(margins)),
                 "model_in": In(words),
                 "model_out": Out(words),
                 "status": Out(Status),
@@ -72,131 +84,194 @@ class Engine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
+        m.submodules.jobs = jobs = JobController(config)
         m.submodules.slots = slots = SlotController(config)
-        m.submodules.labels = labels = Labels(config)
-        m.submodules.dot = dot = Dot(config)
         m.submodules.loss = loss = Loss(config)
-        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats)
-        errors = data.ArrayLayout(error_layout(config), config.banks)
-        m.submodules.errors = error_queue = Ring(errors, config.error_slots)
-        m.submodules.gradient = gradient = Gradient(config)
-        m.submodules.correction = correction = Correction(config)
-        m.submodules.update = update = Update(config)
+        m.submodules.errors = errors = Ring(group_layout(config), config.error_slots)
         m.submodules.model = model = Model(config)
         m.submodules.transfer = transfer = Transfer(config)
-        first = config.generators(config.lanes)
-        m.submodules.update_random = update_random = RandomSource(config, config.lanes, 0)
-        m.submodules.loss_random = loss_random = RandomSource(config, config.banks, first)
+        m.submodules.update = update = Update(config)
 
-        job, start = self._sequence_jobs(m, slots, transfer)
-        m.d.comb += [component.job.eq(job) for component in (slots, loss, transfer)]
-        for source in (update_random, loss_random):
-            m.d.comb += [source.seed.eq(job.seed), source.restart.eq(start)]
+        job = jobs.job
+        wiring.connect(m, wiring.flipped(self.job), jobs.i)
+        wiring.connect(m, wiring.flipped(self.epochs), slots.epochs)
         wiring.connect(m, wiring.flipped(self.beats), slots.beats)
+        m.d.comb += [component.job.eq(job) for component in (slots, loss, transfer)]
+        m.d.comb += [
+            slots.start.eq(jobs.start & jobs.passes),
+            transfer.start.eq(jobs.start & ~jobs.passes),
+            jobs.done.eq(slots.done | transfer.done),
+        ]
 
-        # after[n] is the token n cycles after it was issued with its beat: memories are addressed
-        # at once, and the rest follows from the latencies.
+        # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
+        # errors are addressed at once, model words X_WAIT later; the rest follows from latencies.
         after = [slots.token]
         for _ in range(READ_LATENCY + config.gradient_latency + UPDATE_LATENCY):
             after.append(delay(m, after[-1], 1))
-        issued, read = after[0], after[READ_LATENCY]
-        ready, written = after[READ_LATENCY + config.gradient_latency], after[-1]
-        acc_read = after[config.gradient_latency + 1]
-        plane = ~issued.label
 
-        # Arriving group: dot products, labels, errors.
+        self._learn_errors(m, jobs, slots, loss, model, after)
+        self._queue_errors(m, slots, loss, errors, after[0])
+        self._move_model(m, jobs, slots, errors, model, update, after)
+        self._connect_model(m, model, transfer, update, after)
+        self._report(m, jobs, slots, loss, update)
+        return m
+
+    def _learn_errors(
+        self,
+        m: Module,
+        jobs: JobController,
+        slots: SlotController,
+        loss: Loss,
+        model: Model,
+        after: list[data.View],
+    ) -> None:
+        """Arriving group: dot products and labels become errors."""
+        config, job = self.config, jobs.job
+        first, fields = config.generators(config.lanes), len(loss.random)
+        m.submodules.dot = dot = Dot(config)
+        m.submodules.labels = labels = Labels(config)
+        m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
-            dot.token.eq(read),
-            dot.beat.eq(delay(m, slots.beat, READ_LATENCY)),
+            dot.signed.eq(~job.unsigned),
+            dot.token.eq(after[X_WAIT + READ_LATENCY]),
+            dot.beat.eq(delay(m, slots.beat, X_WAIT + READ_LATENCY)),
             dot.x.eq(model.x),
-            labels.token.eq(issued),
+            labels.job.eq(job),
+            labels.token.eq(after[0]),
             labels.beat.eq(slots.beat),
+            loss.epoch.eq(slots.epoch),
             loss.product.eq(dot.product),
-            loss.labels.eq(delay(m, labels.labels, config.label_wait)),
+            loss.samples.eq(delay(m, labels.samples, config.label_wait)),
             loss.i_valid.eq(delay(m, labels.valid, config.label_wait)),
-            loss.random.eq(loss_random.fields),
-            loss_random.draw.eq(loss.o_due),
+            loss.random.eq(random.fields),
+            random.seed.eq(job.seed),
+            random.restart.eq(jobs.start),
+            random.draw.eq(loss.o_due),
             slots.errors_due.eq(loss.o_due),
         ]
 
-        # Storage until its update, D slots later.
+    def _queue_errors(
+        self, m: Module, slots: SlotController, loss: Loss, errors: Ring, issued: data.View
+    ) -> None:
+        """What waits D slots for its update: the group's errors, in order of their slots."""
         m.d.comb += [
-            replay.i.eq(slots.beat),
-            replay.write.eq(issued.live & plane),
-            replay.advance.eq(issued.replay & plane),
-            error_queue.i.eq(loss.errors),
-            error_queue.write.eq(loss.o_valid),
-            error_queue.advance.eq(issued.replay & issued.group_end),
+            errors.i.eq(loss.group),
+            errors.write.eq(loss.o_valid & (slots.job.mode == Mode.TRAIN)),
+            errors.advance.eq(issued.replay & issued.group_end),
         ]
 
-        # Older group: gradient, correction, update.
+    def _move_model(
+        self,
+        m: Module,
+        jobs: JobController,
+        slots: SlotController,
+        errors: Ring,
+        model: Model,
+        update: Update,
+        after: list[data.View],
+    ) -> None:
+        """Older group: its replayed beats and its errors become an update."""
+        config, job, issued = self.config, jobs.job, after[0]
+        read, ready = after[READ_LATENCY], after[READ_LATENCY + config.gradient_latency]
         noise_used = after[READ_LATENCY + CORRECTION_LATENCY - 1]
+        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats)
+        m.submodules.gradient = gradient = Gradient(config)
+        m.submodules.correction = correction = Correction(config)
+        m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
+        plane = ~issued.label
+        regularised = _regularised(m, config, job.regularised, after[READ_LATENCY - 1])
         m.d.comb += [
+            replay.i.eq(slots.beat),
+            replay.write.eq(issued.live & plane & (job.mode == Mode.TRAIN)),
+            replay.advance.eq(issued.replay & plane),
+            gradient.signed.eq(~job.unsigned),
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
-            gradient.errors.eq(error_queue.item),
+            *(
+                gradient.errors[bank].eq(errors.item.samples[bank])
+                for bank in range(config.banks)
+            ),
+            correction.odd.eq(job.unsigned),
+            correction.model_drop.eq(job.model_drop),
             correction.beat.eq(replay.item),
-            correction.errors.eq(error_queue.item),
+            correction.group.eq(errors.item),
+            correction.regularised.eq(regularised),
             correction.x.eq(model.x),
-            correction.random.eq(update_random.fields),
-            update_random.draw.eq(_ends_replayed_chunk(noise_used)),
+            correction.random.eq(random.fields),
+            random.seed.eq(job.seed),
+            random.restart.eq(jobs.start),
+            random.draw.eq(_ends_replayed_chunk(noise_used)),
+            update.model_drop.eq(job.model_drop),
             update.i_valid.eq(_ends_replayed_chunk(ready)),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
+            update.threshold.eq(delay(m, errors.item.threshold, config.gradient_latency)),
+            update.regularised.eq(delay(m, regularised, config.gradient_latency)),
             update.acc.eq(model.acc),
         ]
 
-        # Model: read by address of the token, written by the update or by a transfer.
-        lanes = config.lanes
-        moving = transfer.active
+    def _connect_model(
+        self,
+        m: Module,
+        model: Model,
+        transfer: Transfer,
+        update: Update,
+        after: list[data.View],
+    ) -> None:
+        """The model is read by address of the token, and written by update or transfer."""
+        config, written = self.config, after[-1]
+        lanes, moving = config.lanes, transfer.active
+        acc_read = after[config.gradient_latency + 1]
         m.d.comb += [
-            model.x_chunk.eq(Mux(moving, transfer.chunk, issued.chunk)),
+            model.x_chunk.eq(Mux(moving, transfer.chunk, after[X_WAIT].chunk)),
             model.acc_chunk.eq(acc_read.chunk),
             model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
             model.row.eq(Mux(moving, transfer.row, update.row)),
             model.write_acc.eq(transfer.write | update.o_valid.replicate(lanes)),
-            model.write_x.eq(transfer.write | (update.o_valid & written.commit).replicate(lanes)),
+            model.write_x.eq(
+                transfer.write | (update.o_valid & written.commit).replicate(lanes)
+            ),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)
         wiring.connect(m, transfer.o, wiring.flipped(self.model_out))
 
-        self._count(m, slots, loss, update)
-        return m
-
-    def _sequence_jobs(
-        self, m: Module, slots: SlotController, transfer: Transfer
-    ) -> tuple[data.View, Signal]:
-        """One job after the other; returns the present one and the pulse that starts it."""
-        job, start = Signal(job_layout(self.config)), Signal()
-        training = job.mode == Mode.TRAIN
-        settling = Signal(range(SETTLE_CYCLES))
-        m.d.comb += [slots.start.eq(start & training), transfer.start.eq(start & ~training)]
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += self.job.ready.eq(1)
-                with m.If(self.job.valid):
-                    m.d.sync += job.eq(self.job.payload)
-                    m.next = "START"
-            with m.State("START"):
-                m.d.comb += start.eq(1)
-                m.next = "RUN"
-            with m.State("RUN"):
-                with m.If(slots.done | transfer.done):
-                    m.next = "SETTLE"
-            with m.State("SETTLE"):
-                m.d.sync += settling.eq(settling + 1)
-                with m.If(settling == SETTLE_CYCLES - 1):
-                    m.next = "IDLE"
-        return job, start
-
-    def _count(self, m: Module, slots: SlotController, loss: Loss, update: Update) -> None:
-        """Counters of the pass."""
-        status = self.status
-        m.d.comb += [status.cycles.eq(slots.cycles), status.beats.eq(slots.beats_taken)]
+    def _report(
+        self,
+        m: Module,
+        jobs: JobController,
+        slots: SlotController,
+        loss: Loss,
+        update: Update,
+    ) -> None:
+        """Margins, the sum of losses, and counters."""
+        config, status, mode = self.config, self.status, jobs.job.mode
+        m.submodules.margins = margins = fifo.SyncFIFOBuffered(
+            width=config.banks * config.model_bits, depth=MARGIN_DEPTH
+        )
+        m.submodules.evaluate = evaluate = Evaluate(config)
+        m.d.comb += [
+            self.margins.payload.eq(margins.r_data),
+            self.margins.valid.eq(margins.r_rdy),
+            margins.r_en.eq(self.margins.ready),
+            margins.w_data.eq(loss.z),
+            margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
+            slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH),
+            jobs.settled.eq(~margins.r_rdy),
+            evaluate.loss.eq(jobs.job.loss),
+            evaluate.z.eq(loss.z),
+            evaluate.samples.eq(loss.z_samples),
+            evaluate.valid.eq(loss.z_valid & (mode == Mode.EVALUATE)),
+            evaluate.clear.eq(slots.start),
+            status.cycles.eq(slots.cycles),
+            status.beats.eq(slots.beats_taken),
+            status.loss_sum.eq(evaluate.total),
+            status.error.eq(jobs.error),
+        ]
+        learns = mode == Mode.TRAIN
         increments = (
             (status.margin_saturations, loss.margin_saturations),
-            (status.error_saturations, loss.error_saturations),
+            (status.error_saturations, Mux(learns, loss.error_saturations, 0)),
             (status.model_saturations, update.saturations),
         )
         for counter, increment in increments:
@@ -208,3 +283,18 @@ class Engine(wiring.Component):
 
 def _ends_replayed_chunk(token: data.View) -> Value:
     return token.replay & ~token.label & token.last
+
+
+def _regularised(m: Module, config: EngineConfig, features: Value, token: data.View) -> Signal:
+    """Lanes of the token's chunk that are among the first ``features``, a cycle later."""
+    lane_bits = config.lanes.bit_length() - 1
+    partial, lanes = Signal(config.lanes), Signal(config.lanes)
+    m.d.sync += partial.eq((1 << features[:lane_bits]) - 1)
+    full_chunks = features[lane_bits:]
+    with m.If(token.chunk < full_chunks):
+        m.d.sync += lanes.eq(-1)
+    with m.Elif(token.chunk == full_chunks):
+        m.d.sync += lanes.eq(partial)
+    with m.Else():
+        m.d.sync += lanes.eq(0)
+    return lanes

@@ -23,6 +23,8 @@ class Gradient(wiring.Component):
 
     Members
     -------
+    signed : In(1)
+        The top plane counts negatively.
     token : In(token_layout)
         Belongs to ``beat``; used when replayed and not a label.
     beat : In(beat_bits)
@@ -37,6 +39,7 @@ class Gradient(wiring.Component):
         self._config = config
         super().__init__(
             {
+                "signed": In(1),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
                 "errors": In(data.ArrayLayout(error_layout(config), config.banks)),
@@ -49,6 +52,7 @@ class Gradient(wiring.Component):
         config = self._config
         levels = tree_latency(config.banks)
         summed = delay(m, self.token, levels)
+        negative = summed.first & self.signed
 
         for lane in range(config.lanes):
             gated = [
@@ -58,7 +62,8 @@ class Gradient(wiring.Component):
             partial = sum_tree(m, gated)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
             with m.If(summed.replay & ~summed.label):
-                m.d.sync += horner.eq(Mux(summed.first, -partial, (horner << 1) + partial))
+                upper = Mux(summed.first, 0, horner << 1)
+                m.d.sync += horner.eq(upper + Mux(negative, -partial, partial))
             aligned = delay(m, horner, config.gradient_latency - levels - 1)
             m.d.comb += self.sums[lane].eq(aligned)
         return m

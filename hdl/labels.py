@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import EngineConfig
-from .protocol import label_layout, token_layout
+from .config import WEIGHT_FRAC, EngineConfig
+from .protocol import (
+    job_layout,
+    label_layout,
+    offset_layout,
+    sample_layout,
+    token_layout,
+    weight_layout,
+)
 
 
 class Labels(wiring.Component):
-    """Puts the label words of a group together; a label beat brings ``lanes`` bits of each.
+    """Puts the label words of a group together; a label beat brings ``lanes`` bits of each sample's
+    word. Words that the job does not send read as weight 1 and offset 0.
 
     Latency: 1 cycle from the group's last beat to ``valid``. Throughput: a beat a cycle.
 
     Members
     -------
+    job : In(job_layout)
+        Stable during a job.
     token : In(token_layout)
     beat : In(beat_bits)
-    labels : Out(ArrayLayout(label_layout, banks))
+    samples : Out(ArrayLayout(sample_layout, banks))
         Complete while ``valid``.
     valid : Out(1)
     """
@@ -28,23 +38,36 @@ class Labels(wiring.Component):
         self._config = config
         super().__init__(
             {
+                "job": In(job_layout(config)),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
-                "labels": Out(data.ArrayLayout(label_layout(config), config.banks)),
+                "samples": Out(data.ArrayLayout(sample_layout(config), config.banks)),
                 "valid": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes = self._config.lanes
+        config = self._config
         arrived = self.token.live & self.token.label
         m.d.sync += self.valid.eq(arrived & self.token.group_end)
 
-        for bank in range(self._config.banks):
-            word = Signal(lanes * self._config.label_beats, name=f"word_{bank}")
-            with m.If(arrived):
-                # The first beat holds the lowest bits, and ends up there.
-                m.d.sync += word.eq(Cat(word[lanes:], self.beat.word_select(bank, lanes)))
-            m.d.comb += self.labels[bank].eq(word[: len(self.labels[bank].as_value())])
+        layouts = (label_layout(config), weight_layout(), offset_layout(config))
+        for bank in range(config.banks):
+            part = self.beat.word_select(bank, config.lanes)
+            words = []
+            for index, layout in enumerate(layouts):
+                word = Signal(config.lanes * config.label_beats, name=f"word_{bank}_{index}")
+                with m.If(arrived & (self.token.word == index)):
+                    # The first beat holds the lowest bits, and ends up there.
+                    m.d.sync += word.eq(Cat(word[config.lanes :], part))
+                words.append(data.View(layout, word[: layout.size]))
+            label, weight, offset = words
+            sample = self.samples[bank]
+            m.d.comb += [
+                sample.label.eq(label.label),
+                sample.valid.eq(label.valid),
+                sample.weight.eq(Mux(self.job.weighted, weight.weight, 1 << WEIGHT_FRAC)),
+                sample.offset.eq(Mux(self.job.offset, offset.offset, 0)),
+            ]
         return m

@@ -1,59 +1,78 @@
-"""From dot products and labels to scaled errors."""
+"""From the dot products and labels of a group to its errors."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, half, round_stochastic, saturate, sum_comb
-from .config import LOSS_LATENCY, EngineConfig
-from .protocol import error_layout, job_layout, label_layout
+from .arith import clamp, delay, dither, sum_comb
+from .config import (
+    COARSE_BITS,
+    DERIVATIVE_LATENCY,
+    ERROR_LATENCY,
+    LOSS_LATENCY,
+    MARGIN_LATENCY,
+    THRESHOLD_BITS,
+    EngineConfig,
+)
+from .derivative import Derivative
+from .margin import Margin
+from .protocol import epoch_layout, group_layout, job_layout, sample_layout
+from .scaled_error import ScaledError
 
 
 class Loss(wiring.Component):
-    """h = step * (z - Y) of every sample of a group (least squares), and the coefficient of its
-    parity correction::
+    """The errors of a group: a pipeline for each of its samples, and its regularisation::
 
-        stage 1      2        3          4       5         6       7        8
-        [+ half] [>> q-1] [saturate z] [z - Y] [* step] [+ half] [>> ] [saturate, align] -> error
-                                                 [step * d**2 rounded stochastically] -> coefficient
+        product, label -> [Margin] -> z -> [Derivative] -> F, f' -> [ScaledError] -> h, c
+                                                   [decay, threshold: rounded once a group]
 
-    A sample whose valid flag is clear gets zeros. Twins: `margin`, `scaled_error` and
-    `coefficient` in `sim.golden`.
+    A sample whose valid flag is clear gets zeros.
 
-    Latency: ``LOSS_LATENCY``. Throughput: a group a cycle. Overflow: margin and error saturate;
-    each is counted once for a valid sample.
+    Latency: ``LOSS_LATENCY``; ``z`` after ``MARGIN_LATENCY``. Throughput: a group a cycle.
+    Overflow: margin and error saturate; each is counted once for a valid sample.
 
     Members
     -------
     job : In(job_layout)
-        Stable during a pass.
+        Stable during a job.
+    epoch : In(epoch_layout)
+        Stable while a group is under way.
     product : In(ArrayLayout(signed(dot_bits), banks))
         Dot products A.
-    labels : In(ArrayLayout(label_layout, banks))
+    samples : In(ArrayLayout(sample_layout, banks))
     i_valid : In(1)
-    random : In(ArrayLayout(random_bits, banks))
-        Used up in the cycle of ``o_due``.
-    errors : Out(ArrayLayout(error_layout, banks))
+    random : In(ArrayLayout(field_bits, 2 * banks + 2))
+        Fields for the coefficients, the errors, decay and threshold; used up with ``o_due``.
+    z : Out(ArrayLayout(signed(model_bits), banks))
+    z_samples : Out(ArrayLayout(sample_layout, banks))
+        The samples that ``z`` belongs to.
+    z_valid : Out(1)
+    group : Out(group_layout)
     o_valid : Out(1)
     o_due : Out(1)
         One cycle before ``o_valid``.
     margin_saturations, error_saturations : Out(range(banks + 1))
-        Saturations among the samples of ``errors``; zero unless ``o_valid``.
+        Saturations among the samples of ``group``; zero unless ``o_valid``.
     """
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         banks = config.banks
+        samples = data.ArrayLayout(sample_layout(config), banks)
         super().__init__(
             {
                 "job": In(job_layout(config)),
+                "epoch": In(epoch_layout(config)),
                 "product": In(data.ArrayLayout(signed(config.dot_bits), banks)),
-                "labels": In(data.ArrayLayout(label_layout(config), banks)),
+                "samples": In(samples),
                 "i_valid": In(1),
-                "random": In(data.ArrayLayout(config.random_bits, banks)),
-                "errors": Out(data.ArrayLayout(error_layout(config), banks)),
+                "random": In(data.ArrayLayout(config.field_bits, 2 * banks + 2)),
+                "z": Out(data.ArrayLayout(signed(config.model_bits), banks)),
+                "z_samples": Out(samples),
+                "z_valid": Out(1),
+                "group": Out(group_layout(config)),
                 "o_valid": Out(1),
                 "o_due": Out(1),
                 "margin_saturations": Out(range(banks + 1)),
@@ -63,69 +82,66 @@ class Loss(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        banks = range(self._config.banks)
-        m.d.comb += self.o_due.eq(delay(m, self.i_valid, LOSS_LATENCY - 1))
-        m.d.sync += self.o_valid.eq(self.o_due)
+        z_samples = delay(m, self.samples, MARGIN_LATENCY)
+        z_valid = delay(m, self.i_valid, MARGIN_LATENCY)
+        due = delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 1)
+        m.d.comb += [self.z_samples.eq(z_samples), self.z_valid.eq(z_valid), self.o_due.eq(due)]
+        m.d.sync += self.o_valid.eq(due)
 
-        margin_flags, error_flags = zip(*(self._sample(m, bank) for bank in banks), strict=True)
+        margin_flags, error_flags = [], []
+        for bank in range(self._config.banks):
+            margin_flag, error_flag = self._sample(m, bank)
+            margin_flags.append(self.o_valid & margin_flag)
+            error_flags.append(self.o_valid & error_flag)
         m.d.comb += [
-            self.margin_saturations.eq(sum_comb([self.o_valid & flag for flag in margin_flags])),
-            self.error_saturations.eq(sum_comb([self.o_valid & flag for flag in error_flags])),
+            self.margin_saturations.eq(sum_comb(margin_flags)),
+            self.error_saturations.eq(sum_comb(error_flags)),
         ]
+        self._regularise(m)
         return m
 
-    def _sample(self, m: Module, bank: int) -> tuple[Signal, Signal]:
-        """The pipeline of one sample; returns its saturation flags, aligned with ``errors``."""
-        config, job, label = self._config, self.job, self.labels[bank]
-        z, z_saturated = self._margin(m, self.product[bank])
-        z_label, sample_valid = delay(m, label.label, 3), delay(m, label.valid, 7)
-
-        residual = Signal(signed(config.model_bits + 1))
-        scaled = Signal(signed(len(residual) + config.mantissa_bits))
-        drop = Signal(range(config.max_step_shift - config.min_step_shift + 1))
-        m.d.comb += drop.eq(job.step_shift - config.min_step_shift)
-        most = config.max_step_shift - config.min_step_shift
-        raised = Signal(signed(len(scaled) + 1))
-        shifted = Signal.like(raised)
-        m.d.sync += [
-            residual.eq(z - z_label),
-            scaled.eq(residual * job.step_mantissa),
-            raised.eq(scaled + half(drop, most)),
-            shifted.eq(raised >> drop),
+    def _sample(self, m: Module, bank: int) -> tuple[Value, Value]:
+        """The pipeline of one sample; returns its saturation flags, aligned with ``group``."""
+        config, banks = self._config, self._config.banks
+        m.submodules[f"margin_{bank}"] = margin = Margin(config)
+        m.submodules[f"derivative_{bank}"] = derivative = Derivative(config)
+        m.submodules[f"error_{bank}"] = error = ScaledError(config)
+        sample = self.z_samples[bank]
+        m.d.comb += [
+            margin.bits.eq(self.job.bits),
+            margin.product.eq(self.product[bank]),
+            margin.offset.eq(self.samples[bank].offset),
+            self.z[bank].eq(margin.z),
+            derivative.loss.eq(self.job.loss),
+            derivative.variance.eq(self.epoch.variance),
+            derivative.z.eq(margin.z),
+            derivative.label.eq(sample.label),
+            error.job.eq(self.job),
+            error.epoch.eq(self.epoch),
+            error.weight.eq(sample.weight),
+            error.f.eq(derivative.f),
+            error.curvature.eq(derivative.curvature),
+            error.valid.eq(delay(m, sample.valid, DERIVATIVE_LATENCY)),
+            error.coefficient_noise.eq(self.random[bank]),
+            error.error_noise.eq(self.random[banks + bank]),
+            self.group.samples[bank].eq(error.o),
         ]
+        saturated = margin.saturated & sample.valid
+        return delay(m, saturated, DERIVATIVE_LATENCY + ERROR_LATENCY), error.saturated
 
-        out = self.errors[bank]
-        error, overflow = saturate(m, shifted, config.error_bits)
-        align = Signal(range(config.max_bits - 1))
-        m.d.comb += align.eq(config.max_bits - job.bits)
-        unit = round_stochastic(
-            job.correction, self.random[bank], config.random_bits, config.random_bits
-        )
-        rounded = Signal(config.coefficient_bits + 1)
-        m.d.comb += rounded.eq(unit)
-        ceiling = Const((1 << config.coefficient_bits) - 1)
-        margin_flag, error_flag = Signal(), Signal()
-        m.d.sync += [
-            out.error.eq(Mux(sample_valid, error << align, 0)),
-            out.coefficient.eq(Mux(sample_valid, Mux(rounded[-1], ceiling, rounded), 0)),
-            margin_flag.eq(delay(m, z_saturated, 4) & sample_valid),
-            error_flag.eq(overflow & sample_valid),
-        ]
-        return margin_flag, error_flag
+    def _regularise(self, m: Module) -> None:
+        """Decay and threshold of the group, stochastically rounded with its last two fields."""
+        config, group = self._config, self.group
+        bits = config.random_bits
+        decay_noise, threshold_noise = self.random[-2], self.random[-1]
+        decay = (self.epoch.decay + dither(decay_noise, bits, bits)) >> bits
 
-    def _margin(self, m: Module, product: Signal) -> tuple[Signal, Signal]:
-        """Stages 1 to 3: the product shifted by q - 1, rounded and saturated."""
-        config = self._config
-        drop = Signal(range(config.max_bits))
-        m.d.comb += drop.eq(self.job.bits - 1)
-        raised = Signal(signed(config.dot_bits + 1))
-        shifted = Signal.like(raised)
-        z, saturated = Signal(signed(config.model_bits)), Signal()
-        fitting, overflow = saturate(m, shifted, config.model_bits)
+        # The threshold is rounded to the model's grid: as many low bits as that has fall too.
+        grid = Signal(signed(COARSE_BITS + 1))
+        m.d.sync += grid.eq(-(1 << self.job.model_drop))
+        used = Cat(threshold_noise[:bits], threshold_noise[bits:][:COARSE_BITS] & ~grid[:-1])
+        threshold = ((self.epoch.threshold + used) >> bits) & grid
         m.d.sync += [
-            raised.eq(product + half(drop, config.max_bits - 1)),
-            shifted.eq(raised >> drop),
-            z.eq(fitting),
-            saturated.eq(overflow),
+            group.decay.eq(clamp(m, decay, config.coefficient_bits)),
+            group.threshold.eq(threshold[: THRESHOLD_BITS + 1]),
         ]
-        return z, saturated

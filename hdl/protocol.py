@@ -5,16 +5,44 @@ field offset is written anywhere else.
 """
 
 from amaranth.hdl import signed
-from amaranth.lib import data
+from amaranth.lib import data, enum
 
-from .config import LABEL_WORD_BITS, SEED_BITS, EngineConfig, Job, Mode
+from .config import (
+    COARSE_BITS,
+    CURVATURE_FRAC,
+    LABEL_WORD_BITS,
+    NOISE_BITS,
+    SEED_BITS,
+    STEP_DROPS,
+    THRESHOLD_BITS,
+    VARIANCE_BITS,
+    WEIGHT_BITS,
+    EngineConfig,
+)
+from .job import Epoch, Job, Loss, Mode
 
 COUNT_BITS = 32
 """Width of counters of groups and saturations; counters of cycles and beats have twice as many."""
 
+EPOCH_COUNT_BITS = 16
+LOSS_SUM_BITS = 96
+MODE_BITS = 3
+LOSS_BITS = 3
+MAX_LABEL_WORDS = 3
+
+
+class Error(enum.Enum, shape=2):
+    """Why the engine refused a job."""
+
+    NONE = 0
+    RANGE = 1
+    """A field is out of the engine's range (`hdl.job.Job.check` says which)."""
+    REPLAY = 2
+    """The replay buffer is too small for delay * chunks * bits."""
+
 
 def label_layout(config: EngineConfig) -> data.StructLayout:
-    """A sample's word on the label beats.
+    """A sample's first word on the label beats.
 
     Members
     -------
@@ -34,27 +62,73 @@ def label_layout(config: EngineConfig) -> data.StructLayout:
     )
 
 
-def job_layout(config: EngineConfig) -> data.StructLayout:
-    """What the engine is told before a pass; the fields are those of `hdl.config.Job`."""
+def weight_layout() -> data.StructLayout:
+    """A sample's word in a weighted job: its weight, `hdl.config.WEIGHT_FRAC` fractional bits."""
+    return data.StructLayout({"weight": WEIGHT_BITS, "reserved": LABEL_WORD_BITS - WEIGHT_BITS})
+
+
+def offset_layout(config: EngineConfig) -> data.StructLayout:
+    """A sample's word in a job with offsets: what is added to its margin."""
+    return data.StructLayout(
+        {"offset": signed(config.model_bits), "reserved": LABEL_WORD_BITS - config.model_bits}
+    )
+
+
+def sample_layout(config: EngineConfig) -> data.StructLayout:
+    """What the label beats say of a sample, whatever words the job sends."""
     return data.StructLayout(
         {
-            "mode": 2,
+            "label": signed(config.model_bits),
+            "valid": 1,
+            "weight": WEIGHT_BITS,
+            "offset": signed(config.model_bits),
+        }
+    )
+
+
+def job_layout(config: EngineConfig) -> data.StructLayout:
+    """What the engine is told before it starts; the fields are those of `hdl.job.Job`."""
+    return data.StructLayout(
+        {
+            "mode": MODE_BITS,
+            "loss": LOSS_BITS,
             "bits": range(config.max_bits + 1),
+            "unsigned": 1,
             "chunks": range(config.max_chunks + 1),
             "groups": COUNT_BITS,
             "batch_groups": COUNT_BITS,
+            "epochs": EPOCH_COUNT_BITS,
             "delay": range(config.max_delay + 1),
             "sync": 1,
-            "step_mantissa": config.mantissa_bits,
-            "step_shift": range(config.max_step_shift + 1),
-            "correction": config.correction_unit_bits,
+            "weighted": 1,
+            "offset": 1,
+            "regularised": range(config.max_features + 1),
+            "model_drop": range(COARSE_BITS + 1),
+            "error_drop": range(NOISE_BITS + 1),
             "seed": SEED_BITS,
         }
     )
 
 
+def epoch_layout(config: EngineConfig) -> data.StructLayout:
+    """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
+
+    ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
+    """
+    return data.StructLayout(
+        {
+            "step_mantissa": config.mantissa_bits,
+            "step_drop": range(STEP_DROPS),
+            "correction": config.correction_unit_bits,
+            "decay": config.correction_unit_bits,
+            "threshold": THRESHOLD_BITS + config.random_bits,
+            "variance": VARIANCE_BITS,
+        }
+    )
+
+
 def pack_job(config: EngineConfig, job: Job) -> int:
-    """The bits of a training job.
+    """The bits of a job that passes over samples.
 
     Raises
     ------
@@ -63,19 +137,37 @@ def pack_job(config: EngineConfig, job: Job) -> int:
     """
     job.check(config)
     fields = {
-        "mode": Mode.TRAIN,
+        "mode": job.mode,
+        "loss": job.loss,
         "bits": job.bits,
+        "unsigned": job.unsigned,
         "chunks": job.chunks,
         "groups": job.groups,
         "batch_groups": job.batch_groups,
+        "epochs": len(job.epochs),
         "delay": job.delay,
         "sync": job.sync,
-        "step_mantissa": job.step.mantissa,
-        "step_shift": job.step.shift,
-        "correction": job.correction(config),
+        "weighted": job.weighted,
+        "offset": job.offset,
+        "regularised": job.regularised,
+        "model_drop": job.model_drop,
+        "error_drop": job.error_drop,
         "seed": job.seed,
     }
     return job_layout(config).const(fields).as_bits()
+
+
+def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
+    """The bits of one epoch of a job that has been checked."""
+    fields = {
+        "step_mantissa": epoch.step.mantissa,
+        "step_drop": epoch.step.shift - config.min_step_shift,
+        "correction": job.correction(config, epoch),
+        "decay": epoch.decay(config),
+        "threshold": epoch.threshold(config),
+        "variance": epoch.variance(),
+    }
+    return epoch_layout(config).const(fields).as_bits()
 
 
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:
@@ -88,7 +180,7 @@ def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:
 
 
 class Status(data.Struct):
-    """Counters of the last pass.
+    """What became of the last job.
 
     Members
     -------
@@ -98,6 +190,10 @@ class Status(data.Struct):
         Beats taken from the stream; ``beats / cycles`` is the utilisation.
     margin_saturations, error_saturations, model_saturations : 32
         Values that did not fit and were replaced by the nearest that does.
+    loss_sum : 96
+        Sum of the losses of a `Mode.EVALUATE` job (`sim.golden.loss_value`).
+    error : Error
+        Why the job was refused; then nothing else has changed.
     """
 
     cycles: 2 * COUNT_BITS
@@ -105,6 +201,8 @@ class Status(data.Struct):
     margin_saturations: COUNT_BITS
     error_saturations: COUNT_BITS
     model_saturations: COUNT_BITS
+    loss_sum: LOSS_SUM_BITS
+    error: Error
 
 
 def token_layout(config: EngineConfig) -> data.StructLayout:
@@ -118,10 +216,12 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
         The group of D slots ago is replayed in this slot.
     label : 1
         A label beat; otherwise a plane of codes.
+    word : range(MAX_LABEL_WORDS)
+        Which label word the beat belongs to: label, weight, offset.
     chunk : range(max_chunks)
         Address of the model words.
     first, last : 1
-        First and last beat of a chunk: its sign plane and its parity plane.
+        First and last beat of a chunk: its top plane and its parity plane.
     first_chunk, last_chunk : 1
         First and last chunk of the sample.
     group_end : 1
@@ -134,6 +234,7 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
             "live": 1,
             "replay": 1,
             "label": 1,
+            "word": range(MAX_LABEL_WORDS),
             "chunk": range(config.max_chunks),
             "first": 1,
             "last": 1,
@@ -160,6 +261,30 @@ def error_layout(config: EngineConfig) -> data.StructLayout:
     )
 
 
+def group_layout(config: EngineConfig) -> data.StructLayout:
+    """What Loss hands to the update of a group.
+
+    Members
+    -------
+    samples : ArrayLayout(error_layout, banks)
+    decay : coefficient_bits
+        Weight decay of l2.
+    threshold : THRESHOLD_BITS + 1
+        Soft threshold of l1, in the model's last places.
+    """
+    return data.StructLayout(
+        {
+            "samples": data.ArrayLayout(error_layout(config), config.banks),
+            "decay": config.coefficient_bits,
+            "threshold": THRESHOLD_BITS + 1,
+        }
+    )
+
+
 def row_layout(config: EngineConfig) -> data.ArrayLayout:
     """The model words of one chunk."""
     return data.ArrayLayout(signed(config.model_bits), config.lanes)
+
+
+CURVATURE_BITS = CURVATURE_FRAC + 1
+"""Width of f' (unsigned), which may be 1."""

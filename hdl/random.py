@@ -27,7 +27,7 @@ class RandomSource(wiring.Component):
     Parameters
     ----------
     fields : int
-        Fields a draw, each of ``random_bits`` bits.
+        Fields a draw, each of ``field_bits`` bits.
     first : int
         Index of the first generator: sources of one engine use different ones.
 
@@ -38,7 +38,7 @@ class RandomSource(wiring.Component):
         Seed every generator.
     draw : In(1)
         The present fields are used up; step.
-    fields : Out(ArrayLayout(random_bits, fields))
+    fields : Out(ArrayLayout(field_bits, fields))
     """
 
     def __init__(self, config: EngineConfig, fields: int, first: int) -> None:
@@ -48,13 +48,13 @@ class RandomSource(wiring.Component):
                 "seed": In(SEED_BITS),
                 "restart": In(1),
                 "draw": In(1),
-                "fields": Out(data.ArrayLayout(config.random_bits, fields)),
+                "fields": Out(data.ArrayLayout(config.field_bits, fields)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width, count = self._config.random_bits, self.fields.shape().length
+        width, count = self._config.field_bits, self.fields.shape().length
         fields = []
         for index in range(self._config.generators(count)):
             constant = generator_constant(self._first + index)

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Array, Module, Signal, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
-from .protocol import COUNT_BITS, job_layout, token_layout
+from .job import Mode
+from .protocol import COUNT_BITS, EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
 
 SLOT = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
 
+UNDER_WAY_BITS = 6
+"""Width of the counter of groups between their slot's end and their errors."""
+
 
 class SlotController(wiring.Component):
-    """Cuts a pass into slots, takes beats and sends each on with its token.
+    """Cuts a job into slots, takes beats and sends each on with its token.
 
     A slot has ``chunks * q`` plane beats and the label beats. Its live group comes from the
     stream, the group of ``delay`` slots ago is replayed beside it. A slot may start when
 
-    - the last one started at least ``slot_cycles`` ago, so that every model word it reads has
+    - the last one started at least ``Job.slot_cycles`` ago, so that every model word it reads has
       been written; beats that the stream withholds do not count;
-    - the errors of the group that it replays are there.
+    - the errors of the group that it replays are there;
+    - if it starts an epoch, that epoch's values are there, which are taken when no group of the
+      last epoch is still on its way to its errors;
+    - in a job that sends margins, there is room for them.
 
     Nothing else waits, and once a slot has started only the stream can hold it up.
 
@@ -33,17 +40,25 @@ class SlotController(wiring.Component):
     Members
     -------
     job : In(job_layout)
-        Stable during a pass.
+        Stable during a job.
     start : In(1)
     done : Out(1)
         Set for one cycle, in the cycle in which a further slot could start.
+    epochs : In(stream of epoch_layout)
+        One item an epoch.
+    epoch : Out(epoch_layout)
+        That of the groups on their way to their errors.
     beats : In(stream)
+    room : In(1)
+        Whether one more group's margins will find room.
     errors_due : In(1)
         A group's errors can be read from the cycle after next.
     token : Out(token_layout)
     beat : Out(beat_bits)
+    under_way : Out(UNDER_WAY_BITS)
+        Groups taken whose errors are not there yet.
     cycles, beats_taken : Out(2 * COUNT_BITS)
-        Counters of the pass (`hdl.protocol.Status`).
+        Counters of the job (`hdl.protocol.Status`).
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -53,10 +68,14 @@ class SlotController(wiring.Component):
                 "job": In(job_layout(config)),
                 "start": In(1),
                 "done": Out(1),
+                "epochs": In(stream.Signature(epoch_layout(config))),
+                "epoch": Out(epoch_layout(config)),
                 "beats": In(stream.Signature(config.beat_bits)),
+                "room": In(1),
                 "errors_due": In(1),
                 "token": Out(token_layout(config)),
                 "beat": Out(config.beat_bits),
+                "under_way": Out(UNDER_WAY_BITS),
                 "cycles": Out(2 * COUNT_BITS),
                 "beats_taken": Out(2 * COUNT_BITS),
             }
@@ -66,18 +85,19 @@ class SlotController(wiring.Component):
         m = Module()
         running, open_, step, slot_end = Signal(), Signal(), Signal(), Signal()
         pending, live, older, may_start = Signal(), Signal(), Signal(SLOT), Signal()
+        wants_epoch, paced = Signal(), Signal()
 
         m.d.comb += [
+            may_start.eq(paced & (~live | (~wants_epoch & self.room))),
             self.beats.ready.eq(running & live & (open_ | may_start)),
             step.eq(running & pending & (open_ | may_start) & (~live | self.beats.valid)),
-            self.done.eq(running & ~pending & may_start),
+            self.done.eq(running & ~pending & paced),
         ]
         m.d.sync += open_.eq((open_ | step) & ~slot_end)
-        with m.If(self.start | self.done):
-            m.d.sync += running.eq(self.start)
 
-        self._count_groups(m, slot_end, pending, live, older)
-        self._pace(m, step & ~open_, step, open_, older, may_start)
+        self._take_epochs(m, running, wants_epoch, slot_end & live)
+        self._count_groups(m, slot_end, pending, live, older, wants_epoch)
+        self._pace(m, step & ~open_, step, open_, older, paced)
         self._send_tokens(m, step, slot_end, live, older)
 
         with m.If(self.start):
@@ -90,15 +110,41 @@ class SlotController(wiring.Component):
             ]
         return m
 
+    def _take_epochs(
+        self, m: Module, running: Signal, wants_epoch: Signal, group_taken: Signal
+    ) -> None:
+        """When an epoch's values replace those of the last; the first also start the clock."""
+        left = Signal(UNDER_WAY_BITS)
+        m.d.comb += [
+            left.eq(self.under_way - self.errors_due),
+            self.epochs.ready.eq(wants_epoch & (left == 0)),
+        ]
+        m.d.sync += self.under_way.eq(left + group_taken)
+        with m.If(self.start):
+            m.d.sync += wants_epoch.eq(1)
+        with m.Elif(self.epochs.valid & self.epochs.ready):
+            m.d.sync += [self.epoch.eq(self.epochs.payload), wants_epoch.eq(0), running.eq(1)]
+        with m.If(self.done):
+            m.d.sync += running.eq(0)
+
     def _count_groups(
-        self, m: Module, slot_end: Signal, pending: Signal, live: Signal, older: data.View
+        self,
+        m: Module,
+        slot_end: Signal,
+        pending: Signal,
+        live: Signal,
+        older: data.View,
+        wants_epoch: Signal,
     ) -> None:
         """Which slots carry a group, and the history that finds the replayed one."""
         job = self.job
         groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        epochs_left = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
-        last = groups_left == 1
-        ends = last | (batch_left == 1)
+        learns = job.mode == Mode.TRAIN
+        epoch_ends = groups_left == 1
+        ends = epoch_ends | (batch_left == 1)
+        last = epoch_ends & (epochs_left == 1)
         history = Array(
             Signal(SLOT, name=f"slot_{age}_ago") for age in range(1, self._config.max_delay + 1)
         )
@@ -111,21 +157,25 @@ class SlotController(wiring.Component):
             m.d.sync += [
                 groups_left.eq(job.groups),
                 batch_left.eq(job.batch_groups),
+                epochs_left.eq(job.epochs),
                 empty_left.eq(0),
                 *(slot.eq(0) for slot in history),
             ]
         with m.Elif(slot_end):
-            m.d.sync += [history[0].carried.eq(live), history[0].ends.eq(ends)]
+            m.d.sync += [history[0].carried.eq(live & learns), history[0].ends.eq(ends)]
             m.d.sync += [newer.eq(old) for old, newer in pairwise(history)]
             with m.If(live):
-                m.d.sync += [
-                    groups_left.eq(groups_left - 1),
-                    batch_left.eq(batch_left - 1),
-                ]
+                m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
                 with m.If(ends):
                     m.d.sync += batch_left.eq(job.batch_groups)
-                    with m.If(job.sync | last):
+                    with m.If(learns & (job.sync | last)):
                         m.d.sync += empty_left.eq(job.delay)
+                with m.If(epoch_ends & ~last):
+                    m.d.sync += [
+                        groups_left.eq(job.groups),
+                        epochs_left.eq(epochs_left - 1),
+                        wants_epoch.eq(1),
+                    ]
             with m.Else():
                 m.d.sync += empty_left.eq(empty_left - 1)
 
@@ -136,16 +186,22 @@ class SlotController(wiring.Component):
         step: Signal,
         open_: Signal,
         older: data.View,
-        may_start: Signal,
+        paced: Signal,
     ) -> None:
-        """When a slot may start: see the class."""
+        """When memories and errors are ready for a slot: see the class."""
+        banks = self._config.banks
         spare = self._config.update_latency - 2
-        timer = Signal(range(self._config.max_bits + spare + 1))
+        least = self._config.max_bits + spare + 1
+        timer = Signal(range(max(least, banks)))
         credit = Signal(range(self._config.max_delay + 2))
-        m.d.comb += may_start.eq(~open_ & (timer == 0) & (~older.carried | (credit != 0)))
-        m.d.sync += credit.eq(credit + self.errors_due - (opens & older.carried))
+        m.d.comb += paced.eq(~open_ & (timer == 0) & (~older.carried | (credit != 0)))
+        learns = self.job.mode == Mode.TRAIN
+        m.d.sync += credit.eq(credit + (self.errors_due & learns) - (opens & older.carried))
+        written = self.job.bits + spare
+        summing = (self.job.mode == Mode.EVALUATE) & (written < banks - 1)
+        spacing = Mux(summing, banks - 1, written)
         with m.If(opens):
-            m.d.sync += timer.eq(self.job.bits + spare)
+            m.d.sync += timer.eq(spacing)
         with m.Elif((timer != 0) & (step | ~open_)):
             m.d.sync += timer.eq(timer - 1)
 
@@ -155,17 +211,20 @@ class SlotController(wiring.Component):
         """The place of a beat in its group."""
         config, job, token = self._config, self.job, self.token
         chunk, plane = Signal(range(config.max_chunks)), Signal(range(config.max_bits))
-        label = Signal()
-        label_beat = Signal(unsigned(max(1, (config.label_beats - 1).bit_length())))
+        label, word = Signal(), Signal(token.word.shape())
+        beat = Signal(range(max(config.label_beats, 2)))
         last_plane, last_chunk = plane == job.bits - 1, chunk == job.chunks - 1
-        last_label = label_beat == config.label_beats - 1
-        m.d.comb += slot_end.eq(step & label & last_label)
+        last_beat = beat == config.label_beats - 1
+        # Words are sent in the order of their numbers, without those the job leaves out.
+        more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)
+        m.d.comb += slot_end.eq(step & label & last_beat & ~more)
 
         m.d.sync += [
             self.beat.eq(self.beats.payload),
             token.live.eq(step & live),
             token.replay.eq(step & older.carried),
             token.label.eq(label),
+            token.word.eq(word),
             token.chunk.eq(chunk),
             token.first.eq(plane == 0),
             token.last.eq(last_plane),
@@ -181,6 +240,8 @@ class SlotController(wiring.Component):
                 with m.If(last_chunk):
                     m.d.sync += [chunk.eq(0), label.eq(1)]
         with m.If(step & label):
-            m.d.sync += label_beat.eq(label_beat + 1)
-            with m.If(last_label):
-                m.d.sync += [label_beat.eq(0), label.eq(0)]
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(last_beat):
+                m.d.sync += [beat.eq(0), word.eq(Mux((word == 0) & job.weighted, 1, 2))]
+            with m.If(slot_end):
+                m.d.sync += [word.eq(0), label.eq(0)]

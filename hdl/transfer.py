@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import READ_LATENCY, EngineConfig, Mode
+from .config import READ_LATENCY, EngineConfig
+from .job import Mode
 from .protocol import job_layout, row_layout
 
 

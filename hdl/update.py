@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import saturate, sum_comb
-from .config import EngineConfig
+from .config import COARSE_BITS, THRESHOLD_BITS, EngineConfig
 from .protocol import row_layout
 
 
 class Update(wiring.Component):
-    """X_j <- saturate(X_j - round_stochastic(G_j)) for the features of a chunk::
+    """X_j <- saturate(soft_threshold(X_j - round_stochastic(G_j))) for the features of a chunk::
 
-        stage 1: [(sums + terms) >> drop]   2: [acc - step, saturate]
+        1: [(sums + terms) >> drop]   2: [acc - step]   3: [soft threshold, saturate]
 
     ``terms`` carries the dither, so dropping bits rounds stochastically. Twin: `update` in
     `sim.golden`.
@@ -24,9 +24,15 @@ class Update(wiring.Component):
 
     Members
     -------
+    model_drop : In(range(COARSE_BITS + 1))
+        Low bits of the model that stay zero.
     i_valid : In(1)
     sums : In(ArrayLayout(signed(code_sum_bits), lanes))
     terms : In(ArrayLayout(signed(correction_bits), lanes))
+    threshold : In(THRESHOLD_BITS + 1)
+        Soft threshold; belongs to ``sums``.
+    regularised : In(lanes)
+        Lanes on which it acts; belongs to ``sums``.
     acc : In(row_layout)
         Model words from the accumulating copy.
     row : Out(row_layout)
@@ -40,9 +46,12 @@ class Update(wiring.Component):
         lanes = config.lanes
         super().__init__(
             {
+                "model_drop": In(range(COARSE_BITS + 1)),
                 "i_valid": In(1),
                 "sums": In(data.ArrayLayout(signed(config.code_sum_bits), lanes)),
                 "terms": In(data.ArrayLayout(signed(config.correction_bits), lanes)),
+                "threshold": In(THRESHOLD_BITS + 1),
+                "regularised": In(lanes),
                 "acc": In(row_layout(config)),
                 "row": Out(row_layout(config)),
                 "o_valid": Out(1),
@@ -53,22 +62,42 @@ class Update(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        align = config.gradient_frac - config.code_sum_frac
-        rounded_valid = Signal()
-        m.d.sync += [rounded_valid.eq(self.i_valid), self.o_valid.eq(rounded_valid)]
+        valid = [self.i_valid]
+        for _ in range(3):
+            valid.append(Signal(name=f"valid_{len(valid)}"))
+            m.d.sync += valid[-1].eq(valid[-2])
+        m.d.comb += self.o_valid.eq(valid[3])
+        grid = Signal(signed(COARSE_BITS + 1))
+        m.d.sync += grid.eq(-(1 << self.model_drop))
 
-        flags = []
-        for lane in range(config.lanes):
-            dithered = Signal(signed(config.gradient_bits), name=f"dithered_{lane}")
-            step = Signal(signed(config.gradient_bits - config.gradient_drop), name=f"step_{lane}")
-            m.d.comb += dithered.eq((self.sums[lane] << align) + self.terms[lane])
-            m.d.sync += step.eq(dithered >> config.gradient_drop)
-
-            moved = Signal((self.acc[lane] - step).shape(), name=f"moved_{lane}")
-            m.d.comb += moved.eq(self.acc[lane] - step)
-            word, overflow = saturate(m, moved, config.model_bits)
-            flag = Signal(name=f"flag_{lane}")
-            m.d.sync += [self.row[lane].eq(word), flag.eq(overflow & rounded_valid)]
-            flags.append(flag)
+        flags = [self._lane(m, lane, grid, valid[2]) for lane in range(config.lanes)]
         m.d.sync += self.saturations.eq(sum_comb(flags))
         return m
+
+    def _lane(self, m: Module, lane: int, grid: Signal, valid: Signal) -> Signal:
+        """One model word; returns its saturation flag, with ``row``."""
+        config = self._config
+        align = config.gradient_frac - config.code_sum_frac
+        dithered = Signal(signed(config.gradient_bits), name=f"dithered_{lane}")
+        step = Signal(signed(config.gradient_bits - config.gradient_drop), name=f"step_{lane}")
+        moved = Signal(signed(len(step) + 1), name=f"moved_{lane}")
+        threshold = [Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}_{n}") for n in range(2)]
+        m.d.comb += dithered.eq((self.sums[lane] << align) + self.terms[lane])
+        m.d.sync += [
+            step.eq((dithered >> config.gradient_drop) & grid),
+            threshold[0].eq(Mux(self.regularised[lane], self.threshold, 0)),
+            moved.eq(self.acc[lane] - step),
+            threshold[1].eq(threshold[0]),
+        ]
+
+        down = Signal(signed(len(moved) + 1), name=f"down_{lane}")
+        up, soft = Signal.like(down, name=f"up_{lane}"), Signal.like(down, name=f"soft_{lane}")
+        m.d.comb += [
+            down.eq(moved - threshold[1]),
+            up.eq(moved + threshold[1]),
+            soft.eq(Mux(down > 0, down, Mux(up < 0, up, 0))),
+        ]
+        word, overflow = saturate(m, soft, config.model_bits)
+        flag = Signal(name=f"flag_{lane}")
+        m.d.sync += [self.row[lane].eq(word & grid), flag.eq(overflow & valid)]
+        return flag

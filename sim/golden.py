@@ -17,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.config import (
+    CURVATURE_FRAC,
     RANDOM_WORD_BITS,
+    VARIANCE_FRAC,
+    WEIGHT_FRAC,
     XORSHIFT_TRIPLE,
     EngineConfig,
-    Job,
     generator_constant,
 )
+from hdl.job import Epoch, Job, Loss, Mode
+from hdl.tables import ENTRIES, fraction_bits, rows
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -41,9 +45,10 @@ def round_nearest(value: Ints, drop: int) -> Ints:
 
 
 def dither(random: Ints, drop: int, random_bits: int) -> Ints:
-    """What is added before ``drop`` bits fall: ``random`` on top, then half of its last place."""
+    """What is added before ``drop`` bits fall: the ``random_bits`` lowest bits of ``random`` on
+    top, then half of their last place."""
     below = drop - random_bits
-    return (random << below) + (1 << below >> 1)
+    return ((random & ((1 << random_bits) - 1)) << below) + (1 << below >> 1)
 
 
 def round_stochastic(value: Ints, random: Ints, drop: int, random_bits: int) -> Ints:
@@ -51,8 +56,13 @@ def round_stochastic(value: Ints, random: Ints, drop: int, random_bits: int) -> 
     return (value + dither(random, drop, random_bits)) >> drop
 
 
+def coarsen(value: Ints, drop: int) -> Ints:
+    """``value`` with its ``drop`` lowest bits zero, towards minus infinity."""
+    return value >> drop << drop
+
+
 class RandomSource:
-    """Disjoint ``random_bits``-wide fields of 64-bit xorshift generators.
+    """Disjoint ``field_bits``-wide fields of 64-bit xorshift generators.
 
     Parameters
     ----------
@@ -63,14 +73,14 @@ class RandomSource:
     """
 
     def __init__(self, config: EngineConfig, fields: int, first: int, seed: int) -> None:
-        self.fields, self.bits = fields, config.random_bits
+        self.fields, self.bits = fields, config.field_bits
         count = config.generators(fields)
         constants = [generator_constant(first + index) for index in range(count)]
         self.state = np.array(constants, dtype=np.uint64) ^ np.uint64(seed)
         self._shifts = (np.arange(config.fields_per_word) * self.bits).astype(np.uint64)
 
     def draw(self) -> Ints:
-        """``fields`` random integers below ``2**random_bits``; then the generators step once."""
+        """``fields`` random integers below ``2**field_bits``; then the generators step once."""
         words = self.state[:, None] >> self._shifts
         random = words.ravel()[: self.fields] & np.uint64((1 << self.bits) - 1)
         left, right, again = map(np.uint64, XORSHIFT_TRIPLE)
@@ -92,6 +102,31 @@ class Counters:
     margin_saturations: int = 0
     error_saturations: int = 0
     model_saturations: int = 0
+    loss_sum: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """The samples of an epoch: codes (G, B, F); labels, valid, weights and offsets (G, B).
+
+    Labels and offsets have ``model_frac`` fractional bits, weights `WEIGHT_FRAC`.
+    """
+
+    codes: NDArray[Any]
+    labels: Ints
+    valid: Bools
+    weights: Ints | None = None
+    offsets: Ints | None = None
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What a group's dot products leave for its update: h and c (B), and its regularisation."""
+
+    h: Ints
+    c: Ints
+    decay: Ints
+    threshold: Ints
 
 
 def dot(codes: Ints, x: Ints) -> Ints:
@@ -99,24 +134,108 @@ def dot(codes: Ints, x: Ints) -> Ints:
     return codes @ x
 
 
-def margin(config: EngineConfig, job: Job, product: Ints) -> tuple[Ints, Bools]:
-    """Margins z with ``model_frac`` fractional bits, rounded once, and where they saturated."""
-    return saturate(round_nearest(product, job.bits - 1), config.model_bits)
+def margin(config: EngineConfig, job: Job, codes: Ints, x: Ints, offset: Ints) -> tuple[Ints, Bools]:
+    """Margins z = A >> (q - 1), rounded once, plus ``offset``; and where they saturated.
+
+    Codes of more than 16 bits are cut in two, because A would not fit 64 bits.
+    """
+    cut = max(job.bits - 16, 0)
+    low = dot(codes & ((1 << cut) - 1), x) + (1 << (job.bits - 1) >> 1)
+    high = dot(codes >> cut, x) + (low >> cut)
+    return saturate((high >> (job.bits - 1 - cut)) + offset, config.model_bits)
 
 
-def scaled_error(config: EngineConfig, job: Job, z: Ints, label: Ints) -> tuple[Ints, Bools]:
-    """h = step * (z - Y), least squares, with ``error_frac`` fractional bits; rounded once."""
-    product = job.step.mantissa * (z - label)
-    return saturate(
-        round_nearest(product, job.step.shift - config.min_step_shift), config.error_bits
+def interpolate(config: EngineConfig, start: Ints, rise: Ints, magnitude: Ints) -> Ints:
+    """Between the entries of a table: ``magnitude`` is |z|, its low bits are the place between."""
+    places = fraction_bits(config)
+    return start + round_nearest(rise * (magnitude & ((1 << places) - 1)), places)
+
+
+def table(config: EngineConfig, magnitude: Ints) -> dict[str, Ints]:
+    """The columns of `hdl.tables` at |z|, which is held at the last place before their end."""
+    index = magnitude >> fraction_bits(config)
+    columns = ("sigma", "sigma_rise", "curvature", "bend", "softplus", "softplus_fall")
+    table_rows = rows(config)
+    return {
+        column: np.array([getattr(row, column) for row in table_rows], dtype=np.int64)[index]
+        for column in columns
+    }
+
+
+def magnitude_of(config: EngineConfig, z: Ints) -> Ints:
+    """|z|, held below the end of the tables."""
+    return np.minimum(np.abs(z), (ENTRIES << fraction_bits(config)) - 1)
+
+
+def derivative(config: EngineConfig, job: Job, epoch: Epoch, z: Ints, label: Ints) -> tuple[Ints, Ints]:
+    """F(z, Y) with ``model_frac`` fractional bits and f' with `CURVATURE_FRAC`.
+
+    F is the loss's derivative f less the margin-variance term f'' / 2 * s2, which only the
+    logistic loss has.
+    """
+    one = np.int64(1) << config.model_frac
+    flat = np.int64(1) << CURVATURE_FRAC
+    positive = label > 0
+    residual = z - label
+    short = np.where(positive, z, -z) < one  # Y z < 1
+    if job.loss == Loss.LEAST_SQUARES:
+        return residual, np.full_like(z, flat)
+    if job.loss == Loss.HUBER:
+        return np.clip(residual, -one, one), np.where(np.abs(residual) < one, flat, 0)
+    if job.loss == Loss.HINGE:
+        return np.where(short, np.where(positive, -one, one), 0), np.zeros_like(z)
+    if job.loss == Loss.SQUARED_HINGE:
+        return np.where(short, residual, 0), np.where(short, flat, 0)
+    magnitude = magnitude_of(config, z)
+    at = table(config, magnitude)
+    upper = interpolate(config, at["sigma"], at["sigma_rise"], magnitude)
+    bend = round_nearest(at["bend"] * epoch.variance(), VARIANCE_FRAC)
+    sigma = np.where(z < 0, one - upper - bend, upper + bend)
+    return sigma - np.where(positive, one, 0), at["curvature"]
+
+
+def sample_step(job: Job, epoch: Epoch, weight: Ints) -> Ints:
+    """The step's mantissa times each sample's weight."""
+    return round_nearest(epoch.step.mantissa * weight, WEIGHT_FRAC)
+
+
+def scaled_error(
+    config: EngineConfig, job: Job, epoch: Epoch, f: Ints, weight: Ints, noise: Ints
+) -> tuple[Ints, Bools]:
+    """h = step * w * F with ``error_frac`` fractional bits, rounded once to nearest, then, if the
+    job asks for it, stochastically to fewer bits."""
+    product = sample_step(job, epoch, weight) * f
+    h, saturated = saturate(
+        round_nearest(product, epoch.step.shift - config.min_step_shift), config.error_bits
     )
+    noise = noise & ((1 << job.error_drop) - 1)
+    return coarsen(saturate(h + noise, config.error_bits)[0], job.error_drop), saturated
 
 
-def coefficient(config: EngineConfig, job: Job, random: Ints) -> Ints:
-    """step * d**2 for each bank, stochastically rounded to ``coefficient_frac`` fractional bits."""
-    unit = np.full(random.shape, job.correction(config), dtype=np.int64)
-    rounded = round_stochastic(unit, random, config.random_bits, config.random_bits)
+def coefficient(
+    config: EngineConfig, job: Job, epoch: Epoch, curvature: Ints, weight: Ints, noise: Ints
+) -> Ints:
+    """c = step * d**2 * w * f' of each sample, stochastically rounded to ``coefficient_frac``."""
+    scale = round_nearest(curvature * weight, WEIGHT_FRAC)
+    unit = round_nearest(job.correction(config, epoch) * scale, CURVATURE_FRAC)
+    return _coefficient(config, unit, noise)
+
+
+def decay(config: EngineConfig, epoch: Epoch, noise: Ints) -> Ints:
+    """step * l2 of a group, stochastically rounded to ``coefficient_frac``."""
+    return _coefficient(config, np.int64(epoch.decay(config)), noise)
+
+
+def _coefficient(config: EngineConfig, unit: Ints, noise: Ints) -> Ints:
+    rounded = round_stochastic(unit, noise, config.random_bits, config.random_bits)
     return np.minimum(rounded, (1 << config.coefficient_bits) - 1)
+
+
+def threshold(config: EngineConfig, job: Job, epoch: Epoch, noise: Ints) -> Ints:
+    """step * l1 of a group in the model's last places, rounded to the model's grid."""
+    drop = config.random_bits + job.model_drop
+    unit = np.int64(epoch.threshold(config))
+    return round_stochastic(unit, noise, drop, drop) << job.model_drop
 
 
 def code_sum(h: Ints, codes: Ints) -> Ints:
@@ -124,55 +243,101 @@ def code_sum(h: Ints, codes: Ints) -> Ints:
     return h @ codes
 
 
-def correction(c: Ints, codes: Ints, x: Ints) -> Ints:
-    """sum_k c_k [M_kj even] X_j: the parity of a code says whether its two draws differed."""
-    return (c @ (codes % 2 == 0).astype(np.int64)) * x
+def shrinkage(job: Job, c: Ints, decay: Ints, codes: Ints) -> Ints:
+    """sum_k c_k [draws of M_kj differed] - decay: (F). A code's parity tells whether they did."""
+    differed = codes % 2 == (1 if job.unsigned else 0)
+    regularised = np.arange(codes.shape[1]) < job.regularised
+    return c @ differed.astype(np.int64) - decay * regularised
 
 
-def gradient(config: EngineConfig, job: Job, h: Ints, c: Ints, codes: Ints, x: Ints) -> Ints:
+def gradient(config: EngineConfig, job: Job, errors: Errors, codes: Ints, x: Ints) -> Ints:
     """Exact G of a group: (F), ``gradient_frac`` fractional bits."""
     align = config.gradient_frac - config.error_frac - (job.bits - 1)
-    align_correction = config.gradient_frac - config.correction_frac
-    return (code_sum(h, codes) << align) - (correction(c, codes, x) << align_correction)
+    align_product = config.gradient_frac - config.correction_frac
+    shrink = shrinkage(job, errors.c, errors.decay, codes)
+    return (code_sum(errors.h, codes) << align) - (shrink * x << align_product)
 
 
-def update(config: EngineConfig, acc: Ints, g: Ints, random: Ints) -> tuple[Ints, Bools]:
-    """acc - round_stochastic(G), and where it saturated."""
-    step = round_stochastic(g, random, config.gradient_drop, config.random_bits)
-    return saturate(acc - step, config.model_bits)
+def soft_threshold(value: Ints, threshold: Ints) -> Ints:
+    """``value`` moved towards zero by ``threshold``, and held there."""
+    return np.sign(value) * np.maximum(np.abs(value) - threshold, 0)
+
+
+def update(
+    config: EngineConfig, job: Job, acc: Ints, g: Ints, threshold: Ints, random: Ints
+) -> tuple[Ints, Bools]:
+    """acc - round_stochastic(G), soft-thresholded, on the model's grid; and where it saturated."""
+    drop = config.gradient_drop + job.model_drop
+    step = round_stochastic(g, random, drop, config.random_bits + job.model_drop) << job.model_drop
+    regularised = np.arange(len(acc)) < job.regularised
+    moved = soft_threshold(acc - step, threshold * regularised)
+    word, saturated = saturate(moved, config.model_bits)
+    return coarsen(word, job.model_drop), saturated
+
+
+def loss_value(config: EngineConfig, job: Job, z: Ints, label: Ints, weight: Ints) -> Ints:
+    """w times the loss with ``2 * model_frac + 1 + WEIGHT_FRAC`` fractional bits."""
+    one = np.int64(1) << config.model_frac
+    residual = z - label
+    signed_margin = np.where(label > 0, z, -z)
+    short = np.maximum(one - signed_margin, 0)
+    if job.loss == Loss.LEAST_SQUARES:
+        value = residual * residual
+    elif job.loss == Loss.SQUARED_HINGE:
+        value = short * short
+    elif job.loss == Loss.HUBER:
+        size = np.abs(residual)
+        value = np.where(size < one, residual * residual, (2 * size - one) << config.model_frac)
+    elif job.loss == Loss.HINGE:
+        value = short << (config.model_frac + 1)
+    else:
+        magnitude = magnitude_of(config, z)
+        at = table(config, magnitude)
+        softplus = interpolate(config, at["softplus"], -at["softplus_fall"], magnitude)
+        value = (softplus + np.maximum(-signed_margin, 0)) << (config.model_frac + 1)
+    return value * weight
 
 
 def slots(job: Job) -> list[int | None]:
-    """The group that each slot carries, or None: D empty slots follow the last and, if ``sync``,
-    every mini-batch."""
+    """The group that each slot carries, or None. Groups count through all epochs.
+
+    D empty slots follow the last group and, if ``sync``, every mini-batch; a job that learns
+    nothing has none.
+    """
     carried: list[int | None] = []
-    for group in range(job.groups):
+    last = job.groups * len(job.epochs) - 1
+    for group in range(last + 1):
         carried.append(group)
-        if ends_batch(job, group) and (job.sync or group == job.groups - 1):
+        if job.learns and ends_batch(job, group) and (job.sync or group == last):
             carried += [None] * job.delay
     return carried
 
 
 def ends_batch(job: Job, group: int) -> bool:
-    """Whether ``group`` is the last of its mini-batch or of the pass."""
-    return (group + 1) % job.batch_groups == 0 or group == job.groups - 1
+    """Whether ``group`` is the last of its mini-batch or of its epoch."""
+    place = group % job.groups
+    return (place + 1) % job.batch_groups == 0 or place == job.groups - 1
 
 
 def predict_cycles(config: EngineConfig, job: Job) -> int:
-    """Cycles of a pass on a stream that never waits: the cycle model, slot by slot.
+    """Cycles of a job on a stream that never waits: the cycle model, slot by slot.
 
     ``start(t) = max(start(t-1) + slot_cycles, start(t-D) + L + dot_latency)``, the second term only
-    where slot t - D carried a group, whose errors this slot's update needs.
+    where slot t - D carried a group, whose errors this slot's update needs. The first slot of a
+    further epoch also waits for the errors of the slot before, which use the older epoch's step.
     """
-    beats = config.group_beats(job.chunks, job.bits)
-    spacing = config.slot_cycles(job.chunks, job.bits)
+    beats, spacing = job.group_beats(config), job.slot_cycles(config)
     carried = slots(job)
     start = [0]
     for t in range(1, len(carried) + 1):
         earliest = start[t - 1] + spacing
-        older = t - job.delay
-        if t < len(carried) and older >= 0 and carried[older] is not None:
-            earliest = max(earliest, start[older] + beats + config.dot_latency)
+        needed = [t - job.delay] if job.learns else []
+        group = carried[t] if t < len(carried) else None
+        if group is not None and group % job.groups == 0:
+            needed.append(t - 1)
+        for older in needed:
+            if t < len(carried) and older >= 0 and carried[older] is not None:
+                earliest = max(earliest, start[older] + beats + config.dot_latency)
         start.append(earliest)
     return start[-1]
 
@@ -181,47 +346,94 @@ class Golden:
     """The engine: two copies of the model, and the slot rule.
 
     ``x`` is what dot products, correction and the host read; ``acc`` collects the updates.
+    ``margins`` (G, B) are those of the last job's last epoch.
     """
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.x: Ints = np.zeros(0, dtype=np.int64)
         self.acc: Ints = np.zeros(0, dtype=np.int64)
+        self.margins: Ints = np.zeros((0, config.banks), dtype=np.int64)
 
     def load(self, words: Ints) -> None:
         """Set both copies of the model: (F)."""
         self.x = np.array(words, dtype=np.int64)
         self.acc = self.x.copy()
 
-    def run(self, job: Job, codes: NDArray[Any], labels: Ints, valid: Bools) -> Counters:
-        """One pass: codes (G, B, F), labels (G, B), valid (G, B)."""
+    def run(self, job: Job, *copies: Samples) -> Counters:
+        """All epochs of a job; epoch e reads ``copies[e % len(copies)]``."""
         job.check(self.config)
         config, count = self.config, Counters()
-        lanes = config.generators(config.lanes)
-        updates = RandomSource(config, config.lanes, 0, job.seed)
-        coefficients = RandomSource(config, config.banks, lanes, job.seed)
-        errors: dict[int, tuple[Ints, Ints]] = {}
+        first = config.generators(config.lanes)
+        update_random = RandomSource(config, config.lanes, 0, job.seed)
+        loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
+        self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
+        errors: dict[int, Errors] = {}
 
         carried = slots(job)
         for t, group in enumerate(carried):
             x = self.x
-            older = carried[t - job.delay] if t >= job.delay else None
+            older = carried[t - job.delay] if job.learns and t >= job.delay else None
             if older is not None:
-                h, c = errors.pop(older)
-                g = gradient(config, job, h, c, codes[older].astype(np.int64), x)
-                random = np.concatenate([updates.draw() for _ in range(job.chunks)])
-                self.acc, saturated = update(config, self.acc, g, random)
+                samples, place = _locate(job, copies, older)
+                codes, made = samples.codes[place].astype(np.int64), errors.pop(older)
+                g = gradient(config, job, made, codes, x)
+                random = np.concatenate([update_random.draw() for _ in range(job.chunks)])
+                self.acc, saturated = update(config, job, self.acc, g, made.threshold, random)
                 count.model_saturations += int(saturated.sum())
                 if ends_batch(job, older):
                     self.x = self.acc.copy()
             if group is not None:
-                z, margin_saturated = margin(config, job, dot(codes[group].astype(np.int64), x))
-                h, error_saturated = scaled_error(config, job, z, labels[group])
-                c = coefficient(config, job, coefficients.draw())
-                errors[group] = (h * valid[group], c * valid[group])
-                count.margin_saturations += int((margin_saturated & valid[group]).sum())
-                count.error_saturations += int((error_saturated & valid[group]).sum())
+                samples, place = _locate(job, copies, group)
+                epoch = job.epochs[group // job.groups]
+                errors[group] = self._errors(job, epoch, samples, place, x, loss_random, count)
 
         count.cycles = predict_cycles(config, job)
-        count.beats = job.groups * config.group_beats(job.chunks, job.bits)
+        count.beats = job.groups * len(job.epochs) * job.group_beats(config)
         return count
+
+    def _errors(
+        self,
+        job: Job,
+        epoch: Epoch,
+        samples: Samples,
+        place: int,
+        x: Ints,
+        random: RandomSource,
+        count: Counters,
+    ) -> Errors:
+        """Margins, losses and errors of one group."""
+        config = self.config
+        labels, valid = samples.labels[place], samples.valid[place]
+        weight = np.full_like(labels, 1 << WEIGHT_FRAC)
+        if job.weighted and samples.weights is not None:
+            weight = samples.weights[place]
+        offset = np.zeros_like(labels)
+        if job.offset and samples.offsets is not None:
+            offset = samples.offsets[place]
+        noise = random.draw()
+        banks = config.banks
+
+        codes = samples.codes[place].astype(np.int64)
+        z, margin_saturated = margin(config, job, codes, x, offset)
+        self.margins[place] = z
+        f, curvature = derivative(config, job, epoch, z, labels)
+        h, error_saturated = scaled_error(config, job, epoch, f, weight, noise[banks : 2 * banks])
+        c = coefficient(config, job, epoch, curvature, weight, noise[:banks])
+        count.margin_saturations += int((margin_saturated & valid).sum())
+        if job.learns:
+            count.error_saturations += int((error_saturated & valid).sum())
+        if job.mode == Mode.EVALUATE:
+            count.loss_sum += int(loss_value(config, job, z, labels, weight)[valid].sum())
+        return Errors(
+            h=h * valid,
+            c=c * valid,
+            decay=decay(config, epoch, noise[2 * banks]),
+            threshold=threshold(config, job, epoch, noise[2 * banks + 1]),
+        )
+
+
+def _locate(job: Job, copies: tuple[Samples, ...], group: int) -> tuple[Samples, int]:
+    """The samples that hold a group, and its place there."""
+    epoch, place = divmod(group, job.groups)
+    return copies[epoch % len(copies)], place

@@ -1,0 +1,114 @@
+"""One job after the other."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
+from .job import Loss, Mode
+from .protocol import Error, job_layout
+
+SETTLE_CYCLES = 64
+"""Cycles after a job in which the last margins, losses and counters arrive; not part of it."""
+
+
+class JobController(wiring.Component):
+    """Takes a job, refuses it or has it done, and waits until its results have settled.
+
+    A refused job changes nothing but ``error``. The checks are those that keep the engine's
+    counters and memories sane; `hdl.job.Job.check` makes them too, with sentences.
+
+    Members
+    -------
+    i : In(stream of job_layout)
+        ``ready`` while idle.
+    job : Out(job_layout)
+        The present or last job.
+    start : Out(1)
+        Set for one cycle, ``job`` is stable from here.
+    passes : Out(1)
+        The job passes over samples; otherwise it moves the model.
+    done : In(1)
+    settled : In(1)
+        Low while results wait to be taken.
+    error : Out(Error)
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(job_layout(config))),
+                "job": Out(job_layout(config)),
+                "start": Out(1),
+                "passes": Out(1),
+                "done": In(1),
+                "settled": In(1),
+                "error": Out(Error),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, job = self._config, self.job
+        moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
+        settling = Signal(range(SETTLE_CYCLES))
+        slots_beats = Signal((job.delay * job.chunks).shape())
+        beats = Signal((slots_beats * job.bits).shape())
+        bad_chunks, bad = Signal(), Signal()
+        m.d.sync += [
+            self.passes.eq(~moves),
+            slots_beats.eq(job.delay * job.chunks),
+            beats.eq(slots_beats * job.bits),
+            bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
+            bad.eq(
+                Cat(
+                    job.mode > max(Mode),
+                    job.loss > max(Loss),
+                    job.bits < MIN_BITS,
+                    job.bits > config.max_bits,
+                    job.groups == 0,
+                    job.batch_groups == 0,
+                    job.epochs == 0,
+                    job.delay == 0,
+                    job.delay > config.max_delay,
+                    job.model_drop > COARSE_BITS,
+                    job.error_drop > NOISE_BITS,
+                ).any()
+            ),
+        ]
+        checked = Signal(range(3))
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += checked.eq(2)
+                with m.If(self.i.valid):
+                    m.d.sync += job.eq(self.i.payload)
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += checked.eq(checked - 1)
+                with m.If(checked == 0):
+                    with m.If(bad_chunks | (bad & self.passes)):
+                        m.d.sync += self.error.eq(Error.RANGE)
+                        m.next = "IDLE"
+                    with m.Elif((beats > config.replay_beats) & self.passes):
+                        m.d.sync += self.error.eq(Error.REPLAY)
+                        m.next = "IDLE"
+                    with m.Else():
+                        m.d.sync += self.error.eq(Error.NONE)
+                        m.next = "START"
+            with m.State("START"):
+                m.d.comb += self.start.eq(1)
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.sync += settling.eq(0)
+                with m.If(self.done):
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):
+                with m.If(settling != SETTLE_CYCLES - 1):
+                    m.d.sync += settling.eq(settling + 1)
+                with m.Elif(self.settled):
+                    m.next = "IDLE"
+        return m

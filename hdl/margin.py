@@ -1,0 +1,60 @@
+"""From an exact dot product to a margin."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .arith import delay, half, saturate
+from .config import EngineConfig
+
+
+class Margin(wiring.Component):
+    """z = saturate(round_nearest(A, q - 1) + offset), of one sample::
+
+        1: [+ half]   2: [>> q - 1]   3: [+ offset]   4: [saturate]
+
+    Latency: ``MARGIN_LATENCY``. Throughput: a sample a cycle. Overflow: saturates and says so.
+    Twin: `margin` in `sim.golden`.
+
+    Members
+    -------
+    bits : In(range(max_bits + 1))
+        q, stable during a job.
+    product : In(signed(dot_bits))
+    offset : In(signed(model_bits))
+    z : Out(signed(model_bits))
+        With ``model_frac`` fractional bits.
+    saturated : Out(1)
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "bits": In(range(config.max_bits + 1)),
+                "product": In(signed(config.dot_bits)),
+                "offset": In(signed(config.model_bits)),
+                "z": Out(signed(config.model_bits)),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        drop = Signal(range(config.max_bits))
+        raised = Signal(signed(config.dot_bits + 1))
+        shifted = Signal.like(raised)
+        moved = Signal(signed(config.dot_bits + 2))
+        nearest, overflow = saturate(m, moved, config.model_bits)
+        m.d.comb += drop.eq(self.bits - 1)
+        m.d.sync += [
+            raised.eq(self.product + half(drop, config.max_bits - 1)),
+            shifted.eq(raised >> drop),
+            moved.eq(shifted + delay(m, self.offset, 2)),
+            self.z.eq(nearest),
+            self.saturated.eq(overflow),
+        ]
+        return m
