@@ -9,6 +9,7 @@ sooner than two with Verilator's own makefile, and neither make nor perl is need
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -18,7 +19,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,9 +112,8 @@ def _cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> 
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
             work.mkdir()
             try:
-                begin = time.monotonic()
+                logger.info("compiling %s (once)", target.name)
                 make(work).replace(target)
-                logger.info("compiled %s in %.1f s", target, time.monotonic() - begin)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except Timeout as error:
@@ -172,7 +171,8 @@ def _call(command: list[str], work: Path, environment: dict[str, str]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # ended by itself meanwhile
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
