@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+BENCH_DATA ?= sklearn:diabetes sklearn:breast_cancer
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -25,7 +26,9 @@ typecheck: $(READY)  ## check the types
 	@mypy
 
 bench: $(READY)  ## measure the figures that the README quotes
-	@pytest -m bench -s
+	@zipsgd bench utilisation
+	@zipsgd bench sim-speed
+	@zipsgd bench convergence $(BENCH_DATA)
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v
