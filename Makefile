@@ -1,5 +1,5 @@
 # Every target first makes .venv if it is missing or older than what it is made from.
-# Needs python3 (3.11 or newer, with venv), g++, make and perl; all else comes from PyPI.
+# Needs python3 (3.11 or newer, with venv), g++ and make; all else comes from PyPI.
 
 PYTHON ?= python3
 VENV := .venv

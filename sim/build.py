@@ -1,7 +1,7 @@
 """Verilog to shared library, compiled once: Verilator, then the C++ compiler, behind a cache.
 
-A library is found by a digest of everything that goes into it, in the user's cache folder or in
-``ZIPSGD_CACHE``. Processes that want the same library wait for the one that compiles it.
+What was made is found by a digest of everything that it is made from, in the user's cache folder
+or in ``ZIPSGD_CACHE``. Processes that want the same file wait for the one that makes it.
 
 The compiler is called directly, on all of Verilator's C++ as one translation unit: one core is done
 sooner than two with Verilator's own makefile, and neither make nor perl is needed.
@@ -83,7 +83,7 @@ def compile_library(verilog: str) -> Path:
         return work / "runtime.o"
 
     def make_library(work: Path) -> Path:
-        runtime = _cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
+        runtime = cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
         _call([str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"], work, environment)
@@ -93,11 +93,20 @@ def compile_library(verilog: str) -> Path:
         return work / "engine.so"
 
     parts = (verilog, harness, *versions, *VERILATOR_FLAGS, *CXX_FLAGS)
-    return _cached("engine.so", parts, make_library)
+    return cached("engine.so", parts, make_library)
 
 
-def _cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> Path:
-    """The file that ``make`` makes from ``parts`` in a folder of its own; made if it is missing."""
+def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> Path:
+    """The file that ``make`` makes from ``parts``, from the cache if it is there.
+
+    ``make`` works in a folder of its own, which is gone afterwards, and returns the file's path.
+    A failed or interrupted ``make`` leaves nothing, an unfinished file is never seen.
+
+    Raises
+    ------
+    CompileError
+        If the cache folder cannot be written.
+    """
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     stem, suffix = name.split(".")
     target = cache_folder() / f"{stem}-{digest}.{suffix}"

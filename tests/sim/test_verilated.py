@@ -256,8 +256,9 @@ def tiny_verilog() -> str:
 
 
 def engines(cache: Path) -> dict[str, int]:
-    """Engines of a cache with the time each was made, ns; and anything else but locks."""
-    files = [path for path in cache.iterdir() if path.suffix not in (".lock", ".o")]
+    """Engines of a cache with the time each was made, ns; and anything else that is not meant to
+    stay."""
+    files = [path for path in cache.iterdir() if path.suffix not in (".lock", ".o", ".v")]
     return {path.name: path.stat().st_mtime_ns for path in files}
 
 
@@ -304,6 +305,12 @@ def test_processes_compile_once(cold: Path) -> None:
     assert list(engines(cold)) == [names[0]]
     assert set(names) == {names[0]}
     assert len(list(cold.glob("runtime-*.o"))) == 1
+
+
+def test_second_opening_does_not_elaborate(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    VerilatedEngine(TINY).close()
+    monkeypatch.setattr(verilated, "to_verilog", lambda *_: pytest.fail("elaborated again"))
+    VerilatedEngine(TINY).close()
 
 
 def test_change_of_verilog_compiles_anew(cache: Path) -> None:
