@@ -85,18 +85,19 @@ class Loss(wiring.Component):
         drop = Signal(range(config.max_step_shift - config.min_step_shift + 1))
         m.d.comb += drop.eq(job.step_shift - config.min_step_shift)
         most = config.max_step_shift - config.min_step_shift
-        raised = Signal(signed(len(scaled) + 1))
+        to_round = scaled + half(drop, most)
+        raised = Signal(to_round.shape())  # the half may be wider than what it is added to
         shifted = Signal.like(raised)
         m.d.sync += [
             residual.eq(z - z_label),
             scaled.eq(residual * job.step_mantissa),
-            raised.eq(scaled + half(drop, most)),
+            raised.eq(to_round),
             shifted.eq(raised >> drop),
         ]
 
         out = self.errors[bank]
         error, overflow = saturate(m, shifted, config.error_bits)
-        align = Signal(range(config.max_bits - 1))
+        align = Signal(range(max(config.max_bits - 1, 2)))  # Verilog has no signal of 0 bits
         m.d.comb += align.eq(config.max_bits - job.bits)
         unit = round_stochastic(
             job.correction, self.random[bank], config.random_bits, config.random_bits
