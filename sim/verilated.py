@@ -29,6 +29,9 @@ PATIENCE_CYCLES = 1_000_000
 """Cycles without a handshake after which an engine counts as stuck. A working one is quiet only
 while a mini-batch drains: about as many cycles as its replay buffer holds beats."""
 
+MOST_GAPS = 0.99
+"""Largest probability of a gap: with 1 no call would end."""
+
 RUNNING, DONE = 0, 1
 """Outcomes of a slice, as in ``harness.cpp``; anything else means stuck."""
 
@@ -65,8 +68,8 @@ class VerilatedEngine:
     patience_cycles : int
         Cycles without progress after which a call gives up with `StalledError`.
 
-    Every call takes ``gaps``, the probability (0 to below 1) that a stream rests in a cycle, and
-    ``gap_seed``: the cycles change with them, the results never.
+    Every call takes ``gaps``, the probability that a stream rests in a cycle, and ``gap_seed``:
+    the cycles change with them, the results never.
 
     Raises
     ------
@@ -175,8 +178,8 @@ class VerilatedEngine:
         """Send a job and what belongs to it; return when the engine would take another."""
         if not self._destroy.alive:
             raise SimulationError("the simulated engine is closed; open another")
-        if not 0.0 <= gaps < 1.0:
-            raise ValueError(f"gaps must be a probability from 0 to below 1, not {gaps}")
+        if not 0.0 <= gaps <= MOST_GAPS:
+            raise ValueError(f"gaps must be a probability from 0 to {MOST_GAPS}, not {gaps}")
         packed = np.frombuffer(job.to_bytes(self._job_bytes, "little"), dtype=np.uint8)
         transfer = Transfer(
             job=_address(packed),
@@ -218,7 +221,7 @@ class VerilatedEngine:
         return (
             f"the simulated engine stopped {' and '.join(waits or ['before the end of the job'])}: "
             f"no progress for {self.patience_cycles} cycles. It was reset. The fault is the "
-            "gateware's: run the same job with `--device golden` meanwhile, and report it"
+            "gateware's: report it with the job; the golden model can run it meanwhile"
         )
 
 

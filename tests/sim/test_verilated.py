@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Signal
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig, Job, Step
@@ -166,7 +167,7 @@ def test_wrong_arguments_are_named(small: VerilatedEngine) -> None:
     with pytest.raises(ValueError, match="do not fit the job"):
         small.run(job, woven.beats.astype(np.int64))
     with pytest.raises(ValueError, match="gaps must be"):
-        small.run(job, woven.beats, gaps=1.0)
+        small.run(job, woven.beats, gaps=0.999)
     with pytest.raises(ValueError, match="chunks = 9 is out of range"):
         small.dump(9)
 
@@ -182,18 +183,44 @@ def test_closed_engine_is_named() -> None:
 # What ends a call.
 
 
-def test_stuck_engine_is_named_and_usable_again(small: VerilatedEngine) -> None:
-    """An engine that waits for more beats than there are: the error says for what."""
+class DeafEngine(Engine):
+    """Takes a job and then nothing."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        busy = Signal()
+        m.d.comb += self.job.ready.eq(~busy)
+        m.d.sync += busy.eq(busy | self.job.valid)
+        return m
+
+
+def test_stuck_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    verilog = to_verilog(DeafEngine(SMALL), build.TOP)
+    monkeypatch.setattr(verilated, "_verilog", lambda config: verilog)
+    job, woven = random_case(SMALL, 0)
+    with VerilatedEngine(SMALL, patience_cycles=1000) as deaf:
+        for _ in range(2):  # a stuck engine is reset, and takes the next job
+            with pytest.raises(StalledError, match=rf"taking beats \(0 of {len(woven.beats)} done"):
+                deaf.run(job, woven.beats, gaps=0.5)
+            with pytest.raises(StalledError, match=r"taking model words \(0 of 8 done"):
+                deaf.load(np.zeros(8, dtype=np.int64))
+            with pytest.raises(StalledError, match=r"sending model words \(0 of 4 done"):
+                deaf.dump(1)
+
+
+def test_engine_is_usable_after_an_error(small: VerilatedEngine) -> None:
+    """Given up in the middle of a pass, it equals the golden model in the next."""
     job, woven = random_case(SMALL, 5)
-    impatient = VerilatedEngine(SMALL, patience_cycles=3)
+    small.patience_cycles = 3
     with pytest.raises(StalledError, match="no progress for 3 cycles"):
-        impatient.run(job, woven.beats)
-    impatient.patience_cycles = verilated.PATIENCE_CYCLES
+        small.run(job, woven.beats)
+    small.patience_cycles = verilated.PATIENCE_CYCLES
     words = random_words(SMALL, job.chunks, np.random.default_rng(0))
     golden = Golden(SMALL)
     golden.load(words)
-    impatient.load(words)
-    assert impatient.run(job, woven.beats) == golden.run(job, *unweave(woven, SMALL))
+    small.load(words)
+    assert small.run(job, woven.beats) == golden.run(job, *unweave(woven, SMALL))
+    np.testing.assert_array_equal(small.dump(job.chunks), golden.x)
 
 
 def interrupt_once(happens: Callable[[], bool]) -> threading.Thread:
