@@ -75,7 +75,7 @@ class ScaledError(wiring.Component):
         nearest, _ = saturate(m, noisy, config.error_bits)
         coarse = Signal(signed(config.error_bits))
         m.d.comb += coarse.eq(nearest & grid)
-        align = Signal(range(config.max_bits - 1))
+        align = Signal(range(max(config.max_bits - 1, 2)))  # Verilog has no signal of 0 bits
         m.d.comb += align.eq(config.max_bits - self.job.bits)
 
         m.d.sync += [
@@ -99,13 +99,14 @@ class ScaledError(wiring.Component):
         most = STEP_DROPS - 1
         drop = epoch.step_drop
         product = Signal(signed(config.model_bits + 1 + config.sample_step_bits + 1))
-        raised = Signal(signed(len(product) + 1))
+        to_round = product + half(drop, most)
+        raised = Signal(to_round.shape())  # the half may be wider than what it is added to
         shifted = Signal.like(raised)
         h, saturated = Signal(signed(config.error_bits)), Signal()
         nearest, overflow = saturate(m, shifted, config.error_bits)
         m.d.sync += [
             product.eq(self.f * step),
-            raised.eq(product + half(drop, most)),
+            raised.eq(to_round),
             shifted.eq(raised >> drop),
             h.eq(nearest),
             saturated.eq(overflow),

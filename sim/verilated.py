@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hdl
-from hdl.config import EngineConfig, Job, Mode, generator_constant
+from hdl.config import EngineConfig, generator_constant
 from hdl.engine import Engine
-from hdl.protocol import Status, pack_job, pack_transfer
+from hdl.job import Job, Mode
+from hdl.protocol import Error, Status, pack_epoch, pack_job, pack_transfer
 from hdl.verilog import to_verilog
 
 from .build import TOP, cached, compile_library
@@ -41,17 +42,25 @@ class Transfer(ctypes.Structure):
 
     _fields_ = (
         ("job", ctypes.c_void_p),
+        ("epochs", ctypes.c_void_p),
         ("beats", ctypes.c_void_p),
+        ("margins", ctypes.c_void_p),
         ("words_in", ctypes.c_void_p),
         ("words_out", ctypes.c_void_p),
+        ("epoch_count", ctypes.c_uint64),
         ("beat_count", ctypes.c_uint64),
+        ("margin_count", ctypes.c_uint64),
         ("in_count", ctypes.c_uint64),
         ("out_count", ctypes.c_uint64),
+        ("beat_total", ctypes.c_uint64),
         ("gap", ctypes.c_uint64),
         ("gap_state", ctypes.c_uint64),
+        ("epochs_moved", ctypes.c_uint64),
         ("beats_moved", ctypes.c_uint64),
+        ("margins_moved", ctypes.c_uint64),
         ("in_moved", ctypes.c_uint64),
         ("out_moved", ctypes.c_uint64),
+        ("next_beat", ctypes.c_uint64),
         ("quiet_cycles", ctypes.c_uint64),
     )
 
@@ -82,13 +91,15 @@ class VerilatedEngine:
         self.patience_cycles = patience_cycles
         path = compile_library(_verilog(config))
         self._library = _load(path)
-        sizes = (ctypes.c_uint64 * 4)()
+        sizes = (ctypes.c_uint64 * 6)()
         self._library.engine_sizes(sizes)
-        transfer_bytes, self._job_bytes, beat_bytes, self._status_bytes = sizes
+        transfer_bytes, self._job_bytes, beat_bytes, self._status_bytes = sizes[:4]
+        self._epoch_bytes, self._margin_bytes = sizes[4:]
         if (transfer_bytes, beat_bytes) != (ctypes.sizeof(Transfer), config.beat_bytes):
             raise SimulationError(
                 f"{path} does not match this version's harness; delete it, then retry"
             )
+        self.margins: Ints = np.zeros((0, config.banks), dtype=np.int64)
         self._handle = self._library.engine_create()
         self._destroy = weakref.finalize(self, self._library.engine_destroy, self._handle)
 
@@ -137,9 +148,10 @@ class VerilatedEngine:
         return signed
 
     def run(
-        self, job: Job, beats: NDArray[np.uint8], *, gaps: float = 0.0, gap_seed: int = 0
+        self, job: Job, *copies: NDArray[np.uint8], gaps: float = 0.0, gap_seed: int = 0
     ) -> Counters:
-        """One pass over a woven data set: (groups * group_beats, beat_bytes).
+        """All epochs of a job over woven data sets (groups * group_beats, beat_bytes); epoch e
+        reads ``copies[e % len(copies)]``. Of a job that predicts, ``margins`` holds the result.
 
         Raises
         ------
@@ -148,28 +160,67 @@ class VerilatedEngine:
         StalledError
             If the engine stopped taking beats, or did not end.
         """
-        packed = pack_job(self.config, job)
-        count = job.groups * self.config.group_beats(job.chunks, job.bits)
-        if beats.shape != (count, self.config.beat_bytes) or beats.dtype != np.uint8:
-            raise ValueError(
-                f"beats of shape {beats.shape} and type {beats.dtype} do not fit the job, which "
-                f"takes ({count}, {self.config.beat_bytes}) of uint8; weave the data set for it"
+        config = self.config
+        packed = pack_job(config, job)
+        count = job.groups * job.group_beats(config)
+        for beats in copies:
+            if beats.shape != (count, config.beat_bytes) or beats.dtype != np.uint8:
+                raise ValueError(
+                    f"beats of shape {beats.shape} and type {beats.dtype} do not fit the job, "
+                    f"which takes ({count}, {config.beat_bytes}) of uint8; weave the data set for it"
+                )
+        epochs = _payloads(
+            [pack_epoch(config, job, epoch) for epoch in job.epochs], self._epoch_bytes
+        )
+        used = copies[: len(job.epochs)]
+        stream = np.ascontiguousarray(used[0] if len(used) == 1 else np.concatenate(used))
+        predicted = job.groups * len(job.epochs) if job.mode == Mode.PREDICT else 0
+        margins = np.zeros((predicted, self._margin_bytes), dtype=np.uint8)
+        self._move(
+            packed,
+            epochs=epochs,
+            beats=stream,
+            beat_total=count * len(job.epochs),
+            margins=margins,
+            gaps=gaps,
+            gap_seed=gap_seed,
+        )
+        if predicted:
+            self.margins = self._margins(margins[-job.groups :])
+        counters, error = self._status()
+        if error != Error.NONE:
+            raise SimulationError(
+                f"the simulated engine refused a job that passed the host's checks: {error.name}; "
+                "report it with the job"
             )
-        self._move(packed, beats=np.ascontiguousarray(beats), gaps=gaps, gap_seed=gap_seed)
-        return self._counters()
+        return counters
 
-    def _counters(self) -> Counters:
+    def _margins(self, raw: NDArray[np.uint8]) -> Ints:
+        """Margins (groups, banks) from the bytes of their payloads."""
+        width, banks = self.config.model_bits, self.config.banks
+        bits = np.unpackbits(raw, axis=1, count=width * banks, bitorder="little")
+        fields_ = bits.reshape(-1, banks, width).astype(np.int64)
+        sign_last = np.left_shift(1, np.arange(width), dtype=np.int64)
+        sign_last[-1] *= -1
+        margins: Ints = fields_ @ sign_last
+        return margins
+
+    def _status(self) -> tuple[Counters, Error]:
         raw = ctypes.create_string_buffer(self._status_bytes)
         self._library.engine_status(self._handle, raw)
         bits = int.from_bytes(raw.raw, "little") & ((1 << Status.as_shape().size) - 1)
         status = Status.from_bits(bits)
-        return Counters(**{field.name: getattr(status, field.name) for field in fields(Counters)})
+        counts = {field.name: getattr(status, field.name) for field in fields(Counters)}
+        return Counters(**counts), status.error
 
     def _move(
         self,
         job: int,
         *,
+        epochs: NDArray[np.uint8] | None = None,
         beats: NDArray[np.uint8] | None = None,
+        beat_total: int = 0,
+        margins: NDArray[np.uint8] | None = None,
         words_in: NDArray[np.uint64] | None = None,
         words_out: NDArray[np.uint64] | None = None,
         gaps: float,
@@ -180,13 +231,18 @@ class VerilatedEngine:
             raise SimulationError("the simulated engine is closed; open another")
         if not 0.0 <= gaps <= MOST_GAPS:
             raise ValueError(f"gaps must be a probability from 0 to {MOST_GAPS}, not {gaps}")
-        packed = np.frombuffer(job.to_bytes(self._job_bytes, "little"), dtype=np.uint8)
+        packed = _payloads([job], self._job_bytes)
         transfer = Transfer(
             job=_address(packed),
+            epochs=_address(epochs),
             beats=_address(beats),
+            margins=_address(margins),
             words_in=_address(words_in),
             words_out=_address(words_out),
+            epoch_count=_length(epochs),
             beat_count=_length(beats),
+            margin_count=_length(margins),
+            beat_total=beat_total,
             in_count=_length(words_in),
             out_count=_length(words_out),
             gap=round(gaps * 2**32),
@@ -207,7 +263,9 @@ class VerilatedEngine:
     def _explain(self, transfer: Transfer) -> str:
         """Why a transfer is stuck."""
         streams = {
-            "taking beats": (transfer.beats_moved, transfer.beat_count),
+            "taking epochs": (transfer.epochs_moved, transfer.epoch_count),
+            "taking beats": (transfer.beats_moved, transfer.beat_total),
+            "sending margins": (transfer.margins_moved, transfer.margin_count),
             "taking model words": (transfer.in_moved, transfer.in_count),
             "sending model words": (transfer.out_moved, transfer.out_count),
         }
@@ -257,6 +315,12 @@ def _load(path: Path) -> Any:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def _payloads(payloads: list[int], size: int) -> NDArray[np.uint8]:
+    """Payloads as rows of ``size`` bytes, the size of Verilator's type of their port."""
+    rows = b"".join(payload.to_bytes(size, "little") for payload in payloads)
+    return np.frombuffer(rows, dtype=np.uint8).reshape(-1, size)
 
 
 def _address(array: NDArray[Any] | None) -> int | None:
