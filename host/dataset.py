@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +50,22 @@ class Dataset:
         InputError
             If ``holdout`` is not above 0 and below 1.
         """
+        train, held_out = self.parts(holdout, seed)
+        if self.test is not None:
+            return self._take(train), self.test
+        return self._take(train), self._take(held_out)
+
+    def parts(self, holdout: float, seed: int) -> tuple[Rows, Rows]:
+        """Indices of the samples of the two parts of `split`; held out none if `test` is."""
         if not 0 < holdout < 1:
             raise InputError(
                 f"the share of samples to hold out must be above 0 and below 1, not {holdout:g}"
             )
         order = np.random.default_rng(seed).permutation(len(self.labels))
+        count = min(max(round(holdout * len(order)), 1), len(order) - 1)
         if self.test is not None:
-            return self._take(order), self.test
-        held_out = min(max(round(holdout * len(order)), 1), len(order) - 1)
-        return self._take(order[held_out:]), self._take(order[:held_out])
+            count = 0
+        return order[count:], order[:count]
 
     def select(self, columns: NDArray[np.int64]) -> Dataset:
         """The data set with these features alone, in its test part too."""
@@ -68,5 +76,5 @@ class Dataset:
             test=None if self.test is None else self.test.select(columns),
         )
 
-    def _take(self, rows: NDArray[np.int64]) -> Dataset:
+    def _take(self, rows: Rows) -> Dataset:
         return replace(self, features=self.features[rows], labels=self.labels[rows], test=None)

@@ -84,6 +84,8 @@ def round_and_weave(
     )
 
 
+Ints16 = NDArray[np.int16]
+
 _jit: Any = numba.njit(cache=True, nogil=True)
 
 
@@ -202,3 +204,40 @@ def _round_row(
             up += np.int32((word & np.uint64(0xFFFFFFFF)) < fraction) + lower
         row[j] = lower + up - top
     return good
+
+
+def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Ints16:
+    """Codes int16 (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
+    codes = np.empty((min(stop, woven.samples) - start, woven.features), dtype=np.int16)
+    group_bytes = config.group_beats(woven.chunks, woven.bits) * config.beat_bytes
+    beats = woven.beats.reshape(woven.groups, group_bytes)
+    _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
+    return codes
+
+
+@_jit
+def _unweave(
+    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: Ints16
+) -> None:
+    lanes, banks, _, bits = shape
+    unit = min(lanes, 8)
+    beat_bytes = lanes * banks // 8
+    for sample in range(len(codes)):
+        group, bank = (first + sample) // banks, (first + sample) % banks
+        source, row = beats[group], codes[sample]
+        for start in range(0, len(row), unit):
+            bit = bank * lanes + start % lanes
+            place = (start // lanes * bits + bits - 1) * beat_bytes + bit // 8
+            low, high = np.uint64(0), np.uint64(0)
+            for weight in range(bits):
+                plane = np.uint64(source[place] >> bit % 8)
+                if weight < 8:
+                    low |= plane << np.uint64(8 * weight)
+                else:
+                    high |= plane << np.uint64(8 * (weight - 8))
+                place -= beat_bytes
+            low, high = _transpose(low), _transpose(high)
+            for i in range(min(unit, len(row) - start)):
+                code = np.int64(low >> np.uint64(8 * i) & np.uint64(255))
+                code |= np.int64(high >> np.uint64(8 * i) & np.uint64(255)) << 8
+                row[start + i] = code - (code >> (bits - 1) << bits)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .dataset import Floats
 from .errors import InputError
+from .moments import Moments
 
 FeatureScale = Literal["sigma", "minmax", "maxabs"]
 
@@ -54,10 +55,10 @@ class TwoValued:
     share: float
 
     @classmethod
-    def fit(cls, column: int, values: Floats) -> Self:
-        """From the training values (n) of a column, two of them distinct."""
-        low, high = float(values.min()), float(values.max())
-        share = float(np.mean(values == high))
+    def fit(cls, column: int, moments: Moments) -> Self:
+        """From the training values of a column, two of them distinct."""
+        low, high = float(moments.low[column]), float(moments.high[column])
+        share = float(moments.at_high[column] / moments.count)
         if share <= 0.5:
             return cls(column, rare=high, common=low, share=share)
         return cls(column, rare=low, common=high, share=1 - share)
@@ -100,10 +101,15 @@ class Scaling:
     @classmethod
     def fit(cls, features: Floats, kind: FeatureScale = "sigma") -> Self:
         """From training features (n, d)."""
-        low, high = features.min(axis=0), features.max(axis=0)
+        return cls.of_moments(Moments.of([features]), kind)
+
+    @classmethod
+    def of_moments(cls, moments: Moments, kind: FeatureScale = "sigma") -> Self:
+        """From the statistics of training features."""
+        low, high = moments.low, moments.high
         match kind:
             case "sigma":
-                centre, scale = features.mean(axis=0), SIGMAS * features.std(axis=0)
+                centre, scale = moments.mean, SIGMAS * moments.deviation
             case "minmax":
                 centre, scale = (low + high) / 2, (high - low) / 2
             case "maxabs":
@@ -111,12 +117,12 @@ class Scaling:
             case _:
                 known = ", ".join(get_args(FeatureScale))
                 raise InputError(f"there is no scaling {kind!r}; use one of {known}")
-        two = ((features == low) | (features == high)).all(axis=0) & (low != high)
+        two = (moments.at_low + moments.at_high == moments.count) & (low != high)
         return cls(
             kind=kind,
             centre=centre,
             scale=np.where(low == high, 0.0, scale),
-            two_valued=tuple(TwoValued.fit(int(j), features[:, j]) for j in np.flatnonzero(two)),
+            two_valued=tuple(TwoValued.fit(int(j), moments) for j in np.flatnonzero(two)),
         )
 
     def apply(self, features: Floats, bits: int) -> Floats:

@@ -117,8 +117,10 @@ def unweave(woven: Woven, config: EngineConfig) -> tuple[Ints, Ints, NDArray[np.
     return codes, labels, (words >> valid.offset & 1).astype(np.bool_)
 
 
-def check_shape(shape: tuple[int, ...], labels: Ints, bits: int, config: EngineConfig) -> None:
-    """Raises as `weave` does, but for the codes."""
+def check_shape(
+    shape: tuple[int, ...], labels: Ints | None, bits: int, config: EngineConfig
+) -> None:
+    """Raises as `weave` does, but for the codes; labels are left out if they are None."""
     samples, features = shape
     if features > config.max_features:
         raise InputError(
@@ -128,6 +130,8 @@ def check_shape(shape: tuple[int, ...], labels: Ints, bits: int, config: EngineC
         )
     if not 2 <= bits <= config.max_bits:
         raise InputError(f"bits = {bits} is out of range; this engine takes 2 to {config.max_bits}")
+    if labels is None:
+        return
     if not samples or labels.shape != (samples,):
         raise ValueError(f"{samples} samples with labels of shape {labels.shape} cannot be woven")
     if max(-int(labels.min()) - 1, int(labels.max())) >> (config.model_bits - 1):

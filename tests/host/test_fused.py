@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hdl.config import EngineConfig
 from host.dataset import Floats
 from host.errors import InputError
-from host.fused import round_and_weave
+from host.fused import round_and_weave, unweave_rows
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.scaling import largest_code
 from host.weaving import weave
@@ -53,6 +53,10 @@ def test_it_equals_rounding_then_weaving(
     woven = round_and_weave(v, labels, bits, how, draws, config, first_row)
     expected = weave(round_codes(v, bits, how, draws, first_row), labels, bits, config)
     assert np.array_equal(woven.beats, expected.beats)
+    start, stop = first_row % size[0], size[0] - seed % size[0]
+    codes = round_codes(v, bits, how, draws, first_row)
+    if start < stop:
+        assert np.array_equal(unweave_rows(woven, config, start, stop), codes[start:stop])
     assert vars(woven).keys() == vars(expected).keys()
     for field in ("bits", "chunks", "groups", "samples", "features"):
         assert getattr(woven, field) == getattr(expected, field)

@@ -1,0 +1,50 @@
+"""Named engine configurations of the tests: small, and each odd in its own way."""
+
+from __future__ import annotations
+
+from hdl.config import EngineConfig
+
+GEOMETRIES = {
+    # The plain case.
+    "4x2": EngineConfig(lanes=4, banks=2, max_chunks=8, max_delay=4, replay_beats=256),
+    # No tree over the banks; a delay that is not a power of two.
+    "8x1": EngineConfig(lanes=8, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
+    # Labels take longer than dot products; delay 1 only.
+    "2x4": EngineConfig(lanes=2, banks=4, max_chunks=8, max_delay=1, replay_beats=64),
+    # The product's default shape.
+    "16x4": EngineConfig(lanes=16, banks=4, max_chunks=4, replay_beats=256),
+    # The gradient's pipeline is longer than the correction's; one label beat.
+    "32x8": EngineConfig(lanes=32, banks=8, max_chunks=2, max_delay=2, replay_beats=64),
+    # A label word is half a beat.
+    "64x1": EngineConfig(lanes=64, banks=1, max_chunks=2, max_delay=2, replay_beats=64),
+    # Few bits: everything saturates, every dropped bit is random, the correction is aligned.
+    "narrow": EngineConfig(
+        lanes=4,
+        banks=2,
+        max_bits=4,
+        max_chunks=4,
+        max_delay=2,
+        replay_beats=64,
+        model_bits=12,
+        model_frac=8,
+        error_bits=10,
+        error_frac=8,
+        coefficient_bits=5,
+        coefficient_frac=2,
+        mantissa_bits=7,
+        random_bits=3,
+    ),
+    # Codes of two bits only.
+    "2bit": EngineConfig(
+        lanes=4, banks=2, max_bits=2, max_chunks=4, max_delay=2, replay_beats=16, random_bits=8
+    ),
+    # The widest codes: the full-precision baseline.
+    "16bit": EngineConfig(
+        lanes=4, banks=4, max_bits=16, max_chunks=2, max_delay=2, replay_beats=64, random_bits=16
+    ),
+}
+
+SMALL = ("4x2", "8x1", "2x4", "narrow")
+"""Those that every testbench runs on."""
+
+ALL = tuple(GEOMETRIES)

@@ -1,0 +1,108 @@
+"""Sums of errors times codes, of every chunk, in the promised cycle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import signed
+from amaranth.lib import data
+
+from hdl.config import MIN_BITS
+from hdl.protocol import error_layout, token_layout
+from sim import golden
+from tests.hdl.toolkit import (
+    Bench,
+    Ints,
+    codes_of,
+    pack_plane,
+    planes,
+    random_bits,
+    random_signed,
+    test,
+    unpack_plane,
+)
+
+GROUPS = 40
+
+
+class GradientBench(Bench):
+    """Replays groups of random shapes; the monitor puts codes together from the planes it sees."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        config = self.config
+        self.token = self.port("token", token_layout(config))
+        self.beat = self.port("beat", config.beat_bits)
+        self.errors = self.port("errors", data.ArrayLayout(error_layout(config), config.banks))
+        self.sums = self.port("sums", data.ArrayLayout(signed(config.code_sum_bits), config.lanes))
+        self.board = self.scoreboard("sums")
+        self.planes: list[Ints] = []
+
+    def watch_beats(self) -> None:
+        token = self.token.get()
+        if not token["replay"] or token["label"]:
+            return
+        if token["first"]:
+            self.planes = []
+        self.planes.append(unpack_plane(self.config, self.beat.get()))
+        if token["last"]:
+            errors = np.array([error["error"] for error in self.errors.get()])
+            sums = golden.code_sum(errors, codes_of(self.planes))
+            self.board.expect(sums, self.cycle + self.config.gradient_latency)
+
+    def watch_sums(self) -> None:
+        if self.board.due:
+            self.board.observe(self.sums.get())
+
+    async def send_group(self, gap: float) -> None:
+        rng, config = self.rng, self.config
+        bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
+        chunks = int(rng.integers(1, config.max_chunks + 1))
+        errors = random_signed(rng, config.error_bits, config.banks) << (config.max_bits - bits)
+        coefficients = [random_bits(rng, config.coefficient_bits) for _ in errors]
+        self.errors.set(
+            [
+                {"error": int(error), "coefficient": coefficient}
+                for error, coefficient in zip(errors, coefficients, strict=True)
+            ]
+        )
+        for chunk in range(chunks):
+            codes = random_signed(rng, bits, (config.banks, config.lanes))
+            for index, plane in enumerate(planes(codes, bits)):
+                await self.rest(gap)
+                ends = {"first": index == 0, "last": index == bits - 1}
+                self.token.set({"replay": 1, "chunk": chunk, **ends})
+                self.beat.set(pack_plane(plane))
+                await self.tick()
+
+    async def rest(self, gap: float) -> None:
+        """Cycles that must not matter: label beats, slots that replay nothing, or nothing."""
+        while self.chance(gap):
+            replay = self.chance(0.5)
+            noise = {name: self.chance(0.5) for name in ("first", "last", "live", "commit")}
+            self.token.set({"replay": replay, "label": replay, **noise})
+            self.beat.scramble(self.rng)
+            await self.tick()
+
+
+async def run(dut: Any, gap: float) -> None:
+    bench = GradientBench(dut)
+    await bench.reset(bench.token, bench.beat, bench.errors)
+    bench.monitor(bench.watch_beats)
+    bench.monitor(bench.watch_sums)
+    for _ in range(GROUPS):
+        await bench.send_group(gap)
+    bench.token.set(0)
+    await bench.finish()
+
+
+@test
+async def random_gaps(dut: Any) -> None:
+    await run(dut, gap=0.3)
+
+
+@test
+async def no_gaps(dut: Any) -> None:
+    """A beat a cycle."""
+    await run(dut, gap=0.0)

@@ -1,0 +1,66 @@
+"""Rows of both copies: ``READ_LATENCY`` after their address, from the cycle after a write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hdl.config import READ_LATENCY
+from hdl.protocol import row_layout
+from tests.hdl.toolkit import Bench, Port, random_bits, random_signed, test
+
+CYCLES = 600
+
+
+class ModelBench(Bench):
+    """Reads and writes anything in every cycle; few addresses, so that they often meet."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        config = self.config
+        address, row = range(config.max_chunks), row_layout(config)
+        self.row, self.chunk = self.port("row", row), self.port("chunk", address)
+        self.copies = {}
+        for name in ("x", "acc"):
+            places = self.port(f"{name}_chunk", address), self.port(f"write_{name}", config.lanes)
+            contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
+            self.copies[name] = (*places, self.port(name, row), self.scoreboard(name), contents)
+
+    @property
+    def inputs(self) -> list[Port]:
+        ports = [self.row, self.chunk]
+        for read, write, *_ in self.copies.values():
+            ports += [read, write]
+        return ports
+
+    def watch(self) -> None:
+        row, chunk = self.row.array(), self.chunk.get()
+        for read, write, out, board, contents in self.copies.values():
+            board.expect(contents[read.get()], self.cycle + READ_LATENCY)
+            lanes = write.get() >> np.arange(self.config.lanes) & 1
+            contents[chunk] = np.where(lanes, row, contents[chunk])
+            if board.due:
+                board.observe(out.get())
+
+    def drive(self) -> None:
+        rng, config = self.rng, self.config
+        most = min(config.max_chunks, 4)
+        self.row.set(random_signed(rng, config.model_bits, config.lanes))
+        self.chunk.set(rng.integers(most))
+        for read, write, *_ in self.copies.values():
+            read.set(rng.integers(most))
+            every = (1 << config.lanes) - 1
+            write.set(rng.choice([0, every, random_bits(rng, config.lanes)]))
+
+
+@test
+async def every_cycle(dut: Any) -> None:
+    bench = ModelBench(dut)
+    await bench.reset(*bench.inputs)
+    bench.monitor(bench.watch)
+    for _ in range(CYCLES):
+        bench.drive()
+        await bench.tick()
+    for _, _, _, board, _ in bench.copies.values():
+        assert board.compared >= CYCLES - READ_LATENCY

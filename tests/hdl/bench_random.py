@@ -1,0 +1,65 @@
+"""Random fields, draw by draw, across restarts with any seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.lib import data
+
+from hdl.config import SEED_BITS
+from sim import golden
+from tests.hdl.toolkit import Bench, random_bits, test
+
+CYCLES = 600
+
+
+class RandomBench(Bench):
+    """Compares the fields in every cycle after the first restart."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        self.count, self.first = self.parameters["fields"], self.parameters["first"]
+        self.seed = self.port("seed", SEED_BITS)
+        self.restart, self.draw = self.port("restart"), self.port("draw")
+        layout = data.ArrayLayout(self.config.random_bits, self.count)
+        self.fields = self.port("fields", layout)
+        self.board = self.scoreboard("fields")
+        self.twin: golden.RandomSource | None = None
+        self.present: golden.Ints | None = None
+
+    def watch(self) -> None:
+        if self.present is not None:
+            self.board.expect(self.present, self.cycle)
+            self.board.observe(self.fields.get())
+        if self.restart.get():
+            seed = self.seed.get()
+            self.twin = golden.RandomSource(self.config, self.count, self.first, seed)
+            self.present = self.twin.draw()
+        elif self.draw.get() and self.twin is not None:
+            self.present = self.twin.draw()
+
+
+async def run(dut: Any, gap: float) -> None:
+    bench = RandomBench(dut)
+    await bench.reset(bench.seed, bench.restart, bench.draw)
+    bench.monitor(bench.watch)
+    bench.restart.set(1)
+    await bench.tick()
+    for _ in range(CYCLES):
+        any_seed = random_bits(bench.rng, SEED_BITS)
+        bench.seed.set(bench.rng.choice([0, (1 << SEED_BITS) - 1, any_seed]))
+        bench.restart.set(bench.chance(0.01))
+        bench.draw.set(not bench.chance(gap))
+        await bench.tick()
+    assert bench.board.compared >= CYCLES - 1
+
+
+@test
+async def random_gaps(dut: Any) -> None:
+    await run(dut, gap=0.5)
+
+
+@test
+async def no_gaps(dut: Any) -> None:
+    """A draw a cycle."""
+    await run(dut, gap=0.0)

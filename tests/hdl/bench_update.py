@@ -1,0 +1,97 @@
+"""Model words moved by the rounded gradient, saturated and counted, in the promised cycles."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import signed
+from amaranth.lib import data
+
+from hdl.config import UPDATE_LATENCY
+from hdl.protocol import row_layout
+from sim import golden
+from tests.hdl.toolkit import Bench, Ints, random_signed, test
+
+CYCLES = 500
+
+
+class UpdateBench(Bench):
+    """Anything on every input in every cycle; ``acc`` is read in the cycle it belongs to."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        config = self.config
+        self.i_valid, self.o_valid = self.port("i_valid"), self.port("o_valid")
+        self.sums = self.port("sums", data.ArrayLayout(signed(config.code_sum_bits), config.lanes))
+        width = signed(config.correction_bits)
+        self.terms = self.port("terms", data.ArrayLayout(width, config.lanes))
+        self.acc = self.port("acc", row_layout(config))
+        self.row = self.port("row", row_layout(config))
+        self.saturations = self.port("saturations", range(config.lanes + 1))
+        self.rows = self.scoreboard("row")
+        self.counts = self.scoreboard("saturations")
+        self.gradients: deque[Ints | None] = deque([None])
+        self.saturated = 0
+
+    def watch(self) -> None:
+        config = self.config
+        valid = self.i_valid.get()
+        align = config.gradient_frac - config.code_sum_frac
+        total = (self.sums.array() << align) + self.terms.array() if valid else None
+        self.gradients.append(total)
+
+        dithered = self.gradients.popleft()
+        count = 0
+        if dithered is not None:
+            # The terms carry the dither; the golden model adds its own, here that of zeros.
+            zeros = np.zeros(config.lanes, dtype=np.int64)
+            gradient = dithered - golden.dither(zeros, config.gradient_drop, config.random_bits)
+            row, saturated = golden.update(config, self.acc.array(), gradient, zeros)
+            self.rows.expect(row, self.cycle - 1 + UPDATE_LATENCY)
+            count = int(saturated.sum())
+            self.saturated += count
+        self.counts.expect(count, self.cycle + UPDATE_LATENCY)
+
+        if self.o_valid.get():
+            self.rows.observe(self.row.get())
+        if self.counts.due:
+            self.counts.observe(self.saturations.get())
+
+    def drive(self, gap: float) -> None:
+        rng, config = self.rng, self.config
+        # Now and then so small that the step is the last place of a model word.
+        least = config.gradient_drop + 4
+        sums_bits, terms_bits = config.code_sum_bits, config.correction_bits
+        if self.chance(0.5):
+            sums_bits, terms_bits = min(least, sums_bits), min(least, terms_bits)
+        self.i_valid.set(not self.chance(gap))
+        self.sums.set(random_signed(rng, sums_bits, config.lanes))
+        self.terms.set(random_signed(rng, terms_bits, config.lanes))
+        self.acc.set(random_signed(rng, config.model_bits, config.lanes))
+
+
+async def run(dut: Any, gap: float) -> None:
+    bench = UpdateBench(dut)
+    await bench.reset(bench.i_valid, bench.sums, bench.terms, bench.acc)
+    bench.monitor(bench.watch)
+    for _ in range(CYCLES):
+        bench.drive(gap)
+        await bench.tick()
+    bench.i_valid.set(0)
+    await bench.tick(UPDATE_LATENCY + 2)
+    bench.rows.finish()
+    assert bench.counts.compared >= CYCLES
+    assert bench.saturated, "no model word saturated: the test is too weak"
+
+
+@test
+async def random_gaps(dut: Any) -> None:
+    await run(dut, gap=0.3)
+
+
+@test
+async def no_gaps(dut: Any) -> None:
+    """A chunk a cycle."""
+    await run(dut, gap=0.0)

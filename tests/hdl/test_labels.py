@@ -1,0 +1,14 @@
+"""`hdl.labels` against the definition of the label beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.labels import Labels
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "8x1", "2x4", "32x8", "64x1"))
+def test_labels(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Labels(GEOMETRIES[geometry]), "bench_labels", geometry, simulator, tmp_path)

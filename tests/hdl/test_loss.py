@@ -1,0 +1,14 @@
+"""`hdl.loss` against `margin`, `scaled_error` and `coefficient` of `sim.golden`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.loss import Loss
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "8x1", "narrow", "2bit", "16bit"))
+def test_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Loss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)

@@ -1,0 +1,34 @@
+# amaranth: UnusedElaboratable=no
+"""`hdl.ring` against a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from amaranth.lib import data
+
+from hdl.protocol import error_layout
+from hdl.ring import Ring
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "32x8"))
+def test_replay_buffer(geometry: str, simulator: str, tmp_path: Path) -> None:
+    config = GEOMETRIES[geometry]
+    ring = Ring(config.beat_bits, depth=8)
+    simulate(ring, "bench_ring", geometry, simulator, tmp_path, width=config.beat_bits, depth=8)
+
+
+@over(("4x2", "narrow"))
+def test_error_queue(geometry: str, simulator: str, tmp_path: Path) -> None:
+    config = GEOMETRIES[geometry]
+    shape, depth = data.ArrayLayout(error_layout(config), config.banks), config.error_slots
+    ring = Ring(shape, depth)
+    simulate(ring, "bench_ring", geometry, simulator, tmp_path, width=shape.size, depth=depth)
+
+
+def test_depth_is_a_power_of_two() -> None:
+    with pytest.raises(ValueError, match="depth must be a power of two, not 12"):
+        Ring(8, depth=12)

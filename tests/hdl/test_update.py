@@ -1,0 +1,14 @@
+"""`hdl.update` against `sim.golden.update`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.update import Update
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "16x4", "narrow", "2bit", "16bit"))
+def test_update(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Update(GEOMETRIES[geometry]), "bench_update", geometry, simulator, tmp_path)
