@@ -1,0 +1,232 @@
+"""The command line. Results go to stdout, everything else to stderr; heavy imports wait for use."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import InputError, ZipsgdError
+from .options import Options, engine_config
+
+if TYPE_CHECKING:
+    from .training import Epoch, Task
+
+logger = logging.getLogger(__name__)
+
+
+class Commands(TyperGroup):
+    """Turns an error that a user may meet into one sentence and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ZipsgdError as fault:
+            typer.echo(f"zipsgd: {fault}", err=True)
+            raise typer.Exit(fault.exit_code) from fault
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
+app.add_typer(bench, name="bench")
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="LIBSVM, CSV, .npz or .npy file, or sklearn:NAME.")
+]
+Target = Annotated[
+    str | None, typer.Option(help="Label column of a CSV or .npy file: its name or index.")
+]
+DropConstant = Annotated[
+    bool, typer.Option("--drop-constant", help="Leave out features that never change.")
+]
+DeviceName = Annotated[str, typer.Option("--device", help="sim or golden.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command(..., options: Options)`` one command-line option a field of `Options`."""
+    hints = get_type_hints(Options, include_extras=True)
+    extra = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(Options)
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        options = Options(**{parameter.name: arguments.pop(parameter.name) for parameter in extra})
+        command(**arguments, options=options)
+
+    parameters = [*own, *extra]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+@app.callback()
+def _setup() -> None:
+    """Train linear models on an FPGA from 2- to 8-bit data, without the bias of low precision."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    for package in ("host", "sim"):
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
+@app.command()
+@takes_options
+def train(
+    data: Data,
+    *,
+    target: Target = None,
+    drop_constant: DropConstant = False,
+    device: DeviceName = "sim",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Model file.")] = None,
+    as_json: Json = False,
+    options: Options,
+) -> None:
+    """Train a model; a row an epoch. The default device is the simulated engine."""
+    from .files import replacing
+    from .model_file import dump_model
+
+    with replacing(output) if output else nullcontext() as stream:
+        task, epochs = _train(data, target, drop_constant, [device], as_json, options)
+        if stream:
+            stream.write(dump_model(task.model(epochs[-1].words)))
+
+
+@app.command()
+@takes_options
+def compare(
+    data: Data,
+    *,
+    target: Target = None,
+    drop_constant: DropConstant = False,
+    devices: Annotated[str, typer.Option(help="Two or more, with commas.")] = "golden,sim",
+    as_json: Json = False,
+    options: Options,
+) -> None:
+    """Train on several devices; exit 5 at the first model word that differs after an epoch."""
+    names = devices.split(",")
+    if len(names) < 2:
+        raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
+    _train(data, target, drop_constant, names, as_json, options)
+
+
+@app.command()
+def elaborate(
+    lanes: Annotated[int, typer.Option(help="Features in a beat.")] = Options.lanes,
+    banks: Annotated[int, typer.Option(help="Samples in a beat.")] = Options.banks,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file.")] = Path(
+        "engine.v"
+    ),
+) -> None:
+    """Write the engine's Verilog, the same in every run."""
+    from hdl.engine import Engine
+    from hdl.verilog import to_verilog
+    from sim.build import TOP
+
+    from .files import replacing
+
+    config = engine_config(lanes, banks)
+    with replacing(output) as stream:
+        stream.write(to_verilog(Engine(config), TOP).encode())
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Picture (PNG).")] = Path(
+        "zipsgd-demo.png"
+    ),
+    device: DeviceName = "sim",
+) -> None:
+    """Handwritten digits at 8, 4 and 3 bits: a table, and a picture of loss per epoch."""
+    from .demo import run
+    from .files import replacing
+
+    with replacing(output) as stream:
+        run(device, output, stream)
+
+
+@bench.command()
+def convergence(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
+    device: DeviceName = "sim",
+) -> None:
+    """4 bits with double sampling against 8 bits, and against rounding to nearest."""
+    from .bench import convergence as measure
+
+    measure(data, device)
+
+
+@bench.command()
+def utilisation() -> None:
+    """Beats a cycle of the simulated engine, and its cycles against the cycle model."""
+    from .bench import utilisation as measure
+
+    measure()
+
+
+@bench.command()
+def sim_speed() -> None:
+    """Cycles a second of the simulated engine, rounding and weaving included."""
+    from .bench import sim_speed as measure
+
+    measure()
+
+
+def _train(
+    data: str,
+    target: str | None,
+    drop_constant: bool,
+    devices: list[str],
+    as_json: bool,
+    options: Options,
+) -> tuple[Task, list[Epoch]]:
+    """Train on all devices in step and report the epochs of the first."""
+    from rich.console import Console
+
+    from . import report
+    from .devices import find_device
+    from .readers import read_dataset
+    from .training import compare, prepare
+
+    found = [find_device(name) for name in devices]
+    task = prepare(read_dataset(data, target, drop_constant), options)
+    logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.jobs[0].step.value)
+    table = report.columns(task.score_name)
+    terminal = Console(stderr=not sys.stdout.isatty())
+    epochs = []
+    with ExitStack() as stack:
+        opened = [stack.enter_context(closing(device(options.config))) for device in found]
+        if not as_json:
+            typer.echo(report.heading_row(table))
+        for epoch in report.with_progress(compare(task, opened), options.epochs, terminal):
+            epochs.append(epoch)
+            row = report.epoch_row(table, epoch)
+            typer.echo(json.dumps(report.epoch_record(epoch)) if as_json else row)
+    record = report.summary(task, devices, epochs)
+    typer.echo(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
+    report.warn(task, epochs)
+    return task, epochs
+
+
+def main() -> None:
+    """Entry point of ``zipsgd``."""
+    app(prog_name="zipsgd")

@@ -1,0 +1,133 @@
+"""What can run a job: the golden model and the simulated engine, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from hdl.config import EngineConfig, Job
+from sim.errors import CompileError, SimulationError, ToolNotFoundError
+from sim.golden import Counters, Golden
+
+from .errors import BuildError, DeviceError, InputError, ToolMissingError
+from .rounding import Ints
+from .weaving import Woven, unweave
+
+
+class Device(Protocol):
+    """An engine with a model in it.
+
+    Attributes
+    ----------
+    name : str
+        What `open_device` calls it.
+    config : EngineConfig
+    """
+
+    name: str
+    config: EngineConfig
+
+    def load_model(self, words: Ints) -> None:
+        """Set the model: int64 (chunks * lanes)."""
+
+    def run(self, job: Job, woven: Woven) -> Counters:
+        """One pass over a woven data set."""
+
+    def read_model(self, chunks: int) -> Ints:
+        """The model: int64 (chunks * lanes)."""
+
+    def close(self) -> None:
+        """Release the device; it cannot be used afterwards."""
+
+
+class GoldenDevice:
+    """The software reference, `sim.golden`; its cycles are those of the cycle model."""
+
+    name = "golden"
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self._golden = Golden(config)
+
+    def load_model(self, words: Ints) -> None:
+        self._golden.load(words)
+
+    def run(self, job: Job, woven: Woven) -> Counters:
+        return self._golden.run(job, *unweave(woven, self.config))
+
+    def read_model(self, chunks: int) -> Ints:
+        return self._golden.x[: chunks * self.config.lanes].copy()
+
+    def close(self) -> None:
+        pass
+
+
+class SimDevice:
+    """The engine's Verilog, compiled by Verilator and called in process, on an unstalled stream.
+
+    Raises
+    ------
+    ToolMissingError, BuildError
+        If the engine has to be compiled and cannot be.
+    DeviceError
+        If the engine stops making progress.
+    """
+
+    name = "sim"
+
+    def __init__(self, config: EngineConfig) -> None:
+        from sim.verilated import VerilatedEngine
+
+        self.config = config
+        with _host_errors():
+            self._engine = VerilatedEngine(config)
+
+    def load_model(self, words: Ints) -> None:
+        with _host_errors():
+            self._engine.load(words)
+
+    def run(self, job: Job, woven: Woven) -> Counters:
+        with _host_errors():
+            return self._engine.run(job, woven.beats)
+
+    def read_model(self, chunks: int) -> Ints:
+        with _host_errors():
+            return self._engine.dump(chunks)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+DEVICES: dict[str, Callable[[EngineConfig], Device]] = {"golden": GoldenDevice, "sim": SimDevice}
+
+
+def find_device(name: str) -> Callable[[EngineConfig], Device]:
+    """What opens the device called ``name``.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    if name not in DEVICES:
+        raise InputError(f"there is no device {name!r}; use one of {', '.join(DEVICES)}")
+    return DEVICES[name]
+
+
+def open_device(name: str, config: EngineConfig) -> Device:
+    """Open the device called ``name``; raises as `find_device` and the device do."""
+    return find_device(name)(config)
+
+
+@contextmanager
+def _host_errors() -> Iterator[None]:
+    """`sim` knows no exit codes: its errors become the host's."""
+    try:
+        yield
+    except ToolNotFoundError as fault:
+        raise ToolMissingError(str(fault)) from fault
+    except CompileError as fault:
+        raise BuildError(str(fault)) from fault
+    except SimulationError as fault:
+        raise DeviceError(str(fault)) from fault

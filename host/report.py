@@ -1,0 +1,135 @@
+"""Results for people (a row an epoch) and for programs (a JSON object a line)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .training import Epoch, Task
+
+_logger = logging.getLogger(__name__)
+
+
+class Column(NamedTuple):
+    """One column of the table of epochs."""
+
+    heading: str
+    width: int
+    cell: Callable[[Epoch], str]
+
+
+def columns(score_name: str) -> tuple[Column, ...]:
+    """The table of epochs, 79 characters wide."""
+    return (
+        Column("epoch", 5, lambda e: f"{e.number}"),
+        Column("train", 8, lambda e: f"{e.losses.train:.5f}"),
+        Column("held-out", 8, lambda e: f"{e.losses.heldout:.5f}"),
+        Column(score_name, 8, lambda e: _score(e.losses.score)),
+        Column("saturated", 9, lambda e: f"{e.saturations}"),
+        Column("cycles", 9, lambda e: f"{e.counters.cycles}"),
+        Column("beats", 9, lambda e: f"{e.counters.beats}"),
+        Column("utilised", 8, lambda e: f"{e.utilisation:.4f}"),
+        Column("seconds", 7, lambda e: f"{e.elapsed_s:.2f}"),
+    )
+
+
+def heading_row(table: Sequence[Column]) -> str:
+    return " ".join(f"{column.heading:>{column.width}}" for column in table)
+
+
+def epoch_row(table: Sequence[Column], epoch: Epoch) -> str:
+    return " ".join(f"{column.cell(epoch):>{column.width}}" for column in table)
+
+
+def epoch_record(epoch: Epoch) -> dict[str, Any]:
+    """One line of ``--json``."""
+    return {
+        "epoch": epoch.number,
+        "train_loss": epoch.losses.train,
+        "heldout_loss": epoch.losses.heldout,
+        "cycles": epoch.counters.cycles,
+        "beats": epoch.counters.beats,
+        "utilisation": epoch.utilisation,
+        "saturations": epoch.saturations,
+        "elapsed_s": epoch.elapsed_s,
+    }
+
+
+def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict[str, Any]:
+    """The whole training: totals, final losses, and the options with their defaults filled in."""
+    last = epochs[-1]
+    cycles = sum(epoch.counters.cycles for epoch in epochs)
+    beats = sum(epoch.counters.beats for epoch in epochs)
+    return {
+        "data": task.name,
+        "devices": list(devices),
+        "train_samples": len(task.train.y),
+        "heldout_samples": len(task.heldout.y),
+        "features": len(task.feature_names),
+        **asdict(task.options),
+        "batch": task.options.batch_groups * task.config.banks,
+        "copies": len(task.copies),
+        "step": task.jobs[0].step.value,
+        "train_loss": last.losses.train,
+        "heldout_loss": last.losses.heldout,
+        "heldout_score": last.losses.score,
+        "score": task.score_name,
+        "cycles": cycles,
+        "beats": beats,
+        "utilisation": beats / cycles,
+        "saturations": sum(epoch.saturations for epoch in epochs),
+        "elapsed_s": last.elapsed_s,
+    }
+
+
+def summary_sentence(record: dict[str, Any]) -> str:
+    """`summary` for people."""
+    return (
+        f"{record['data']}: {record['train_samples']} samples of {record['features']} features, "
+        f"q = {record['bits']}, {record['rounding']} rounding, step size {record['step']:g} "
+        f"({record['schedule']}); training loss {record['train_loss']:.5f}, held-out loss "
+        f"{record['heldout_loss']:.5f}, held-out {record['score']} "
+        f"{_score(record['heldout_score'])} on {' and '.join(record['devices'])}"
+    )
+
+
+def warn(task: Task, epochs: Sequence[Epoch]) -> None:
+    """Log what a user should know before trusting the model."""
+    last, untrained = epochs[-1], task.train.loss(np.zeros(task.train.v.shape[1]))
+    saturations = sum(epoch.saturations for epoch in epochs)
+    if last.losses.train > untrained:
+        _logger.warning(
+            "training diverged: the loss ends at %.5g and a model of zeros has %.5g; "
+            "lower --step, or raise --bits or --copies",
+            last.losses.train,
+            untrained,
+        )
+    elif saturations:
+        _logger.warning("%d values saturated; a lower --step may end lower", saturations)
+
+
+def with_progress(epochs: Iterable[Epoch], total: int, console: Console) -> Iterator[Epoch]:
+    """The same epochs, with a progress bar if ``console`` is a terminal."""
+    bar = Progress(
+        TextColumn("epochs"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        yield from bar.track(epochs, total=total)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

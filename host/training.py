@@ -1,0 +1,264 @@
+"""Training: one pass of an engine an epoch, whatever the engine is.
+
+The host prepares everything before the first epoch: jobs, and copies of the training part that are
+rounded independently and used in turn. An epoch is one job; the model stays on the device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.config import EngineConfig, Job, Step
+from sim.golden import Counters
+
+from .dataset import Dataset, Floats
+from .devices import Device
+from .errors import InputError, MismatchError
+from .model_file import Model
+from .options import Options
+from .rounding import Ints, quantise_labels, round_codes
+from .scaling import LabelScaling, Scaling, with_intercept
+from .steps import default_step, scheduled
+from .weaving import Woven, weave
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Scaled samples: v (n, d + 1) unrounded with the intercept, labels y (n)."""
+
+    v: Floats
+    y: Floats
+
+    def loss(self, weights: Floats) -> float:
+        """Half the mean squared error of the margins ``v @ weights``."""
+        return float(np.square(self.v @ weights - self.y).mean() / 2)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Half mean squared errors in scaled label units.
+
+    Parameters
+    ----------
+    train, heldout : float
+        On the unrounded training part and held-out part.
+    score : float or None
+        On the held-out part: the share of right classes, or R2, which labels without variance
+        do not have.
+    """
+
+    train: float
+    heldout: float
+    score: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A training, ready for any device of its geometry.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    options : Options
+    scaling, label_scaling, feature_names
+        See `Model`.
+    train, heldout : Part
+    jobs : tuple of Job
+        One an epoch.
+    copies : tuple of Woven
+        The training part, rounded; epoch k uses copy (k - 1) % copies.
+    """
+
+    name: str
+    options: Options
+    scaling: Scaling
+    label_scaling: LabelScaling
+    feature_names: tuple[str, ...]
+    train: Part
+    heldout: Part
+    jobs: tuple[Job, ...]
+    copies: tuple[Woven, ...]
+
+    @property
+    def config(self) -> EngineConfig:
+        return self.options.config
+
+    @property
+    def score_name(self) -> str:
+        """What `Losses.score` is."""
+        return "accuracy" if self.label_scaling.classification else "R2"
+
+    def model(self, words: Ints) -> Model:
+        """The model of an engine's words (chunks * lanes)."""
+        return Model(
+            words=words[: len(self.feature_names) + 1],
+            fractional_bits=self.config.model_frac,
+            bits=self.options.bits,
+            rounding=self.options.rounding,
+            scaling=self.scaling,
+            label_scaling=self.label_scaling,
+            feature_names=self.feature_names,
+        )
+
+    def evaluate(self, weights: Floats) -> Losses:
+        """The losses of weights (d + 1)."""
+        v, y = self.heldout.v, self.heldout.y
+        heldout, variance = self.heldout.loss(weights), float(y.var())
+        score = None
+        if self.label_scaling.classification:
+            score = float(np.mean((v @ weights < 0) == (y < 0)))
+        elif variance:
+            score = 1 - 2 * heldout / variance
+        return Losses(train=self.train.loss(weights), heldout=heldout, score=score)
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """What one epoch left behind.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    losses : Losses
+    words : int64 (chunks * lanes)
+        Of the model after the epoch.
+    counters : Counters
+        Of this epoch.
+    elapsed_s : float
+        Seconds since the training began.
+    """
+
+    number: int
+    losses: Losses
+    words: Ints
+    counters: Counters
+    elapsed_s: float
+
+    @property
+    def utilisation(self) -> float:
+        """Beats a cycle."""
+        return self.counters.beats / self.counters.cycles
+
+    @property
+    def saturations(self) -> int:
+        """Margins, errors and model words that did not fit."""
+        count = self.counters
+        return count.margin_saturations + count.error_saturations + count.model_saturations
+
+
+def prepare(dataset: Dataset, options: Options) -> Task:
+    """Split, scale, round and weave ``dataset``, and describe a job for every epoch.
+
+    Raises
+    ------
+    InputError
+        If the engine cannot run this training.
+    """
+    train, heldout = dataset.split(options.holdout, options.seed)
+    scaling = Scaling.fit(train.features, options.scale)
+    label_scaling = LabelScaling.fit(train.labels, dataset.classification)
+
+    def scaled(part: Dataset) -> Part:
+        v = with_intercept(scaling.apply(part.features, options.bits))
+        return Part(v=v, y=label_scaling.apply(part.labels))
+
+    part = scaled(train)
+    copies = _copies(part, options)
+    step = options.step or default_step(part.v, options.stale)
+    return Task(
+        name=dataset.name,
+        options=options,
+        scaling=scaling,
+        label_scaling=label_scaling,
+        feature_names=dataset.feature_names,
+        train=part,
+        heldout=scaled(heldout),
+        jobs=tuple(_job(copies[0], options, step, k) for k in range(1, options.epochs + 1)),
+        copies=copies,
+    )
+
+
+def train(task: Task, device: Device) -> Iterator[Epoch]:
+    """Train on ``device`` from a model of zeros, an epoch at a time."""
+    start = time.perf_counter()
+    chunks = task.copies[0].chunks
+    device.load_model(np.zeros(chunks * device.config.lanes, dtype=np.int64))
+    for index, job in enumerate(task.jobs):
+        counters = device.run(job, task.copies[index % len(task.copies)])
+        words = device.read_model(chunks)
+        losses = task.evaluate(task.model(words).weights)
+        yield Epoch(index + 1, losses, words, counters, time.perf_counter() - start)
+
+
+def train_float(task: Task) -> Iterator[Losses]:
+    """The same training as textbook mini-batch SGD: float64, unrounded features, no delay."""
+    v, y = task.train.v, task.train.y
+    size = task.options.batch_groups * task.config.banks
+    weights = np.zeros(v.shape[1])
+    for job in task.jobs:
+        for start in range(0, len(v), size):
+            rows = slice(start, start + size)
+            weights = weights - job.step.value * ((v[rows] @ weights - y[rows]) @ v[rows])
+        yield task.evaluate(weights)
+
+
+def compare(task: Task, devices: Sequence[Device]) -> Iterator[Epoch]:
+    """Train on all ``devices`` in step; yields the epochs of the first.
+
+    Raises
+    ------
+    MismatchError
+        If a model word differs after an epoch.
+    """
+    for first, *others in zip(*(train(task, device) for device in devices), strict=True):
+        for device, epoch in zip(devices[1:], others, strict=True):
+            different = np.flatnonzero(epoch.words != first.words)
+            if different.size:
+                word = different[0]
+                raise MismatchError(
+                    f"{task.name}: after epoch {first.number} model word {word} is "
+                    f"{first.words[word]} on {devices[0].name} and {epoch.words[word]} on "
+                    f"{device.name}, the first of {different.size} that differ; "
+                    "one of the two has a fault"
+                )
+        yield first
+
+
+def _copies(part: Part, options: Options) -> tuple[Woven, ...]:
+    """Independent roundings of the training part; rounding to nearest has only one."""
+    labels = quantise_labels(part.y, options.config)
+    count = 1 if options.rounding == "nearest" else min(options.copies, options.epochs)
+
+    def copy(index: int) -> Woven:
+        rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(index,)))
+        codes = round_codes(part.v, options.bits, options.rounding, rng)
+        return weave(codes, labels, options.bits, options.config)
+
+    return tuple(copy(index) for index in range(count))
+
+
+def _job(woven: Woven, options: Options, step: float, epoch: int) -> Job:
+    """The job of ``epoch``, counted from 1."""
+    config = options.config
+    try:
+        job = Job(
+            bits=options.bits,
+            chunks=woven.chunks,
+            groups=woven.groups,
+            batch_groups=options.batch_groups,
+            delay=options.delay,
+            sync=options.sync,
+            step=Step.nearest(scheduled(step, options.schedule, epoch), config),
+            corrected=options.rounding == "double",
+            seed=int(np.random.SeedSequence([options.seed, epoch]).generate_state(1)[0]),
+        )
+        job.check(config)
+    except ValueError as fault:
+        raise InputError(f"this engine cannot run epoch {epoch}: {fault}") from fault
+    return job
