@@ -209,7 +209,7 @@ def _train(
 
     found = [find_device(name) for name in devices]
     task = prepare(read_dataset(data, target, drop_constant), options)
-    logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.jobs[0].step.value)
+    logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.step)
     table = report.columns(task.score_name)
     terminal = Console(stderr=not sys.stdout.isatty())
     epochs = []

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from hdl.config import EngineConfig, Job
+from hdl.config import EngineConfig
+from hdl.job import Job
 from sim.errors import CompileError, SimulationError, ToolNotFoundError
-from sim.golden import Counters, Golden
+from sim.golden import Counters, Golden, Samples
 
 from .errors import BuildError, DeviceError, InputError, ToolMissingError
 from .rounding import Ints
@@ -32,13 +33,18 @@ class Device(Protocol):
         """Set the model: int64 (chunks * lanes)."""
 
     def run(self, job: Job, woven: Woven) -> Counters:
-        """One pass over a woven data set."""
+        """All epochs of a job, each a pass over the same woven data set."""
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
 
     def close(self) -> None:
         """Release the device; it cannot be used afterwards."""
+
+
+def samples_of(woven: Woven, config: EngineConfig) -> Samples:
+    """What the golden model takes instead of the stream."""
+    return Samples(**vars(unweave(woven, config)))
 
 
 class GoldenDevice:
@@ -54,7 +60,7 @@ class GoldenDevice:
         self._golden.load(words)
 
     def run(self, job: Job, woven: Woven) -> Counters:
-        return self._golden.run(job, *unweave(woven, self.config))
+        return self._golden.run(job, samples_of(woven, self.config))
 
     def read_model(self, chunks: int) -> Ints:
         return self._golden.x[: chunks * self.config.lanes].copy()

@@ -29,7 +29,7 @@ from .rounding import (
     check_rounding,
 )
 from .scaling import largest_code
-from .weaving import Woven, check_shape, label_words
+from .weaving import Woven, check_shape, group_bytes, groups_of, label_words
 
 MAGIC = 1.5 * 2.0**52
 """Added to a number below 2**51 it leaves the nearest integer in the low bits, ties to even."""
@@ -65,9 +65,8 @@ def round_and_weave(
     check_rounding(bits, rounding)
     check_shape(v.shape, labels, bits, config)
     samples, features = v.shape
-    groups, chunks = math.ceil(samples / config.banks), math.ceil(features / config.lanes)
-    group_bytes = config.group_beats(chunks, bits) * config.beat_bytes
-    beats = np.zeros((groups, group_bytes), dtype=np.uint8)
+    groups, chunks = groups_of(samples, config), math.ceil(features / config.lanes)
+    beats = np.zeros((groups, group_bytes(chunks, bits, config)), dtype=np.uint8)
     words = label_words(labels, config)
     shape = (config.lanes, config.banks, chunks, bits)
     n, row = float(largest_code(bits)), np.zeros(chunks * max(config.lanes, 8), dtype=np.int32)
@@ -209,8 +208,7 @@ def _round_row(
 def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Ints16:
     """Codes int16 (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
     codes = np.empty((min(stop, woven.samples) - start, woven.features), dtype=np.int16)
-    group_bytes = config.group_beats(woven.chunks, woven.bits) * config.beat_bytes
-    beats = woven.beats.reshape(woven.groups, group_bytes)
+    beats = woven.beats.reshape(woven.groups, -1)
     _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
     return codes
 

@@ -32,7 +32,7 @@ from .fused import round_and_weave, unweave_rows
 from .moments import Moments
 from .rounding import Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
-from .weaving import Woven, check_shape
+from .weaving import Woven, check_shape, group_bytes, groups_of
 
 FORMAT = "zipsgd packed data"
 HEAD_ROWS = 10_000
@@ -192,8 +192,8 @@ def pack(dataset: Dataset, stream: BinaryIO, options: PackOptions, digest: str =
     def scaled(part: Dataset, rows: Rows) -> Floats:
         return with_intercept(scaling.apply(part.features[rows], bits))
 
-    groups, chunks = -(-n // config.banks), -(-features // config.lanes)
-    beats = (groups * config.group_beats(chunks, bits), config.beat_bytes)
+    groups, chunks = groups_of(n, config), -(-features // config.lanes)
+    beats = (groups * group_bytes(chunks, bits, config) // config.beat_bytes, config.beat_bytes)
     copies = [f"copy{i}" for i in range(1 if options.rounding == "nearest" else options.copies)]
     head = min(n, HEAD_ROWS)
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -277,8 +277,8 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         raise ValueError("holdout must lie between 0 and 1")
     check_rounding(bits, content["rounding"])
 
-    groups, chunks = -(-n // config.banks), -(-features // config.lanes)
-    beats = (groups * config.group_beats(chunks, bits), config.beat_bytes)
+    groups, chunks = groups_of(n, config), -(-features // config.lanes)
+    beats = (groups * group_bytes(chunks, bits, config) // config.beat_bytes, config.beat_bytes)
     m = len(arrays["heldout_labels"])
     expected = {
         **{f"copy{i}": ("|u1", beats) for i in range(count)},

@@ -75,7 +75,7 @@ def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict
         **asdict(task.options),
         "batch": task.options.batch_groups * task.config.banks,
         "copies": len(task.copies),
-        "step": task.jobs[0].step.value,
+        "step": task.step,
         "train_loss": last.losses.train,
         "heldout_loss": last.losses.heldout,
         "heldout_score": last.losses.score,

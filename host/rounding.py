@@ -1,8 +1,10 @@
 """Rounding of scaled features to codes, and of scaled labels to label words.
 
-A code of q bits is an integer from -N to N, N = 2**(q-1) - 1. Stochastic rounding goes to one of
-the two grid points around a value, with probabilities that make the mean exact (Zhang et al.,
-"ZipML", ICML 2017, section 3); the mean of two draws in one code is this project's.
+A code of q bits is an integer from -N to N, N = 2**(q-1) - 1, and 0 stands for 0. An unsigned one
+runs from 0 to 2N and 1 is 2N: the same grid, moved by N, whose parities are the other way round.
+Stochastic rounding goes to one of the two grid points around a value, with probabilities that make
+the mean exact (Zhang et al., "ZipML", ICML 2017, section 3); the mean of two draws in one code is
+this project's.
 
 The random word of a value depends on a key and on its place in the data set alone, so codes do not
 depend on how the data is cut. `host.fused` gives the same bits faster, together with the weaving.
@@ -23,13 +25,14 @@ from .errors import InputError
 from .scaling import largest_code
 
 Rounding = Literal["double", "single", "nearest"]
-Codes = NDArray[np.int8] | NDArray[np.int16]
+Codes = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.uint8] | NDArray[np.uint16]
 Ints = NDArray[np.int64]
 
 FRACTION_BITS = 32
 """Fractional bits of a position between grid points: the resolution of a rounding's probability."""
 
 OUT_OF_RANGE = "a feature to be rounded is not in [-1, 1]; apply a Scaling first"
+NOT_UNSIGNED = "a feature to be rounded to unsigned codes is not in [0, 1]; use signed ones"
 
 BLOCK_VALUES = 1 << 16
 """Values rounded at a time: bounds the memory, and fits a processor's cache."""
@@ -65,47 +68,55 @@ def round_codes(
     rounding: Rounding,
     draws: Draws | np.random.Generator,
     first_row: int = 0,
+    *,
+    unsigned: bool = False,
 ) -> Codes:
     """Codes of scaled features.
 
     ``double``: the mean of two independent stochastic roundings to the odd integers, odd when they
-    agree and even when they differ; ``single``: one stochastic rounding to all integers;
-    ``nearest``: to the nearest integer, ties to even.
+    agree and even when they differ (unsigned: to the even ones, even when they agree);
+    ``single``: one stochastic rounding to all integers; ``nearest``: to the nearest integer, ties
+    to even.
 
     Parameters
     ----------
     v : float64 (n, F)
-        In [-1, 1].
+        In [-1, 1]; in [0, 1] for unsigned codes.
     bits : int
         Bits of a code, 2 to 16.
     draws : Draws or numpy.random.Generator
         Equal ones give equal codes; a generator is asked for a key.
     first_row : int
         Where row 0 of ``v`` stands in the data set.
+    unsigned : bool
+        Codes run from 0 to 2N.
 
     Returns
     -------
-    int8 (n, F), or int16 above 8 bits. +1 and -1 become N and -N under every rounding.
+    int8 (n, F), or int16 above 8 bits; uint8 or uint16 if unsigned. The ends of the range of v are
+    the ends of the range of codes under every rounding.
 
     Raises
     ------
     InputError
         If there is no such rounding.
     ValueError
-        If a value is not in [-1, 1] or ``bits`` is out of range.
+        If a value is out of range or ``bits`` is out of range.
     """
     check_rounding(bits, rounding)
     if isinstance(draws, np.random.Generator):
         draws = Draws(int(draws.integers(1 << 64, dtype=np.uint64)))
-    codes = np.empty(v.shape, dtype=np.int8 if bits <= 8 else np.int16)
+    signed_type, unsigned_type = (np.int8, np.uint8) if bits <= 8 else (np.int16, np.uint16)
+    codes: Codes = np.empty(v.shape, dtype=unsigned_type if unsigned else signed_type)
+    least = 0 if unsigned else -1
     values, out = np.ascontiguousarray(v).reshape(-1), codes.reshape(-1)
     place = first_row * v.shape[1]
     for start in range(0, values.size, BLOCK_VALUES):
         part = values[start : start + BLOCK_VALUES]
-        if not (part.min() >= -1 and part.max() <= 1):
-            raise ValueError(OUT_OF_RANGE)
+        if not (part.min() >= least and part.max() <= 1):
+            raise ValueError(NOT_UNSIGNED if unsigned else OUT_OF_RANGE)
         words = draws.words(place + start, part.size)
-        out[start : start + part.size] = round_values(part, bits, rounding, words)
+        out[start : start + part.size] = round_values(part, bits, rounding, words, unsigned)
     return codes
 
 
@@ -119,29 +130,30 @@ def check_rounding(bits: int, rounding: str) -> None:
 
 
 def round_values(
-    v: Floats, bits: int, rounding: Rounding, words: NDArray[np.uint64]
+    v: Floats, bits: int, rounding: Rounding, words: NDArray[np.uint64], unsigned: bool = False
 ) -> NDArray[Any]:
     """v (count) and a random word each -> codes (count) as integers or whole floats."""
     n = largest_code(bits)
+    unit, low = (2 * n, 0) if unsigned else (n, -n)  # codes of v = 1 and of the grid's first point
     match rounding:
         case "double":
-            lower, fraction = _grid_position(v, n / 2)
+            lower, fraction = _grid_position(v - low / unit, unit / 2)
             first, second = (words >> np.uint64(32)).astype(np.uint32), words.astype(np.uint32)
-            return 2 * lower + (first < fraction) + (second < fraction) - n
+            return 2 * lower + (first < fraction) + (second < fraction) + low
         case "single":
-            lower, fraction = _grid_position(v, n)
-            return lower + ((words >> np.uint64(32)).astype(np.uint32) < fraction) - n
+            lower, fraction = _grid_position(v - low / unit, unit)
+            return lower + ((words >> np.uint64(32)).astype(np.uint32) < fraction) + low
         case "nearest":
-            return np.rint(v * n)
+            return np.rint(v * unit)
 
 
 def _grid_position(v: Floats, steps: float) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Grid point below v and the distance to it, on a grid of ``steps`` steps a unit from -1.
+    """Grid point below v and the distance to it, on a grid of ``steps`` steps a unit from 0.
 
     The position is fixed point, so that a value meant to lie on the grid does so exactly. The
     distance, in units of ``2**-FRACTION_BITS``, is the probability of the grid point above.
     """
-    position = np.rint((v + 1) * (steps * 2.0**FRACTION_BITS)).astype(np.int64)
+    position = np.rint(v * (steps * 2.0**FRACTION_BITS)).astype(np.int64)
     return position >> FRACTION_BITS, position.astype(np.uint32)
 
 

@@ -28,12 +28,12 @@ def largest_code(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-def full_scale(bits: int) -> float:
+def full_scale(bits: int, unsigned: bool = False) -> float:
     """What the engine reads for the feature v = 1: it takes code M as ``M / 2**(bits - 1)``.
 
     An unrounded feature v therefore enters a loss or a prediction as ``v * full_scale(bits)``.
     """
-    return largest_code(bits) / (1 << (bits - 1))
+    return (1 + unsigned) * largest_code(bits) / (1 << (bits - 1))
 
 
 def with_intercept(v: Floats) -> Floats:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.config import EngineConfig, Job, Step
+from hdl.config import EngineConfig
+from hdl.job import Epoch as JobEpoch
+from hdl.job import Job, Step
 from sim.golden import Counters
 
 from .dataset import Dataset, Floats
@@ -87,6 +89,11 @@ class Task:
     @property
     def config(self) -> EngineConfig:
         return self.options.config
+
+    @property
+    def step(self) -> float:
+        """Step size of a sample in the first epoch."""
+        return self.jobs[0].epochs[0].step.value
 
     @property
     def score_name(self) -> str:
@@ -204,7 +211,7 @@ def train_float(task: Task) -> Iterator[Losses]:
     for job in task.jobs:
         for start in range(0, len(v), size):
             rows = slice(start, start + size)
-            weights = weights - job.step.value * ((v[rows] @ weights - y[rows]) @ v[rows])
+            weights = weights - job.epochs[0].step.value * ((v[rows] @ weights - y[rows]) @ v[rows])
         yield task.evaluate(weights)
 
 
@@ -247,14 +254,15 @@ def _job(woven: Woven, options: Options, step: float, epoch: int) -> Job:
     """The job of ``epoch``, counted from 1."""
     config = options.config
     try:
+        size = Step.nearest(scheduled(step, options.schedule, epoch), config)
         job = Job(
+            epochs=(JobEpoch(step=size),),
             bits=options.bits,
             chunks=woven.chunks,
             groups=woven.groups,
             batch_groups=options.batch_groups,
             delay=options.delay,
             sync=options.sync,
-            step=Step.nearest(scheduled(step, options.schedule, epoch), config),
             corrected=options.rounding == "double",
             seed=int(np.random.SeedSequence([options.seed, epoch]).generate_state(1)[0]),
         )

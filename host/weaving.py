@@ -1,12 +1,13 @@
 """The woven stream: codes and labels as beats, one bit plane of a chunk of every sample a beat.
 
     data set = groups of ``banks`` samples, one after the other
-    group    = chunk 0: q beats, sign plane first | chunk 1 ... | label beats
+    group    = chunk 0: q beats, top plane first | chunk 1 ... | label beats
     beat     = bit k * lanes + i belongs to sample k; bit 0 is the least significant of byte 0
 
-Bit i of a plane is feature i of the chunk. Label beat n carries the bits from n * lanes up of each
-sample's label word (`hdl.protocol.label_layout`), zeros past its end. Missing features are codes
-of 0, missing samples label words of 0, which are not valid.
+Bit i of a plane is feature i of the chunk. A sample has a label word, then one with its weight and
+one with its offset if the data set has them (`hdl.protocol.label_layout`, `weight_layout`,
+`offset_layout`). Of the beats of a word, number n carries its bits from n * lanes up, zeros past
+its end. Missing features are codes of 0, missing samples words of 0, which are not valid.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from amaranth.hdl import Shape
+from amaranth.lib.data import Field
 from numpy.typing import NDArray
 
-from hdl.config import LABEL_WORD_BITS, EngineConfig
-from hdl.protocol import label_layout
+from hdl.config import LABEL_WORD_BITS, WEIGHT_BITS, EngineConfig
+from hdl.protocol import label_layout, offset_layout, weight_layout
 
 from .errors import InputError
 from .rounding import Codes, Ints
@@ -44,6 +47,10 @@ class Woven:
         Groups of ``banks`` samples.
     samples, features : int
         Without padding.
+    unsigned : bool
+        Codes run from 0 up.
+    weighted, offset : bool
+        Whether samples have a weight, and an offset.
     """
 
     beats: Bytes
@@ -52,23 +59,76 @@ class Woven:
     groups: int
     samples: int
     features: int
+    unsigned: bool = False
+    weighted: bool = False
+    offset: bool = False
 
 
-def weave(codes: Codes | Ints, labels: Ints, bits: int, config: EngineConfig) -> Woven:
+@dataclass(frozen=True, eq=False)
+class Unwoven:
+    """The samples of a woven data set, padding included: G groups, B banks, F = chunks * lanes.
+
+    Parameters
+    ----------
+    codes : int64 (G, B, F)
+    labels : int64 (G, B)
+    valid : bool (G, B)
+    weights, offsets : int64 (G, B) or None
+        None if the data set has none.
+    """
+
+    codes: Ints
+    labels: Ints
+    valid: NDArray[np.bool_]
+    weights: Ints | None
+    offsets: Ints | None
+
+
+def weave(
+    codes: Codes | Ints,
+    labels: Ints,
+    bits: int,
+    config: EngineConfig,
+    *,
+    weights: Ints | None = None,
+    offsets: Ints | None = None,
+    unsigned: bool = False,
+) -> Woven:
     """Weave codes (n, F) of ``bits`` bits and labels (n) with ``model_frac`` fractional bits.
+
+    Parameters
+    ----------
+    weights : int64 (n) or None
+        Of each sample's loss, with `hdl.config.WEIGHT_FRAC` fractional bits.
+    offsets : int64 (n) or None
+        Added to each sample's margin, with ``model_frac`` fractional bits.
+    unsigned : bool
+        Codes run from 0 to 2N instead of -N to N.
 
     Raises
     ------
     InputError
         If ``config`` has no room for F features or codes of ``bits`` bits.
     ValueError
-        If there is no sample, or a code or label is out of range.
+        If there is no sample, or a code, label, weight or offset is out of range.
     """
     samples, features = codes.shape
     check_shape((samples, features), labels, bits, config)
-    if max(-int(codes.min()), int(codes.max())) > largest_code(bits):
-        raise ValueError(f"a code lies outside -{largest_code(bits)} to {largest_code(bits)}")
-    groups, chunks = math.ceil(samples / config.banks), math.ceil(features / config.lanes)
+    least, most = code_range(bits, unsigned)
+    if not least <= int(codes.min()) <= int(codes.max()) <= most:
+        raise ValueError(f"a code lies outside {least} to {most}")
+    words = np.zeros((groups_of(samples, config) * config.banks, 3), dtype=np.int64)
+    words[:samples, 0] = label_words(labels, config)
+    used = [True, weights is not None, offsets is not None]
+    if weights is not None:
+        _check_words(weights, samples, 0, (1 << WEIGHT_BITS) - 1, "weight")
+        words[:samples, 1] = _placed(weights, weight_layout()["weight"])
+    if offsets is not None:
+        limit = 1 << (config.model_bits - 1)
+        _check_words(offsets, samples, -limit, limit - 1, "offset")
+        words[:samples, 2] = _placed(offsets, offset_layout(config)["offset"])
+
+    groups, chunks = groups_of(samples, config), math.ceil(features / config.lanes)
     padded = np.zeros((groups * config.banks, chunks * config.lanes), dtype=codes.dtype)
     padded[:samples, :features] = codes
     planes = np.empty((groups, chunks, bits, config.beat_bytes), dtype=np.uint8)
@@ -76,11 +136,10 @@ def weave(codes: Codes | Ints, labels: Ints, bits: int, config: EngineConfig) ->
         weight = bits - 1 - plane
         planes[:, :, plane] = _to_beats(padded >> weight & 1, chunks, config)
 
-    words = np.zeros((groups * config.banks, 1), dtype=np.int64)
-    words[:samples, 0] = label_words(labels, config)
-    word_bits = np.zeros((len(words), config.label_beats * config.lanes), dtype=np.uint8)
-    word_bits[:, :LABEL_WORD_BITS] = words >> np.arange(LABEL_WORD_BITS) & 1
-    label_beats = _to_beats(word_bits, config.label_beats, config)
+    words = words[:, used]
+    word_bits = np.zeros((*words.shape, config.label_beats * config.lanes), dtype=np.uint8)
+    word_bits[..., :LABEL_WORD_BITS] = words[..., None] >> np.arange(LABEL_WORD_BITS) & 1
+    label_beats = _to_beats(word_bits, sum(used) * config.label_beats, config)
 
     beats = np.concatenate([planes.reshape(groups, -1, config.beat_bytes), label_beats], axis=1)
     return Woven(
@@ -90,31 +149,52 @@ def weave(codes: Codes | Ints, labels: Ints, bits: int, config: EngineConfig) ->
         groups=groups,
         samples=samples,
         features=features,
+        unsigned=unsigned,
+        weighted=weights is not None,
+        offset=offsets is not None,
     )
 
 
-def unweave(woven: Woven, config: EngineConfig) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """The inverse of `weave`, padding included: G groups, B banks, F = chunks * lanes.
-
-    Returns
-    -------
-    codes int64 (G, B, F), labels int64 (G, B), valid bool (G, B)
-    """
+def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
+    """The inverse of `weave`, padding included."""
     groups, chunks, bits = woven.groups, woven.chunks, woven.bits
     beats = woven.beats.reshape(groups, -1, config.beat_bytes)
     planes = beats[:, : chunks * bits].reshape(groups, chunks, bits, config.beat_bytes)
     codes = np.zeros((groups, config.banks, chunks * config.lanes), dtype=np.int64)
     for plane in range(bits):
         weight = 1 << (bits - 1 - plane)
-        codes += _from_beats(planes[:, :, plane], config) * (-weight if plane == 0 else weight)
+        if plane == 0 and not woven.unsigned:
+            weight = -weight
+        codes += _from_beats(planes[:, :, plane], config) * weight
 
-    word_bits = _from_beats(beats[:, chunks * bits :], config)[:, :, :LABEL_WORD_BITS]
-    words = (word_bits << np.arange(LABEL_WORD_BITS)).sum(axis=-1)
-    fields = label_layout(config)
-    label, valid = fields["label"], fields["valid"]
-    unused = 64 - label.width  # shifted out and back, so that the sign is extended
-    labels = words >> label.offset << unused >> unused
-    return codes, labels, (words >> valid.offset & 1).astype(np.bool_)
+    word_bits = _from_beats(beats[:, chunks * bits :], config)
+    word_bits = word_bits.reshape(groups, config.banks, -1, config.label_beats * config.lanes)
+    words = word_bits[..., :LABEL_WORD_BITS] << np.arange(LABEL_WORD_BITS)
+    label, *others = np.moveaxis(words.sum(axis=-1), -1, 0)
+    layout = label_layout(config)
+    return Unwoven(
+        codes=codes,
+        labels=_taken(label, layout["label"]),
+        valid=_taken(label, layout["valid"]).astype(np.bool_),
+        weights=_taken(others.pop(0), weight_layout()["weight"]) if woven.weighted else None,
+        offsets=_taken(others.pop(0), offset_layout(config)["offset"]) if woven.offset else None,
+    )
+
+
+def code_range(bits: int, unsigned: bool) -> tuple[int, int]:
+    """The smallest and the largest code of ``bits`` bits."""
+    n = largest_code(bits)
+    return (0, 2 * n) if unsigned else (-n, n)
+
+
+def groups_of(samples: int, config: EngineConfig) -> int:
+    """Groups that hold so many samples."""
+    return math.ceil(samples / config.banks)
+
+
+def group_bytes(chunks: int, bits: int, config: EngineConfig) -> int:
+    """Bytes of a group whose samples have no word but their label."""
+    return (chunks * bits + config.label_beats) * config.beat_bytes
 
 
 def check_shape(
@@ -140,10 +220,30 @@ def check_shape(
 
 def label_words(labels: Ints, config: EngineConfig) -> Ints:
     """Label words (n) of valid samples."""
-    fields = label_layout(config)
-    label, valid = fields["label"], fields["valid"]
-    words: Ints = (labels & (1 << label.width) - 1) << label.offset | 1 << valid.offset
+    layout = label_layout(config)
+    return _placed(labels, layout["label"]) | 1 << layout["valid"].offset
+
+
+def _check_words(values: Ints, samples: int, least: int, most: int, what: str) -> None:
+    if values.shape != (samples,):
+        raise ValueError(f"{samples} samples with {what}s of shape {values.shape} cannot be woven")
+    if not least <= int(values.min()) <= int(values.max()) <= most:
+        raise ValueError(f"{what}s lie outside {least} to {most}")
+
+
+def _placed(values: Ints, field: Field) -> Ints:
+    """Words with ``values`` in a field of theirs."""
+    words: Ints = (values & (1 << field.width) - 1) << field.offset
     return words
+
+
+def _taken(words: Ints, field: Field) -> Ints:
+    """The values of a field of ``words``."""
+    values: Ints = words >> field.offset & (1 << field.width) - 1
+    if Shape.cast(field.shape).signed:
+        sign = 1 << (field.width - 1)
+        values = (values ^ sign) - sign
+    return values
 
 
 def _to_beats(weights: NDArray[Any], beats: int, config: EngineConfig) -> Bytes:

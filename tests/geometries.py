@@ -7,8 +7,9 @@ from hdl.config import EngineConfig
 GEOMETRIES = {
     # The plain case.
     "4x2": EngineConfig(lanes=4, banks=2, max_chunks=8, max_delay=4, replay_beats=256),
-    # No tree over the banks; a delay that is not a power of two.
-    "8x1": EngineConfig(lanes=8, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
+    # No tree over the banks; a delay that is not a power of two. Few label beats: the model's writes
+    # of a short sample take longer than its beats.
+    "16x1": EngineConfig(lanes=16, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
     # Labels take longer than dot products; delay 1 only.
     "2x4": EngineConfig(lanes=2, banks=4, max_chunks=8, max_delay=1, replay_beats=64),
     # The product's default shape.
@@ -26,25 +27,29 @@ GEOMETRIES = {
         max_delay=2,
         replay_beats=64,
         model_bits=12,
-        model_frac=8,
-        error_bits=10,
-        error_frac=8,
+        model_frac=6,
+        error_bits=13,
+        error_frac=11,
         coefficient_bits=5,
-        coefficient_frac=2,
+        coefficient_frac=7,
         mantissa_bits=7,
-        random_bits=3,
+        random_bits=8,
     ),
     # Codes of two bits only.
     "2bit": EngineConfig(
         lanes=4, banks=2, max_bits=2, max_chunks=4, max_delay=2, replay_beats=16, random_bits=8
     ),
-    # The widest codes: the full-precision baseline.
+    # Codes wider than the golden model's dot product takes at once.
+    "32bit": EngineConfig(
+        lanes=4, banks=2, max_bits=32, max_chunks=2, max_delay=2, replay_beats=128
+    ),
+    # Twice the default width, and the widest random numbers.
     "16bit": EngineConfig(
         lanes=4, banks=4, max_bits=16, max_chunks=2, max_delay=2, replay_beats=64, random_bits=16
     ),
 }
 
-SMALL = ("4x2", "8x1", "2x4", "narrow")
+SMALL = ("4x2", "16x1", "2x4", "narrow")
 """Those that every testbench runs on."""
 
 ALL = tuple(GEOMETRIES)

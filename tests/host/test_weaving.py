@@ -2,35 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.config import EngineConfig
-from hdl.protocol import label_layout
+from hdl.config import WEIGHT_BITS, EngineConfig
+from hdl.job import Job
+from hdl.protocol import label_layout, offset_layout, weight_layout
 from host.errors import InputError
 from host.rounding import Ints
-from host.weaving import Woven, unweave, weave
+from host.weaving import Woven, code_range, group_bytes, unweave, weave
 from tests.geometries import ALL, GEOMETRIES
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is woven."""
+
+    config: EngineConfig
+    bits: int
+    codes: Ints
+    labels: Ints
+    weights: Ints | None
+    offsets: Ints | None
+    unsigned: bool
+
+    def weave(self) -> Woven:
+        words = {"weights": self.weights, "offsets": self.offsets}
+        return weave(
+            self.codes, self.labels, self.bits, self.config, unsigned=self.unsigned, **words
+        )
+
+
 @st.composite
-def data_sets(draw: st.DrawFn) -> tuple[EngineConfig, int, Ints, Ints]:
+def data_sets(draw: st.DrawFn) -> Case:
     config = GEOMETRIES[draw(st.sampled_from(ALL))]
     bits = draw(st.integers(2, config.max_bits))
     samples = draw(st.integers(1, 3 * config.banks + 1))
     features = draw(st.integers(1, min(3 * config.lanes + 1, config.max_features)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    largest, limit = 2 ** (bits - 1) - 1, 2 ** (config.model_bits - 1)
-    codes = rng.integers(-largest, largest + 1, size=(samples, features))
-    labels = rng.integers(-limit, limit, size=samples)
+    limit = 2 ** (config.model_bits - 1)
+    unsigned = draw(st.booleans())
+    least, most = code_range(bits, unsigned)
+    codes = rng.integers(least, most + 1, size=(samples, features))
+    codes[0, 0], codes[-1, -1] = least, most
+    labels, offsets = rng.integers(-limit, limit, size=(2, samples))
+    weights = rng.integers(0, 1 << WEIGHT_BITS, size=samples)
     labels[0] = draw(st.sampled_from([-limit, limit - 1, -1, 0]))
-    return config, bits, codes, labels
+    offsets[0] = draw(st.sampled_from([-limit, limit - 1, -1, 0]))
+    weights[0] = draw(st.sampled_from([0, (1 << WEIGHT_BITS) - 1]))
+    return Case(
+        config,
+        bits,
+        codes,
+        labels,
+        weights if draw(st.booleans()) else None,
+        offsets if draw(st.booleans()) else None,
+        unsigned,
+    )
 
 
-def literal_stream(config: EngineConfig, bits: int, codes: Ints, labels: Ints) -> list[int]:
+def literal_words(case: Case, sample: int) -> list[int]:
+    """The label words of a sample, each by its layout."""
+    fields = {"label": int(case.labels[sample]), "valid": 1}
+    words = [label_layout(case.config).const(fields).as_bits()]
+    if case.weights is not None:
+        weight = {"weight": int(case.weights[sample])}
+        words.append(weight_layout().const(weight).as_bits())
+    if case.offsets is not None:
+        offset = {"offset": int(case.offsets[sample])}
+        words.append(offset_layout(case.config).const(offset).as_bits())
+    return words
+
+
+def literal_stream(case: Case) -> list[int]:
     """The beats as integers, one bit at a time."""
+    config, bits, codes = case.config, case.bits, case.codes
     samples, features = codes.shape
     groups, chunks = -(-samples // config.banks), -(-features // config.lanes)
     beats = []
@@ -46,50 +98,70 @@ def literal_stream(config: EngineConfig, bits: int, codes: Ints, labels: Ints) -
                             word = int(codes[sample, feature]) % (1 << bits)
                             beat |= (word >> weight & 1) << (k * config.lanes + i)
                 beats.append(beat)
-        words = [
-            label_layout(config).const({"label": int(labels[s]), "valid": 1}).as_bits()
-            if s < samples
-            else 0
-            for s in members
-        ]
-        for n in range(config.label_beats):
-            mask = (1 << config.lanes) - 1
-            beats.append(
-                sum(
-                    (word >> n * config.lanes & mask) << k * config.lanes
-                    for k, word in enumerate(words)
-                )
-            )
+        count = 1 + (case.weights is not None) + (case.offsets is not None)
+        words = [literal_words(case, s) if s < samples else [0] * count for s in members]
+        mask = (1 << config.lanes) - 1
+        for which, n in product(range(count), range(config.label_beats)):
+            parts = [sample[which] >> n * config.lanes & mask for sample in words]
+            beats.append(sum(part << k * config.lanes for k, part in enumerate(parts)))
     return beats
 
 
 @given(data_sets())
-def test_beats_are_those_of_the_definition(
-    case: tuple[EngineConfig, int, Ints, Ints],
-) -> None:
-    config, bits, codes, labels = case
-    woven = weave(codes, labels, bits, config)
+def test_beats_are_those_of_the_definition(case: Case) -> None:
+    woven = case.weave()
     beats = [int.from_bytes(beat.tobytes(), "little") for beat in woven.beats]
-    assert beats == literal_stream(config, bits, codes, labels)
-    assert len(beats) == woven.groups * config.group_beats(woven.chunks, bits)
+    assert beats == literal_stream(case)
 
 
 @given(data_sets())
-def test_unweaving_gives_back_what_was_woven(
-    case: tuple[EngineConfig, int, Ints, Ints],
-) -> None:
-    config, bits, codes, labels = case
-    woven = weave(codes, labels, bits, config)
-    back, back_labels, valid = unweave(woven, config)
-    samples, features = codes.shape
-    assert back.shape == (woven.groups, config.banks, woven.chunks * config.lanes)
-    rows = back.reshape(woven.groups * config.banks, -1)
-    assert np.array_equal(rows[:samples, :features], codes)
+def test_beats_are_as_many_as_the_job_takes(case: Case) -> None:
+    config, woven = case.config, case.weave()
+    job = Job(
+        epochs=(),
+        bits=case.bits,
+        chunks=woven.chunks,
+        groups=woven.groups,
+        batch_groups=1,
+        delay=1,
+        sync=False,
+        corrected=False,
+        seed=0,
+        weighted=woven.weighted,
+        offset=woven.offset,
+    )
+    assert woven.beats.shape == (woven.groups * job.group_beats(config), config.beat_bytes)
+    if job.label_words == 1:
+        assert woven.beats.size == woven.groups * group_bytes(woven.chunks, case.bits, config)
+
+
+def padded(values: Ints | None, count: int) -> Ints | None:
+    return None if values is None else np.pad(values, (0, count - len(values)))
+
+
+@given(data_sets())
+def test_unweaving_gives_back_what_was_woven(case: Case) -> None:
+    config, woven = case.config, case.weave()
+    back = unweave(woven, config)
+    samples, features = case.codes.shape
+    shape = (woven.groups, config.banks)
+    assert back.codes.shape == (*shape, woven.chunks * config.lanes)
+    rows = back.codes.reshape(woven.groups * config.banks, -1)
+    assert np.array_equal(rows[:samples, :features], case.codes)
     assert not rows[samples:].any() and not rows[:, features:].any()
-    assert np.array_equal(back_labels.ravel()[:samples], labels)
-    assert not back_labels.ravel()[samples:].any()
-    assert np.array_equal(valid.ravel(), np.arange(valid.size) < samples)
-    assert (woven.bits, woven.samples, woven.features) == (bits, samples, features)
+    for values, expected in (
+        (back.labels, case.labels),
+        (back.weights, case.weights),
+        (back.offsets, case.offsets),
+    ):
+        if expected is None:
+            assert values is None
+        else:
+            assert values is not None and values.shape == shape
+            assert np.array_equal(values.ravel(), padded(expected, values.size))
+    assert np.array_equal(back.valid.ravel(), np.arange(back.valid.size) < samples)
+    assert (woven.bits, woven.samples, woven.features) == (case.bits, samples, features)
+    assert woven.unsigned == case.unsigned
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
@@ -100,10 +172,10 @@ def test_the_integer_type_of_the_codes_does_not_matter(dtype: type[np.signedinte
     assert np.array_equal(weave(codes.astype(dtype), labels, 4, config).beats, wide.beats)
 
 
-def refused(codes: Ints, bits: int = 4, labels: Ints | None = None) -> Woven:
+def refused(codes: Ints, bits: int = 4, labels: Ints | None = None, **words: Any) -> Woven:
     if labels is None:
         labels = np.zeros(len(codes), dtype=np.int64)
-    return weave(codes, labels, bits, EngineConfig(lanes=4, banks=2, max_chunks=2))
+    return weave(codes, labels, bits, EngineConfig(lanes=4, banks=2, max_chunks=2), **words)
 
 
 def test_what_the_engine_has_no_room_for_is_refused_with_advice() -> None:
@@ -117,6 +189,26 @@ def test_what_the_engine_has_no_room_for_is_refused_with_advice() -> None:
 def test_codes_out_of_range_are_refused(code: int) -> None:
     with pytest.raises(ValueError, match="outside -7 to 7"):
         refused(np.array([[0, code]], dtype=np.int8))
+
+
+@pytest.mark.parametrize("code", [15, -1])
+def test_unsigned_codes_out_of_range_are_refused(code: int) -> None:
+    with pytest.raises(ValueError, match="outside 0 to 14"):
+        refused(np.array([[0, code]], dtype=np.int8), unsigned=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"weights": np.array([4096])}, "weights lie outside 0 to 4095"),
+        ({"weights": np.array([-1])}, "weights lie outside 0 to 4095"),
+        ({"offsets": np.array([2**23])}, "offsets lie outside -8388608 to 8388607"),
+        ({"offsets": np.array([0, 0])}, r"offsets of shape \(2,\) cannot be woven"),
+    ],
+)
+def test_words_out_of_range_are_refused(words: dict[str, Ints], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        refused(np.zeros((1, 2), dtype=np.int8), **words)
 
 
 @pytest.mark.parametrize("label", [2**23, -(2**23) - 1])

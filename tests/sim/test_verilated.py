@@ -22,10 +22,12 @@ import pytest
 from amaranth.hdl import Module, Signal
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig, Job, Step
+from hdl.config import WEIGHT_BITS, EngineConfig
 from hdl.engine import Engine
+from hdl.job import Epoch, Job, Mode, Step
 from hdl.verilog import to_verilog
-from host.weaving import Woven, unweave, weave
+from host.devices import samples_of
+from host.weaving import Woven, code_range, weave
 from sim import build, verilated
 from sim.errors import CompileError, SimulationError, StalledError, ToolNotFoundError
 from sim.golden import Golden, Ints, predict_cycles
@@ -37,7 +39,7 @@ SMALL = GEOMETRIES["4x2"]
 WIDE = EngineConfig(lanes=32, banks=16, max_chunks=2, max_bits=4, replay_beats=64)
 """512-bit beats."""
 
-ENGINES = {name: GEOMETRIES[name] for name in ("4x2", "64x1", "16x4", "narrow", "16bit")}
+ENGINES = {name: GEOMETRIES[name] for name in ("4x2", "64x1", "16x4", "narrow", "16bit", "32bit")}
 ENGINES["32x16"] = WIDE
 
 
@@ -58,21 +60,34 @@ def random_words(config: EngineConfig, chunks: int, rng: np.random.Generator) ->
     return rng.integers(-limit, limit, chunks * config.lanes)
 
 
-def random_case(config: EngineConfig, seed: int, groups: int | None = None) -> tuple[Job, Woven]:
-    """A job that ``config`` can run, and a woven data set for it.
+def random_case(
+    config: EngineConfig, seed: int, groups: int | None = None, copies: int = 1
+) -> tuple[Job, list[Woven]]:
+    """A job that ``config`` can run, and woven copies of a data set for it.
 
     Even seeds give step sizes as in a training that converges, odd ones any: most of them diverge.
     """
     rng = np.random.default_rng(seed)
     job = (random_job if seed % 2 else calm_job)(rng, config, 12)
     job = replace(job, groups=groups or job.groups)
+    return job, [random_data(config, job, rng) for _ in range(copies)]
+
+
+def random_data(config: EngineConfig, job: Job, rng: np.random.Generator) -> Woven:
+    """Samples for a job, whose last group and last chunk need not be full."""
     samples = job.groups * config.banks - int(rng.integers(config.banks))
     features = job.chunks * config.lanes - int(rng.integers(config.lanes))
-    largest = 2 ** (job.bits - 1) - 1
-    codes = rng.integers(-largest, largest + 1, (samples, features))
+    least, most = code_range(job.bits, job.unsigned)
     limit = 1 << (config.model_bits - 6)
-    labels = rng.integers(-limit, limit, samples)
-    return job, weave(codes, labels, job.bits, config)
+    return weave(
+        rng.integers(least, most + 1, (samples, features)),
+        rng.integers(-limit, limit, samples),
+        job.bits,
+        config,
+        weights=rng.integers(0, 1 << WEIGHT_BITS, samples) if job.weighted else None,
+        offsets=rng.integers(-limit, limit, samples) if job.offset else None,
+        unsigned=job.unsigned,
+    )
 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
@@ -86,32 +101,36 @@ def test_model_round_trip(engine: VerilatedEngine, chunks: int, gaps: float) -> 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("seed", range(8))
-def test_pass_equals_golden(engine: VerilatedEngine, seed: int, gaps: float) -> None:
-    """Model and every counter, pass after pass; only cycles depend on the gaps."""
+def test_jobs_equal_golden(engine: VerilatedEngine, seed: int, gaps: float) -> None:
+    """Model, margins and every counter, job after job; only cycles depend on the gaps."""
     config = engine.config
-    job, woven = random_case(config, seed)
+    first, copies = random_case(config, seed, copies=1 + seed % 3)
     golden = Golden(config)
-    words = random_words(config, job.chunks, np.random.default_rng(seed)) >> 4
+    words = random_words(config, first.chunks, np.random.default_rng(seed)) >> 4
     golden.load(words)
     engine.load(words)
-    for _ in range(2):
-        expected = golden.run(job, *unweave(woven, config))
-        counters = engine.run(job, woven.beats, gaps=gaps, gap_seed=seed)
+    for mode in (first.mode, Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE):
+        job = replace(first, mode=mode)
+        expected = golden.run(job, *(samples_of(copy, config) for copy in copies))
+        beats = [copy.beats for copy in copies]
+        counters = engine.run(job, *beats, gaps=gaps, gap_seed=seed)
         if gaps:
             assert counters.cycles >= expected.cycles
             expected.cycles = counters.cycles
-        assert counters == expected, f"random_case(config, {seed})"
+        assert counters == expected, f"random_case(config, {seed}), {mode.name}"
+        if mode == Mode.PREDICT:
+            np.testing.assert_array_equal(engine.margins, golden.margins)
         np.testing.assert_array_equal(engine.dump(job.chunks), golden.x)
 
 
 def test_cycles_are_the_cycle_model(engine: VerilatedEngine) -> None:
     for seed in range(20, 30):
-        job, woven = random_case(engine.config, seed)
+        job, (woven,) = random_case(engine.config, seed)
         assert engine.run(job, woven.beats).cycles == predict_cycles(engine.config, job)
 
 
 def test_gaps_follow_their_probability_and_seed(small: VerilatedEngine) -> None:
-    job, woven = random_case(SMALL, 0, groups=500)
+    job, (woven,) = random_case(SMALL, 0, groups=500)
 
     def cycles(gaps: float, seed: int) -> int:
         return small.run(job, woven.beats, gaps=gaps, gap_seed=seed).cycles
@@ -125,15 +144,25 @@ def test_saturations_are_counted() -> None:
     """The control of the comparisons above: counters that are equal because all are zero show
     nothing."""
     config = GEOMETRIES["16x4"]
-    job, woven = random_case(config, 3)
-    job = replace(job, step=Step.nearest(0.5, config), corrected=False)
+    job = Job(
+        epochs=(Epoch(step=Step.nearest(0.5, config)),),
+        bits=4,
+        chunks=2,
+        groups=8,
+        batch_groups=1,
+        delay=1,
+        sync=False,
+        corrected=False,
+        seed=0,
+    )
+    woven = random_data(config, job, np.random.default_rng(0))
     words = np.full(job.chunks * config.lanes, 2**23 - 1)
     golden = Golden(config)
     golden.load(words)
     with VerilatedEngine(config) as opened:
         opened.load(words)
         counters = opened.run(job, woven.beats)
-    assert counters == golden.run(job, *unweave(woven, config))
+    assert counters == golden.run(job, samples_of(woven, config))
     assert counters.margin_saturations > 0
     assert counters.error_saturations > 0
     assert counters.model_saturations > 0
@@ -146,7 +175,7 @@ def test_engines_share_a_process() -> None:
     models = [random_words(c, 2, np.random.default_rng(n)) for n, c in enumerate(configs)]
     for opened, words in zip(engines, models, strict=True):
         opened.load(words)
-    job, woven = random_case(SMALL, 0)
+    job, (woven,) = random_case(SMALL, 0)
     engines[0].run(job, woven.beats)
     for opened, words in list(zip(engines, models, strict=True))[1:]:
         np.testing.assert_array_equal(opened.dump(2), words)
@@ -157,7 +186,7 @@ def test_engines_share_a_process() -> None:
 
 
 def test_wrong_arguments_are_named(small: VerilatedEngine) -> None:
-    job, woven = random_case(SMALL, 0)
+    job, (woven,) = random_case(SMALL, 0)
     with pytest.raises(ValueError, match="whole chunks of 4 words"):
         small.load(np.zeros(5, dtype=np.int64))
     with pytest.raises(ValueError, match="do not fit 24 bits"):
@@ -197,7 +226,7 @@ class DeafEngine(Engine):
 def test_stuck_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     verilog = to_verilog(DeafEngine(SMALL), build.TOP)
     monkeypatch.setattr(verilated, "_verilog", lambda config: verilog)
-    job, woven = random_case(SMALL, 0)
+    job, (woven,) = random_case(SMALL, 0)
     with VerilatedEngine(SMALL, patience_cycles=1000) as deaf:
         for _ in range(2):  # a stuck engine is reset, and takes the next job
             with pytest.raises(StalledError, match=rf"taking beats \(0 of {len(woven.beats)} done"):
@@ -210,7 +239,7 @@ def test_stuck_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_engine_is_usable_after_an_error(small: VerilatedEngine) -> None:
     """Given up in the middle of a pass, it equals the golden model in the next."""
-    job, woven = random_case(SMALL, 5)
+    job, (woven,) = random_case(SMALL, 5)
     small.patience_cycles = 3
     with pytest.raises(StalledError, match="no progress for 3 cycles"):
         small.run(job, woven.beats)
@@ -219,7 +248,7 @@ def test_engine_is_usable_after_an_error(small: VerilatedEngine) -> None:
     golden = Golden(SMALL)
     golden.load(words)
     small.load(words)
-    assert small.run(job, woven.beats) == golden.run(job, *unweave(woven, SMALL))
+    assert small.run(job, woven.beats) == golden.run(job, samples_of(woven, SMALL))
     np.testing.assert_array_equal(small.dump(job.chunks), golden.x)
 
 
@@ -239,7 +268,7 @@ def interrupt_once(happens: Callable[[], bool]) -> threading.Thread:
 
 
 def test_interrupt_ends_a_long_pass() -> None:
-    job, woven = random_case(SMALL, 1, groups=100_000)
+    job, (woven,) = random_case(SMALL, 1, groups=100_000)
     opened = VerilatedEngine(SMALL)
     thread = interrupt_once(lambda: True)
     with pytest.raises(KeyboardInterrupt):
@@ -410,7 +439,7 @@ def test_cache_that_cannot_be_written_is_named(
 
 
 def test_beats_need_not_be_contiguous(small: VerilatedEngine) -> None:
-    job, woven = random_case(SMALL, 2)
+    job, (woven,) = random_case(SMALL, 2)
     spread: NDArray[np.uint8] = np.repeat(woven.beats, 2, axis=0)[::2]
     assert not spread.flags.c_contiguous
     small.load(np.zeros(job.chunks * SMALL.lanes, dtype=np.int64))
