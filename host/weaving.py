@@ -221,7 +221,8 @@ def check_shape(
 def label_words(labels: Ints, config: EngineConfig) -> Ints:
     """Label words (n) of valid samples."""
     layout = label_layout(config)
-    return _placed(labels, layout["label"]) | 1 << layout["valid"].offset
+    words: Ints = _placed(labels, layout["label"]) | 1 << layout["valid"].offset
+    return words
 
 
 def _check_words(values: Ints, samples: int, least: int, most: int, what: str) -> None:

@@ -148,6 +148,34 @@ def test_full_scale_and_odd_codes_are_exact_and_nothing_lies_beyond(
     assert (np.abs(round_codes(rng.uniform(-1, 1, (1000, 7)), bits, how, rng)) <= n).all()
 
 
+@pytest.mark.parametrize("how", ["double", "single"])
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_unsigned_codes_are_the_signed_grid_from_zero(bits: int, how: Rounding) -> None:
+    """The same words round v in [0, 1] as they round 2 v - 1, N higher: parities change places."""
+    v = np.random.default_rng(bits).integers(0, 2**20, size=(500, 3), endpoint=True) / 2**20
+    v[0] = 0, 1, 0.5
+    codes = round_codes(v, bits, how, Draws(bits), unsigned=True)
+    signed = round_codes(2 * v - 1, bits, how, Draws(bits)).astype(np.int64)
+    assert codes.dtype == (np.uint8 if bits <= 8 else np.uint16)
+    assert np.array_equal(codes, signed + 2 ** (bits - 1) - 1)
+    assert codes[0, :2].tolist() == [0, 2**bits - 2]
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_unsigned_nearest_is_nearest_with_ties_to_even(bits: int) -> None:
+    most = 2**bits - 2
+    ts = [Fraction(i, 4) for i in range(4 * min(most, 62) + 1)]
+    v = np.array([[float(t)] for t in ts]) / most
+    codes = round_codes(v, bits, "nearest", Draws(0), unsigned=True)
+    assert codes.ravel().tolist() == [round(t) for t in ts]
+
+
+@pytest.mark.parametrize("value", [-0.001, 1.001, np.nan])
+def test_what_unsigned_codes_do_not_hold_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"not in \[0, 1\]; use signed ones"):
+        round_codes(np.array([[0.5, value]]), 4, "double", Draws(0), unsigned=True)
+
+
 @pytest.mark.parametrize("how", ROUNDINGS)
 def test_equal_generators_give_equal_codes_in_every_memory_order(how: Rounding) -> None:
     v = np.random.default_rng(0).uniform(-1, 1, size=(300, 11))
