@@ -12,6 +12,9 @@ from dataclasses import dataclass
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
 
+MAX_BEAT_BITS = 4096
+"""Widest beat: eight times the widest memory port in sight, and a guard against slips."""
+
 LABEL_WORD_BITS = 32
 """Bits of a sample's label word in the woven stream, and of each word that a job adds to it."""
 
@@ -137,6 +140,11 @@ class EngineConfig:
             raise ValueError(
                 f"a beat of lanes x banks = {self.lanes} x {self.banks} bits is not a whole number "
                 "of bytes; make the product 8 or more"
+            )
+        if self.beat_bits > MAX_BEAT_BITS:
+            raise ValueError(
+                f"a beat of lanes x banks = {self.lanes} x {self.banks} bits is wider than "
+                f"{MAX_BEAT_BITS}; lower one of them"
             )
         if not MIN_BITS <= self.max_bits <= 32:
             raise ValueError(f"max_bits must be {MIN_BITS} to 32, not {self.max_bits}")
