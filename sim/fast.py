@@ -23,7 +23,7 @@ from hdl.config import (
 from hdl.job import Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 
-from .golden import Bools, Counters, Ints, RandomSource, Samples, ends_batch, predict_cycles, slots
+from .golden import Bools, Counters, Ints, RandomSource, Samples
 
 LEFT, RIGHT, AGAIN = (np.uint64(shift) for shift in XORSHIFT_TRIPLE)
 LOGISTIC, HINGE = int(Loss.LOGISTIC), int(Loss.HINGE)
@@ -129,7 +129,7 @@ def _margin(codes: Any, x: Any, offset: int, k: Constants) -> int:
     low, high = np.int64(0), np.int64(0)
     if cut == 0:
         for feature in range(len(x)):
-            high += np.int64(codes[feature]) * x[feature]
+            high += np.int64(np.int32(codes[feature])) * np.int64(np.int32(x[feature]))
         high += half
     else:
         mask = (np.int64(1) << cut) - 1
@@ -239,22 +239,34 @@ def _update(
     """`golden.gradient` and `golden.update` of one group, in place."""
     banks, features = codes.shape
     decay, threshold = errors[0, banks], errors[1, banks]
+    total = np.zeros(k.lanes, dtype=np.int64)
+    shrink = np.zeros(k.lanes, dtype=np.int64)
     below = k.gradient_drop - k.random_bits
     half = (np.int64(1) << below) >> 1
     mask = (np.int64(1) << (k.random_bits + k.model_drop)) - 1
     drop = k.gradient_drop + k.model_drop
     for start in range(0, features, k.lanes):
         _draw(state, fields, k)
+        total[:] = 0
+        shrink[:] = 0
+        for bank in range(banks):
+            if k.bits < 32:
+                # Factors of 32 bits, products of 64: what processors multiply many of at once.
+                h, c = np.int32(errors[0, bank]), np.int32(errors[1, bank])
+                for lane in range(k.lanes):
+                    code = np.int32(codes[bank, start + lane])
+                    total[lane] += np.int64(h) * np.int64(code)
+                    shrink[lane] += c if (code & 1) == k.odd else 0
+            else:
+                for lane in range(k.lanes):
+                    wide = np.int64(codes[bank, start + lane])
+                    total[lane] += errors[0, bank] * wide
+                    shrink[lane] += errors[1, bank] if (wide & 1) == k.odd else 0
         for lane in range(k.lanes):
             feature = start + lane
-            total, shrink = np.int64(0), np.int64(0)
-            for bank in range(banks):
-                code = np.int64(codes[bank, feature])
-                total += errors[0, bank] * code
-                shrink += errors[1, bank] * ((code & 1) == k.odd)
             regularised = feature < k.regularised
-            shrink -= decay * regularised
-            g = (total << k.code_align) - ((shrink * x[feature]) << k.product_align)
+            shrunk = shrink[lane] - decay * regularised
+            g = (total[lane] << k.code_align) - ((shrunk * x[feature]) << k.product_align)
             g += ((fields[lane] & mask) << below) + half
             moved = acc[feature] - ((g >> drop) << k.model_drop)
             if regularised:
@@ -267,6 +279,38 @@ def _update(
             word = _saturate(moved, k.model_bits)
             count[2] += word != moved
             acc[feature] = (word >> k.model_drop) << k.model_drop
+
+
+@njit(cache=True)
+def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
+    """`golden.slots` with -1 for a slot without a group; ``empty`` slots follow what needs them."""
+    batches = epochs * ends.sum() if sync else 1
+    carried = np.full(groups * epochs + batches * empty, -1, dtype=np.int64)
+    t = 0
+    for group in range(groups * epochs):
+        carried[t] = group
+        t += 1
+        if sync and ends[group % groups]:
+            t += empty
+    return carried
+
+
+@njit(cache=True)
+def _predict_cycles(
+    carried: Any, groups: int, delay: int, learns: bool, beats: int, spacing: int, latency: int
+) -> int:
+    """`golden.predict_cycles`."""
+    start = np.zeros(len(carried) + 1, dtype=np.int64)
+    for t in range(1, len(carried) + 1):
+        start[t] = start[t - 1] + spacing
+        if t == len(carried):
+            break
+        older = t - delay
+        if learns and older >= 0 and carried[older] >= 0:
+            start[t] = max(start[t], start[older] + beats + latency)
+        if carried[t] >= 0 and carried[t] % groups == 0 and carried[t - 1] >= 0:
+            start[t] = max(start[t], start[t - 1] + beats + latency)
+    return start[-1]
 
 
 @njit(cache=True)
@@ -327,8 +371,11 @@ class Fast:
         update_random = RandomSource(config, config.lanes, 0, job.seed)
         loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
-        carried = np.array([-1 if g is None else g for g in slots(job)], dtype=np.int64)
-        ends = np.array([ends_batch(job, group) for group in range(job.groups)])
+        place = np.arange(job.groups)
+        ends = (place + 1) % job.batch_groups == 0
+        ends[-1] = True
+        empty = job.delay if job.learns else 0
+        carried = _slots(job.groups, len(job.epochs), ends, job.sync, empty)
         scales = np.array([_scales(config, job, index) for index in range(len(job.epochs))])
         count = np.zeros(5, dtype=np.int64)
         used = copies[: len(job.epochs)]
@@ -340,7 +387,15 @@ class Fast:
             _table(config), count, _constants(config, job),
         )  # fmt: skip
         return Counters(
-            cycles=predict_cycles(config, job),
+            cycles=_predict_cycles(
+                carried,
+                job.groups,
+                job.delay,
+                job.learns,
+                job.group_beats(config),
+                job.slot_cycles(config),
+                config.dot_latency,
+            ),  # fmt: skip
             beats=job.groups * len(job.epochs) * job.group_beats(config),
             margin_saturations=int(count[0]),
             error_saturations=int(count[1]) if job.learns else 0,
