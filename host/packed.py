@@ -29,6 +29,7 @@ from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
 from .errors import InputError
 from .fused import round_and_weave, unweave_rows
+from .gather import WINDOW_VALUES
 from .moments import Moments
 from .rounding import Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
@@ -36,9 +37,6 @@ from .weaving import Woven, check_shape
 
 FORMAT = "zipsgd packed data"
 HEAD_ROWS = 10_000
-WINDOW_VALUES = 1 << 20
-"""Feature values in memory at a time (8 MiB, a few times over)."""
-
 GEOMETRY = ("lanes", "banks", "model_bits", "model_frac")
 """What the stream depends on; the rest of an engine's configuration may change."""
 
