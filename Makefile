@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
-BENCH_DATA ?= sklearn:diabetes sklearn:breast_cancer
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -25,10 +24,10 @@ lint: $(READY)  ## check style and likely bugs
 typecheck: $(READY)  ## check the types
 	@mypy
 
-bench: $(READY)  ## measure the figures that the README quotes
+bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds convergence on those sets
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
-	@zipsgd bench convergence $(BENCH_DATA)
+	@$(if $(DATA),zipsgd bench convergence $(DATA))
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v
