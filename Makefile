@@ -33,7 +33,7 @@ elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v
 
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis zipsgd-demo.png
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 3; }
