@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_svmlight_file
 
 from .checks import LARGEST, MAX_SHOWN, cell_faults, number, one_line, usable
 from .dataset import Dataset, Floats
 from .errors import InputError
 from .gather import MAX_COLUMNS, WINDOW_VALUES, Gatherer, select_columns
+from .libsvm import parse
 from .sources import Source
 from .tables import MISSING, TableBuilder, TableOptions
 
@@ -36,7 +36,7 @@ def read_libsvm(source: Source) -> Dataset:
     from_zero = False
     for line_number, piece in source.pieces():
         try:
-            matrix, labels = load_svmlight_file(io.BytesIO(piece), zero_based=True)
+            matrix, labels = parse(piece)
         except (ValueError, OverflowError) as fault:
             if not _samples(piece):
                 continue
