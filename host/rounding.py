@@ -47,8 +47,14 @@ class Draws:
     @classmethod
     def of(cls, seed: int, copy: int = 0) -> Self:
         """The words of one of several independent roundings."""
-        state = np.random.SeedSequence(seed, spawn_key=(copy,)).generate_state(1, np.uint64)
-        return cls(int(state[0]))
+        return cls.from_generator(
+            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(copy,)))
+        )
+
+    @classmethod
+    def from_generator(cls, rng: np.random.Generator) -> Self:
+        """Words from a key that the generator is asked for."""
+        return cls(int(rng.integers(1 << 64, dtype=np.uint64)))
 
     def words(self, first: int, count: int) -> NDArray[np.uint64]:
         """Words ``first`` to ``first + count - 1``."""
@@ -96,7 +102,7 @@ def round_codes(
     """
     check_rounding(bits, rounding)
     if isinstance(draws, np.random.Generator):
-        draws = Draws(int(draws.integers(1 << 64, dtype=np.uint64)))
+        draws = Draws.from_generator(draws)
     codes = np.empty(v.shape, dtype=np.int8 if bits <= 8 else np.int16)
     values, out = np.ascontiguousarray(v).reshape(-1), codes.reshape(-1)
     place = first_row * v.shape[1]

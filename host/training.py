@@ -18,12 +18,13 @@ from sim.golden import Counters
 from .dataset import Dataset, Floats
 from .devices import Device
 from .errors import InputError, MismatchError
+from .fused import round_and_weave
 from .model_file import Model
 from .options import Options
-from .rounding import Ints, quantise_labels, round_codes
+from .rounding import Draws, Ints, quantise_labels
 from .scaling import LabelScaling, Scaling, with_intercept
 from .steps import default_step, scheduled
-from .weaving import Woven, weave
+from .weaving import Woven
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,9 +237,10 @@ def _copies(part: Part, options: Options) -> tuple[Woven, ...]:
     count = 1 if options.rounding == "nearest" else min(options.copies, options.epochs)
 
     def copy(index: int) -> Woven:
-        rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(index,)))
-        codes = round_codes(part.v, options.bits, options.rounding, rng)
-        return weave(codes, labels, options.bits, options.config)
+        draws = Draws.of(options.seed, index)
+        return round_and_weave(
+            part.v, labels, options.bits, options.rounding, draws, options.config
+        )
 
     return tuple(copy(index) for index in range(count))
 
