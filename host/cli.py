@@ -38,7 +38,11 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    cls=Commands,
+    help="Train linear models on an FPGA from 2- to 8-bit data, without the bias of low precision.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
 app.add_typer(bench, name="bench")
@@ -81,14 +85,6 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
-
-
-@app.callback()
-def _setup() -> None:
-    """Train linear models on an FPGA from 2- to 8-bit data, without the bias of low precision."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    for package in ("host", "sim"):
-        logging.getLogger(package).setLevel(logging.INFO)
 
 
 @app.command()
@@ -231,4 +227,7 @@ def _train(
 
 def main() -> None:
     """Entry point of ``zipsgd``."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("host", "sim"):
+        logging.getLogger(package).setLevel(logging.INFO)
     app(prog_name="zipsgd")
