@@ -189,6 +189,14 @@ def sim_speed() -> None:
     measure()
 
 
+@bench.command()
+def host(as_json: Json = False) -> None:
+    """Speed from a file to a packed set, stage by stage, beside scikit-learn."""
+    from .bench_host import host as measure
+
+    measure(as_json)
+
+
 def _train(
     data: str,
     target: str | None,
