@@ -6,7 +6,6 @@ import functools
 import inspect
 import json
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import fields
@@ -206,29 +205,27 @@ def _train(
     options: Options,
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
-    from rich.console import Console
-
     from . import report
     from .devices import find_device
-    from .readers import read_dataset
-    from .training import compare, prepare
+    from .prepare import prepare_source
+    from .training import compare
 
     found = [find_device(name) for name in devices]
-    task = prepare(read_dataset(data, target, drop_constant), options)
+    task = prepare_source(data, target, drop_constant, options)
     logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.jobs[0].step.value)
     table = report.columns(task.score_name)
-    terminal = Console(stderr=not sys.stdout.isatty())
+    out = report.plain_console()
     epochs = []
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
         if not as_json:
-            typer.echo(report.heading_row(table))
-        for epoch in report.with_progress(compare(task, opened), options.epochs, terminal):
+            out.print(report.heading_row(table))
+        for epoch in report.with_progress(compare(task, opened), options.epochs, out):
             epochs.append(epoch)
             row = report.epoch_row(table, epoch)
-            typer.echo(json.dumps(report.epoch_record(epoch)) if as_json else row)
+            out.print(json.dumps(report.epoch_record(epoch)) if as_json else row)
     record = report.summary(task, devices, epochs)
-    typer.echo(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
+    out.print(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
 

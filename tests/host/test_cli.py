@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,20 @@ def test_what_is_not_a_result_goes_to_stderr() -> None:
     assert done.returncode == 0
     assert done.stderr == "sklearn:diabetes: 354 samples, step size 0.0625\n"
     assert len(done.stdout.splitlines()) == 5
+
+
+def test_on_a_terminal_rows_go_above_the_bar() -> None:
+    ours, terminal = os.openpty()
+    run = "from host.cli import main; main()"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    command = [sys.executable, "-c", run, "train", *GOLDEN]
+    subprocess.run(command, stdout=terminal, env=environment, check=True, timeout=60)
+    os.close(terminal)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(ours, 1 << 16).decode())
+    os.close(ours)
+    assert "3/3" in shown
+    # A row starts a line of its own, after the bar that it overwrites.
+    assert len(re.findall(r"[\r\n] +[123]  0\.", shown)) == 3
 
 
 def test_json_is_an_object_a_line() -> None:
