@@ -14,8 +14,11 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sim.build import CACHE_VARIABLE, cache_folder
 
@@ -26,6 +29,9 @@ from .packed import PackedSet, PackOptions, open_packed, pack
 
 LAYOUT = 1
 """Raised when readers, scaling, rounding or weaving change the bits that a source becomes."""
+
+LEAST_BYTES = 1 << 20
+"""Smaller sources are read faster than they are worth keeping."""
 
 LIMIT_BYTES = 4 << 30
 """Most bytes of packed sets that are kept, but for the newest."""
@@ -52,6 +58,12 @@ def source_digest(source: str) -> str:
         raise InputError(f"{source} cannot be read ({fault}); check the path") from fault
 
 
+def worth_keeping(source: str) -> bool:
+    """Whether to look for a source in the cache and to keep it there."""
+    path = Path(source)
+    return path.is_file() and path.stat().st_size >= LEAST_BYTES
+
+
 def cached_set(
     source: str, reading: dict[str, Any], options: PackOptions, read: Callable[[], Dataset]
 ) -> PackedSet:
@@ -61,6 +73,8 @@ def cached_set(
     ----------
     reading : dict
         Every option of ``read`` that changes what it gives, for JSON.
+    options : PackOptions
+        Unrounded features are kept if they fit in memory, whatever they say.
     read : callable
         Reads the source.
 
@@ -102,7 +116,8 @@ def cached_set(
             f"{CACHE_VARIABLE} to a folder that can"
         ) from fault
     with replacing(path) as stream:
-        pack(dataset, stream, options, digest)
+        unrounded = not isinstance(dataset.features, np.memmap)
+        pack(dataset, stream, replace(options, unrounded=unrounded), digest)
     _make_room(folder, path)
     return open_packed(path)
 
