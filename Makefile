@@ -27,6 +27,7 @@ typecheck: $(READY)  ## check the types
 bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds convergence on those sets
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
+	@zipsgd bench host
 	@$(if $(DATA),zipsgd bench convergence $(DATA))
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
