@@ -7,8 +7,9 @@ from hdl.config import EngineConfig
 GEOMETRIES = {
     # The plain case.
     "4x2": EngineConfig(lanes=4, banks=2, max_chunks=8, max_delay=4, replay_beats=256),
-    # No tree over the banks; a delay that is not a power of two.
-    "8x1": EngineConfig(lanes=8, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
+    # No tree over the banks; a delay that is not a power of two. Few label beats: writing the model
+    # takes longer than the beats of a short sample.
+    "16x1": EngineConfig(lanes=16, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
     # Labels take longer than dot products; delay 1 only.
     "2x4": EngineConfig(lanes=2, banks=4, max_chunks=8, max_delay=1, replay_beats=64),
     # The product's default shape.
@@ -44,7 +45,7 @@ GEOMETRIES = {
     ),
 }
 
-SMALL = ("4x2", "8x1", "2x4", "narrow")
+SMALL = ("4x2", "16x1", "2x4", "narrow")
 """Those that every testbench runs on."""
 
 ALL = tuple(GEOMETRIES)

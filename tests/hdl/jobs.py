@@ -11,11 +11,12 @@ from hdl.config import MIN_BITS, SEED_BITS, EngineConfig, Job, Step
 
 
 def random_job(rng: np.random.Generator, config: EngineConfig, most_groups: int) -> Job:
-    """A job that ``config`` can run; its step size is anything, so most of them diverge."""
+    """A job that ``config`` can run, with any step size: too small, in between or too large."""
     bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
     delay = int(rng.integers(1, config.max_delay + 1))
     chunks = int(rng.integers(1, min(config.max_chunks, config.replay_beats // (delay * bits)) + 1))
     groups = int(rng.integers(1, most_groups + 1))
+    shifts = rng.choice([config.max_step_shift - config.min_step_shift, config.mantissa_bits])
     job = Job(
         bits=bits,
         chunks=chunks,
@@ -25,7 +26,7 @@ def random_job(rng: np.random.Generator, config: EngineConfig, most_groups: int)
         sync=bool(rng.integers(2)),
         step=Step(
             mantissa=int(rng.integers(1, 1 << config.mantissa_bits)),
-            shift=int(rng.integers(config.min_step_shift, config.max_step_shift + 1)),
+            shift=config.min_step_shift + int(rng.integers(shifts + 1)),
         ),
         corrected=bool(rng.integers(4)),
         seed=int(rng.integers(1 << SEED_BITS)),
