@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,8 +190,13 @@ def sim() -> Iterator[None]:
         yield
 
 
+BUNDLED = [f"sklearn:{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "wine")]
+LARGER = Path(os.environ.get("ZIPSGD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+"""Where data sets may lie that are tested too if they are there; nothing depends on them."""
+
+
 @pytest.mark.usefixtures("sim")
-@pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "digits", "iris", "wine"])
+@pytest.mark.parametrize("source", BUNDLED + sorted(map(str, LARGER.glob("*.npz"))))
 @pytest.mark.parametrize(
     "options",
     [
@@ -200,8 +207,8 @@ def sim() -> Iterator[None]:
     ],
     ids=["default", "nearest", "sync", "rough"],
 )
-def test_golden_and_sim_agree_on_real_data(name: str, options: Options) -> None:
-    task = prepare(read_dataset(f"sklearn:{name}", drop_constant=True), options)
+def test_golden_and_sim_agree_on_real_data(source: str, options: Options) -> None:
+    task = prepare(read_dataset(source, drop_constant=True), options)
     with closing(open_device("sim", options.config)) as engine:
         both = [golden(task), list(train(task, engine))]
         again = list(compare(task, [GoldenDevice(options.config), engine]))
