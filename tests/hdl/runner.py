@@ -106,6 +106,7 @@ def simulate(
         "ZIPSGD_TEST_GEOMETRY": geometry,
         "ZIPSGD_TEST_PARAMETERS": json.dumps(parameters),
         "COCOTB_ANSI_OUTPUT": "0",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # cocotb rewrites assertions as pytest does
     }
     passed = True
     try:
