@@ -114,39 +114,61 @@ class Stimulus:
         elif kind == "steepest":
             job = steepest_job(config, job)
         elif kind == "overflow":
-            job = largest_step_job(config, replace(job, groups=GROUPS))
+            most_chunks = config.replay_beats // (job.delay * job.bits)
+            job = replace(job, groups=GROUPS, chunks=min(config.max_chunks, most_chunks))
+            job = largest_step_job(config, job)
         words = random_signed(rng, word_bits, job.chunks * config.lanes)
         if kind == "overflow":
-            limit = 1 << (word_bits - 1)
-            words = rng.choice(np.array([-limit, limit - 1]), len(words))
+            words = self.extremes(word_bits, len(words))
 
         self.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
         self.words += words.tolist()
-        self.add_pass(kind, job)
+        self.add_pass(kind, job, words)
         if self._bench.chance(0.5):
             seed = int(rng.integers(1 << SEED_BITS))
-            self.add_pass(kind, replace(job, sync=not job.sync, seed=seed))
+            self.add_pass(kind, replace(job, sync=not job.sync, seed=seed), words)
         self.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
 
-    def add_pass(self, kind: str, job: Job) -> None:
-        config, rng = self._bench.config, self._bench.rng
+    def add_pass(self, kind: str, job: Job, words: Ints) -> None:
+        config = self._bench.config
         self.jobs.append(pack_job(config, job))
         if kind == "calm":
-            beats = self.real_samples(job)
+            beats = weave(*self.real_samples(job), job.bits, config).beats
+        elif kind == "overflow":
+            beats = weave(*self.overflowing_samples(job, words), job.bits, config).beats
         else:
             count = job.groups * config.group_beats(job.chunks, job.bits)
-            beats = rng.integers(0, 256, (count, config.beat_bytes), dtype=np.uint8)
+            beats = self._bench.rng.integers(0, 256, (count, config.beat_bytes), dtype=np.uint8)
         self.beats += [int.from_bytes(beat.tobytes(), "little") for beat in beats]
 
-    def real_samples(self, job: Job) -> Any:
-        """Woven samples, whose last group and last chunk need not be full."""
+    def real_samples(self, job: Job) -> tuple[Ints, Ints]:
+        """Codes and labels; the last group and the last chunk need not be full."""
         config, rng = self._bench.config, self._bench.rng
         samples = job.groups * config.banks - int(rng.integers(config.banks))
         features = job.chunks * config.lanes - int(rng.integers(config.lanes))
         largest = (1 << (job.bits - 1)) - 1
-        codes: Ints = rng.integers(-largest, largest + 1, (samples, features))
-        labels = random_signed(rng, config.model_frac + 1, samples)
-        return weave(codes, labels, job.bits, config).beats
+        codes = rng.integers(-largest, largest + 1, (samples, features))
+        return codes, random_signed(rng, config.model_frac + 1, samples)
+
+    def overflowing_samples(self, job: Job, words: Ints) -> tuple[Ints, Ints]:
+        """Extremes only. Against the first group's labels its margins are small, and half of the
+        model words are pushed outwards; the second group's margins are as large as can be.
+        """
+        config, rng = self._bench.config, self._bench.rng
+        samples, first = job.groups * config.banks, slice(config.banks)
+        largest, limit = (1 << (job.bits - 1)) - 1, 1 << (config.model_bits - 1)
+        codes = largest * rng.choice(np.array([-1, 1]), (samples, len(words)))
+        labels = self.extremes(config.model_bits, samples)
+        codes[: 2 * config.banks] = largest * np.sign(words)
+        codes[first, ::2] *= -1
+        labels[first] = limit - 1
+        labels[config.banks : 2 * config.banks] = -limit
+        return codes, labels
+
+    def extremes(self, bits: int, count: int) -> Ints:
+        limit = 1 << (bits - 1)
+        values: Ints = self._bench.rng.choice(np.array([-limit, limit - 1]), count)
+        return values
 
 
 async def run(dut: Any, gap: float) -> None:
@@ -161,7 +183,7 @@ async def run(dut: Any, gap: float) -> None:
     await bench.job.send(stimulus.jobs, gap)
     for _ in range(PATIENCE_CYCLES):
         await bench.tick()
-        if bench.job.ready.get():
+        if not bench.words.missing:
             break
     bench.end_job()
     await bench.finish()

@@ -42,6 +42,7 @@ class SlotsBench(Bench):
         self.passes = self.scoreboard("pass")
         self.beats = Stream(self, "beats", config.beat_bits, self.watch_taken)
         self.running: Job | None = None
+        self.pass_cycles = 0
         self.slot_start: int | None = None  # cycle of the present slot's first token
         self.due: deque[int] = deque()  # cycles in which errors will be due
         self.readable: deque[int] = deque()  # cycles from which they may be replayed
@@ -62,6 +63,7 @@ class SlotsBench(Bench):
             beats = job.groups * self.config.group_beats(job.chunks, job.bits)
             self.passes.expect(beats)
             self.passes.observe(self.beats_taken.get())
+            self.pass_cycles = self.cycles.get()
 
     def watch_token(self) -> None:
         token = self.token.get()
@@ -106,7 +108,7 @@ class SlotsBench(Bench):
         for _ in range(PATIENCE_CYCLES):
             await self.tick()
             if self.passes.compared > done:
-                return int(self.cycles.get())
+                return self.pass_cycles
         raise AssertionError(f"not done in {PATIENCE_CYCLES} cycles")
 
 

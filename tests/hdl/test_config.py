@@ -1,0 +1,123 @@
+"""`hdl.config`: what it refuses, in sentences, and what it derives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hdl.config import EngineConfig, Job, Step, bits_for_sum, generator_constant, tree_latency
+from hdl.protocol import job_layout, label_layout
+from tests.geometries import GEOMETRIES
+
+CONFIG = EngineConfig()
+JOB = Job(
+    bits=4,
+    chunks=6,
+    groups=100,
+    batch_groups=1,
+    delay=2,
+    sync=False,
+    step=Step.nearest(0.01, CONFIG),
+    corrected=True,
+    seed=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"lanes": 12}, "lanes must be a power of two from 2 up, not 12"),
+        ({"lanes": 1}, "lanes must be a power of two from 2 up, not 1"),
+        ({"banks": 3}, "banks must be a power of two"),
+        ({"max_chunks": 0}, "max_chunks must be a power of two"),
+        ({"replay_beats": 100}, "replay_beats must be a power of two"),
+        ({"lanes": 2, "banks": 2}, "not a whole number of bytes"),
+        ({"max_bits": 1}, "max_bits must be 2 to 16, not 1"),
+        ({"max_bits": 17}, "max_bits must be 2 to 16, not 17"),
+        ({"max_delay": 0}, "max_delay must be 1 or more, not 0"),
+        ({"model_bits": 25}, "labels share the format"),
+        ({"model_frac": 24}, "labels share the format"),
+        ({"error_frac": 15}, "must lie between model_frac = 16"),
+        ({"error_bits": 20}, "must lie between model_frac = 16"),
+        ({"random_bits": 19}, "random_bits must be 1 to 18"),
+    ],
+)
+def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        EngineConfig(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bits": 1}, "bits = 1 is out of range; this engine takes 2 to 8"),
+        ({"bits": 9}, "bits = 9 is out of range"),
+        ({"chunks": 65}, "chunks = 65 is out of range"),
+        ({"groups": 0}, "groups = 0 is out of range"),
+        ({"batch_groups": 0}, "batch_groups = 0 is out of range"),
+        ({"delay": 9}, "delay = 9 is out of range"),
+        ({"seed": 1 << 32}, "seed = 4294967296 is out of range"),
+        ({"step": Step(mantissa=1 << 16, shift=20)}, "mantissa 65536 .* 16 bits"),
+        ({"step": Step(mantissa=1, shift=3)}, "shift 3 is out of range"),
+        ({"delay": 8, "chunks": 64, "bits": 8}, "lower the delay or the bits"),
+        ({"step": Step(mantissa=4, shift=4), "bits": 2}, "too large for the correction at 2 bits"),
+    ],
+)
+def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(JOB, **changes).check(CONFIG)
+
+
+def test_possible_job() -> None:
+    JOB.check(CONFIG)
+    assert JOB.correction(CONFIG) == round(
+        JOB.step.value * 2.0**-6 * 2**CONFIG.correction_unit_frac
+    )
+    assert replace(JOB, corrected=False).correction(CONFIG) == 0
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+@pytest.mark.parametrize("exponent", range(-30, 12))
+def test_nearest_step(config: EngineConfig, exponent: int) -> None:
+    """Half a unit in the mantissa's last place at most, or a sentence."""
+    value = 1.37 * 2.0**exponent
+    most = ((1 << config.mantissa_bits) - 1) * 2.0**-config.min_step_shift
+    if not 2.0**-config.max_step_shift <= value <= most:
+        with pytest.raises(ValueError, match="out of range; this engine takes"):
+            Step.nearest(value, config)
+        return
+    step = Step.nearest(value, config)
+    assert 1 <= step.mantissa < 1 << config.mantissa_bits
+    assert config.min_step_shift <= step.shift <= config.max_step_shift
+    assert abs(step.value - value) <= 2.0 ** -(step.shift + 1)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_no_such_step(value: float) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Step.nearest(value, CONFIG)
+
+
+def test_sums() -> None:
+    """The widths hold the extremes, and trees have as many levels as they need."""
+    for terms in range(1, 20):
+        bits = bits_for_sum(4, terms)
+        assert -(1 << (bits - 1)) <= -8 * terms
+        assert 7 * terms < 1 << (bits - 1)
+        assert (1 << tree_latency(terms)) >= terms
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_layouts(config: EngineConfig) -> None:
+    """A label word has its 32 bits, and the golden model's int64 holds the widest sum."""
+    assert label_layout(config).size == 32
+    assert config.gradient_bits < 64
+    assert job_layout(config)["correction"].width == config.correction_unit_bits
+
+
+def test_generators_differ() -> None:
+    constants = [generator_constant(index) for index in range(1000)]
+    assert len(set(constants)) == len(constants)
+    assert all(constant >> 32 for constant in constants), "a 32-bit seed could make a state zero"
