@@ -19,7 +19,7 @@ from .config import (
     WEIGHT_BITS,
     EngineConfig,
 )
-from .job import Epoch, Job, Loss, Mode
+from .job import Epoch, Job, Mode
 
 COUNT_BITS = 32
 """Width of counters of groups and saturations; counters of cycles and beats have twice as many."""

@@ -134,7 +134,9 @@ def dot(codes: Ints, x: Ints) -> Ints:
     return codes @ x
 
 
-def margin(config: EngineConfig, job: Job, codes: Ints, x: Ints, offset: Ints) -> tuple[Ints, Bools]:
+def margin(
+    config: EngineConfig, job: Job, codes: Ints, x: Ints, offset: Ints
+) -> tuple[Ints, Bools]:
     """Margins z = A >> (q - 1), rounded once, plus ``offset``; and where they saturated.
 
     Codes of more than 16 bits are cut in two, because A would not fit 64 bits.
@@ -167,7 +169,9 @@ def magnitude_of(config: EngineConfig, z: Ints) -> Ints:
     return np.minimum(np.abs(z), (ENTRIES << fraction_bits(config)) - 1)
 
 
-def derivative(config: EngineConfig, job: Job, epoch: Epoch, z: Ints, label: Ints) -> tuple[Ints, Ints]:
+def derivative(
+    config: EngineConfig, job: Job, epoch: Epoch, z: Ints, label: Ints
+) -> tuple[Ints, Ints]:
     """F(z, Y) with ``model_frac`` fractional bits and f' with `CURVATURE_FRAC`.
 
     F is the loss's derivative f less the margin-variance term f'' / 2 * s2, which only the

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hdl.config import Job
+from hdl.job import Job
 from host import devices
 from host.cli import app
 from host.devices import GoldenDevice

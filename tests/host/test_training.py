@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl.config import EngineConfig, Job
+from hdl.config import EngineConfig
+from hdl.job import Job
 from host.dataset import Dataset
 from host.devices import GoldenDevice, find_device, open_device
 from host.errors import BuildError, DeviceError, InputError, MismatchError, ToolMissingError
@@ -40,7 +41,7 @@ def test_an_epoch_is_a_job_of_the_whole_training_part() -> None:
     for job in task.jobs:
         assert (job.bits, job.chunks, job.groups, job.batch_groups) == (4, 1, 89, 4)
         assert (job.delay, job.sync, job.corrected) == (3, True, True)
-    sizes = [job.step.value for job in task.jobs]
+    sizes = [job.epochs[0].step.value for job in task.jobs]
     assert sizes == pytest.approx([0.03, 0.015, 0.01], rel=2.0**-15)
     seeds = [int(np.random.SeedSequence([5, epoch]).generate_state(1)[0]) for epoch in (1, 2, 3)]
     assert [job.seed for job in task.jobs] == seeds
@@ -56,7 +57,7 @@ def test_chunks_count_the_intercept() -> None:
 
 def test_copies_are_independent_and_used_in_turn() -> None:
     task = prepare(DIABETES, Options(epochs=5, copies=2))
-    codes = [unweave(copy, task.config)[0] for copy in task.copies]
+    codes = [unweave(copy, task.config).codes for copy in task.copies]
     assert len(codes) == 2
     assert (codes[0] != codes[1]).any()
 
