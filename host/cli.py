@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from . import data_cli
+from . import data_cli, predict_cli
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
 
@@ -46,6 +46,8 @@ app = typer.Typer(
 bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
 app.add_typer(bench, name="bench")
 app.add_typer(data_cli.app, name="data")
+app.command("eval")(predict_cli.eval_command)
+app.command("predict")(predict_cli.predict_command)
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="LIBSVM, CSV, .npz or .npy file, or sklearn:NAME.")
