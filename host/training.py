@@ -218,12 +218,13 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
     )
 
 
-def train(task: Task, device: Device) -> Iterator[Epoch]:
-    """Train on ``device`` from a model of zeros, an epoch at a time."""
-    start = time.perf_counter()
+def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+    """Train on ``device`` from a model of zeros, or after the epochs ``done``, one at a time."""
+    start = time.perf_counter() - (done[-1].elapsed_s if done else 0)
     chunks = task.copies[0].chunks
-    device.load_model(np.zeros(chunks * device.config.lanes, dtype=np.int64))
-    for index, job in enumerate(task.jobs):
+    zeros = np.zeros(chunks * device.config.lanes, dtype=np.int64)
+    device.load_model(done[-1].words if done else zeros)
+    for index, job in enumerate(task.jobs[len(done) :], start=len(done)):
         counters = device.run(job, task.copies[index % len(task.copies)])
         words = device.read_model(chunks)
         losses = task.evaluate(task.model(words).weights)
@@ -244,15 +245,15 @@ def train_float(task: Task) -> Iterator[Losses]:
         yield task.evaluate(weights)
 
 
-def compare(task: Task, devices: Sequence[Device]) -> Iterator[Epoch]:
-    """Train on all ``devices`` in step; yields the epochs of the first.
+def compare(task: Task, devices: Sequence[Device], done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+    """Train on all ``devices`` in step, after the epochs ``done``; yields those of the first.
 
     Raises
     ------
     MismatchError
         If a model word differs after an epoch.
     """
-    for first, *others in zip(*(train(task, device) for device in devices), strict=True):
+    for first, *others in zip(*(train(task, device, done) for device in devices), strict=True):
         for device, epoch in zip(devices[1:], others, strict=True):
             different = np.flatnonzero(epoch.words != first.words)
             if different.size:

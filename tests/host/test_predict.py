@@ -82,7 +82,7 @@ def table(tmp_path: Path) -> Path:
     lines = ["size,colour,price"]
     for _ in range(60):
         size, colour = rng.normal(), rng.integers(3)
-        lines.append(f"{size},{'red green blue'.split()[colour]},{3 * size + colour}")
+        lines.append(f"{size},{('red', 'green', 'blue')[colour]},{3 * size + colour}")
     path = tmp_path / "a.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
