@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from .choices import FeatureScale, Rounding
 from .errors import InputError
 from .options import Options, engine_config
-from .rounding import Rounding
-from .scaling import FeatureScale
 
 app = typer.Typer(no_args_is_help=True, help="Pack data sets, and look into them.")
 

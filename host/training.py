@@ -16,6 +16,7 @@ import numpy as np
 from hdl.config import EngineConfig, Job, Step
 from sim.golden import Counters
 
+from .auto_step import auto_step
 from .dataset import Dataset, Floats
 from .devices import Device
 from .errors import InputError, MismatchError
@@ -25,7 +26,7 @@ from .options import Options
 from .packed import CodedPart, PackedSet
 from .rounding import Draws, Ints, quantise_labels
 from .scaling import LabelScaling, Scaling, with_intercept
-from .steps import default_step, scheduled
+from .steps import scheduled
 from .weaving import Woven
 
 
@@ -181,7 +182,7 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         feature_names=dataset.feature_names,
         train=part,
         heldout=scaled(heldout),
-        **_jobs_and_copies(part.v, _copies(part, options), options),
+        **_jobs_and_copies(part, _copies(part, options), options),
     )
 
 
@@ -214,7 +215,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
         feature_names=packed.feature_names,
         train=packed.coded() if unrounded is None else Part(v=unrounded, y=packed.labels),
         heldout=Part(v=packed.heldout, y=packed.heldout_labels),
-        **_jobs_and_copies(packed.head, copies, options),
+        **_jobs_and_copies(Part(v=packed.head, y=packed.labels), copies, options),
     )
 
 
@@ -286,9 +287,9 @@ class _JobsAndCopies(TypedDict):
     copies: tuple[Woven, ...]
 
 
-def _jobs_and_copies(v: Floats, copies: tuple[Woven, ...], options: Options) -> _JobsAndCopies:
-    """A job for every epoch; ``v`` are unrounded samples, from which the step size may come."""
-    step = options.step or default_step(v, options.stale)
+def _jobs_and_copies(part: Part, copies: tuple[Woven, ...], options: Options) -> _JobsAndCopies:
+    """A job for every epoch; the step size may come from the first samples of ``part``."""
+    step = options.step or auto_step(part.v, part.y[: len(part.v)], copies[0].samples, options)
     jobs = tuple(_job(copies[0], options, step, k) for k in range(1, options.epochs + 1))
     return {"jobs": jobs, "copies": copies}
 
