@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from . import data_cli, predict_cli
+from . import data_cli, doctor_cli, predict_cli
 from .data_cli import Impute, OneHot, column_names
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
@@ -50,6 +50,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(data_cli.app, name="data")
 app.command("eval")(predict_cli.eval_command)
 app.command("predict")(predict_cli.predict_command)
+app.command("doctor")(doctor_cli.doctor_command)
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="LIBSVM, CSV, .npz or .npy file, or sklearn:NAME.")
