@@ -31,7 +31,7 @@ LOSS_BITS = 3
 MAX_LABEL_WORDS = 3
 
 
-class Error(enum.Enum, shape=2):
+class Error(enum.Enum, shape=2):  # type: ignore[call-arg]
     """Why the engine refused a job."""
 
     NONE = 0

@@ -7,15 +7,17 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
-from dataclasses import fields
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
-from . import data_cli
+from . import data_cli, doctor_cli, predict_cli
+from .data_cli import Impute, OneHot, column_names
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
 
@@ -46,6 +48,9 @@ app = typer.Typer(
 bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
 app.add_typer(bench, name="bench")
 app.add_typer(data_cli.app, name="data")
+app.command("eval")(predict_cli.eval_command)
+app.command("predict")(predict_cli.predict_command)
+app.command("doctor")(doctor_cli.doctor_command)
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="LIBSVM, CSV, .npz or .npy file, or sklearn:NAME.")
@@ -94,18 +99,47 @@ def train(
     target: Target = None,
     drop_constant: DropConstant = False,
     device: DeviceName = "sim",
+    one_hot: OneHot = "",
+    impute: Impute = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Model file.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File that keeps every epoch's end, to go on from.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from --checkpoint, if it is there.")
+    ] = False,
+    log: Annotated[Path | None, typer.Option(help="The objects of --json, into a file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Loss per epoch (.png or .svg).")] = None,
     as_json: Json = False,
     options: Options,
 ) -> None:
     """Train a model; a row an epoch. The default device is the simulated engine."""
-    from .files import replacing
+    from .checkpoint import check_checkpoint
+    from .files import replacing, writing
     from .model_file import dump_model
+    from .plot import check_plot
+    from .plot import plot as draw
 
-    with replacing(output) if output else nullcontext() as stream:
-        task, epochs = _train(data, target, drop_constant, [device], as_json, options)
+    if checkpoint:
+        check_checkpoint(checkpoint, resume)
+    elif resume:
+        raise InputError("--resume needs a --checkpoint to go on from")
+    if plot:
+        check_plot(plot)
+    with ExitStack() as stack:
+        stream = stack.enter_context(replacing(output)) if output else None
+        picture = stack.enter_context(replacing(plot)) if plot else None
+        files = Files(
+            checkpoint=checkpoint,
+            resume=resume,
+            log=stack.enter_context(writing(log)) if log else None,
+        )
+        source = Source(data, target, drop_constant, column_names(one_hot), impute)
+        task, epochs = _train(source, [device], as_json, options, files)
         if stream:
             stream.write(dump_model(task.model(epochs[-1].words)))
+        if plot and picture:
+            draw(task, epochs, plot, picture)
 
 
 @app.command()
@@ -115,6 +149,8 @@ def compare(
     *,
     target: Target = None,
     drop_constant: DropConstant = False,
+    one_hot: OneHot = "",
+    impute: Impute = False,
     devices: Annotated[str, typer.Option(help="Two or more, with commas.")] = "golden,sim",
     as_json: Json = False,
     options: Options,
@@ -123,7 +159,8 @@ def compare(
     names = devices.split(",")
     if len(names) < 2:
         raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
-    _train(data, target, drop_constant, names, as_json, options)
+    source = Source(data, target, drop_constant, column_names(one_hot), impute)
+    _train(source, names, as_json, options, Files())
 
 
 @app.command()
@@ -196,36 +233,67 @@ def host(as_json: Json = False) -> None:
     measure(as_json)
 
 
+@dataclass(frozen=True)
+class Source:
+    """What to train on, and how to read it."""
+
+    data: str
+    target: str | None
+    drop_constant: bool
+    one_hot: tuple[str, ...]
+    impute: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What a training writes as it goes."""
+
+    checkpoint: Path | None = None
+    resume: bool = False
+    log: TextIO | None = None
+
+
 def _train(
-    data: str,
-    target: str | None,
-    drop_constant: bool,
-    devices: list[str],
-    as_json: bool,
-    options: Options,
+    source: Source, devices: list[str], as_json: bool, options: Options, files: Files
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
     from . import report
+    from .checkpoint import Checkpoint
     from .devices import find_device
     from .prepare import prepare_source
     from .training import compare
 
     found = [find_device(name) for name in devices]
-    task = prepare_source(data, target, drop_constant, options)
-    logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.step)
+    task = prepare_source(
+        source.data, source.target, source.drop_constant, options, source.one_hot, source.impute
+    )
+    logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     table = report.columns(task.score_name)
     out = report.plain_console()
-    epochs = []
+    epochs: list[Epoch] = []
+    saved = Checkpoint(files.checkpoint, task, resume=files.resume) if files.checkpoint else None
+    done = saved.done if saved else ()
+    if saved and not done:
+        saved.save(())
+
+    def show(record: dict[str, Any], text: str) -> None:
+        line = json.dumps(record)
+        out.print(line if as_json else text)
+        if files.log:
+            files.log.write(f"{line}\n")
+
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
         if not as_json:
             out.print(report.heading_row(table))
-        for epoch in report.with_progress(compare(task, opened), options.epochs, out):
+        run = chain(done, compare(task, opened, done))
+        for epoch in report.with_progress(run, options.epochs, out):
             epochs.append(epoch)
-            row = report.epoch_row(table, epoch)
-            out.print(json.dumps(report.epoch_record(epoch)) if as_json else row)
+            if saved and epoch.number > len(done):
+                saved.save(epochs)
+            show(report.epoch_record(epoch), report.epoch_row(table, epoch))
     record = report.summary(task, devices, epochs)
-    out.print(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
+    show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
 

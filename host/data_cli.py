@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from .choices import FeatureScale, Rounding
 from .errors import InputError
 from .options import Options, engine_config
-from .rounding import Rounding
-from .scaling import FeatureScale
 
 app = typer.Typer(no_args_is_help=True, help="Pack data sets, and look into them.")
 
@@ -76,7 +75,7 @@ def pack_command(
         unrounded=unrounded,
         config=engine_config(lanes, banks),
     )
-    dataset = read_dataset(data, target, drop_constant, _names(one_hot), impute)
+    dataset = read_dataset(data, target, drop_constant, column_names(one_hot), impute)
     with replacing(output) as stream:
         pack(dataset, stream, options, source_digest(data))
     _report(inspect_packed(open_packed(output)), as_json)
@@ -102,11 +101,12 @@ def inspect_command(
             raise InputError(f"{data} is packed; leave out the options on how to read data")
         _report(inspect_packed(open_packed(Path(data))), as_json)
         return
-    dataset = read_dataset(data, target, drop_constant, _names(one_hot), impute)
+    dataset = read_dataset(data, target, drop_constant, column_names(one_hot), impute)
     _report(inspect_dataset(dataset), as_json)
 
 
-def _names(text: str) -> tuple[str, ...]:
+def column_names(text: str) -> tuple[str, ...]:
+    """The columns of ``--one-hot``."""
     return tuple(name for name in text.split(",") if name)
 
 

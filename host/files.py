@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from .errors import InputError
 
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise InputError(f"{path} is not a regular file; name a file to write")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         stream = temporary.open("xb")
     except OSError as fault:
@@ -39,3 +39,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """A text file that others may read line by line while it is written.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    try:
+        stream = path.open("w", encoding="utf-8", buffering=1)
+    except OSError as fault:
+        raise InputError(
+            f"{path} cannot be written ({fault.strerror}); name a file in a directory that can"
+        ) from fault
+    with stream:
+        yield stream

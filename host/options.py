@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from typer import Option
+from typer import BadParameter, Option
 
 from hdl.config import MIN_BITS, EngineConfig
 
+from .choices import FeatureScale, Rounding, Schedule
 from .errors import InputError
-from .rounding import Rounding
-from .scaling import FeatureScale
-from .steps import Schedule
+
+
+def step_size(text: str) -> float | None:
+    """A number, or None for ``auto``: the data decides, see `host.auto_step`."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as fault:
+        raise BadParameter(f"{text!r} is neither a number nor auto") from fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,12 @@ class Options:
     copies: Annotated[int, Option(help="Independent roundings of the data, used in turn.")] = 8
     step: Annotated[
         float | None,
-        Option(help="Step size of a sample in the first epoch.", show_default="from the data"),
+        Option(
+            help="Step size of a sample in the first epoch; auto chooses a power of two.",
+            parser=step_size,
+            metavar="FLOAT|auto",
+            show_default="auto",
+        ),
     ] = None
     schedule: Annotated[Schedule, Option(help="Step size in epoch k, to the first.")] = "1/k"
     seed: Annotated[int, Option(help="Seed of the split and of every rounding.")] = 0

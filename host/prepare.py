@@ -13,7 +13,14 @@ from .readers import read_dataset
 from .training import Task, prepare, prepare_packed
 
 
-def prepare_source(data: str, target: str | None, drop_constant: bool, options: Options) -> Task:
+def prepare_source(
+    data: str,
+    target: str | None,
+    drop_constant: bool,
+    options: Options,
+    one_hot: tuple[str, ...] = (),
+    impute: bool = False,
+) -> Task:
     """A task on a packed set (.zsgd), or on whatever `host.readers.read_dataset` reads.
 
     Raises
@@ -22,12 +29,12 @@ def prepare_source(data: str, target: str | None, drop_constant: bool, options: 
         If the data cannot be read or the engine cannot run this training.
     """
     if Path(data).suffix == ".zsgd":
-        if target is not None or drop_constant:
+        if target is not None or drop_constant or one_hot or impute:
             raise InputError(f"{data} is packed; leave out the options on how to read data")
         return prepare_packed(open_packed(Path(data)), options)
 
     def read() -> Dataset:
-        return read_dataset(data, target, drop_constant)
+        return read_dataset(data, target, drop_constant, one_hot, impute)
 
     if not worth_keeping(data):
         return prepare(read(), options)
@@ -40,5 +47,10 @@ def prepare_source(data: str, target: str | None, drop_constant: bool, options: 
         holdout=options.holdout,
         config=options.config,
     )
-    reading = {"target": target, "drop_constant": drop_constant}
+    reading = {
+        "target": target,
+        "drop_constant": drop_constant,
+        "one_hot": one_hot,
+        "impute": impute,
+    }
     return prepare_packed(cached_set(data, reading, packing, read), options)

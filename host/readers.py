@@ -63,6 +63,18 @@ def read_dataset(
         If it cannot be read or trained on.
     """
     options = TableOptions(target=target, one_hot=one_hot, impute=impute)
+    return trainable(source, read_samples(source, options), drop_constant)
+
+
+def read_samples(source: str, options: TableOptions) -> Dataset:
+    """Read a data set of any size and content, as `read_dataset` does, to predict on it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    target, labelled = options.target, options.labelled
     if source.startswith("sklearn:"):
         dataset, takes = _read_bundled(source.removeprefix("sklearn:")), ""
     else:
@@ -73,12 +85,17 @@ def read_dataset(
             f"{source} keeps its labels apart from its features; leave out --target, which is for "
             "tables (CSV, Parquet, Arrow, .npy)"
         )
-    if (one_hot or impute) and takes != "columns":
+    if not labelled and takes != "columns":
+        raise InputError(
+            f"{source} has no named columns, and labels in a place of its own; leave out "
+            "--unlabelled, which is for CSV, Parquet and Arrow files"
+        )
+    if (options.one_hot or options.impute) and takes != "columns":
         raise InputError(
             f"{source} has no named columns; leave out --one-hot and --impute, which are for CSV, "
             "Parquet and Arrow files"
         )
-    return trainable(source, dataset, drop_constant)
+    return dataset
 
 
 def _read_bundled(name: str) -> Dataset:

@@ -13,18 +13,18 @@ depend on how the data is cut. `host.fused` gives the same bits faster, together
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 
+from .choices import Rounding as Rounding
 from .dataset import Floats
 from .errors import InputError
 from .scaling import largest_code
 
-Rounding = Literal["double", "single", "nearest"]
 Codes = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.uint8] | NDArray[np.uint16]
 Ints = NDArray[np.int64]
 

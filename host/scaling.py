@@ -9,15 +9,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 
+from .choices import FeatureScale as FeatureScale
 from .dataset import Floats
 from .errors import InputError
 from .moments import Moments
-
-FeatureScale = Literal["sigma", "minmax", "maxabs"]
 
 SIGMAS = 4.0
 """Standard deviations from the mean to full scale under ``sigma``."""

@@ -1,15 +1,13 @@
-"""Step sizes: the schedule over the epochs, and a default that the data decides."""
+"""Step sizes: the schedule over the epochs, and how large one may be on some data."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 
+from .choices import Schedule as Schedule
 from .dataset import Floats
-
-Schedule = Literal["1/k", "1/sqrt(k)", "constant"]
 
 ROWS = 10_000
 """Samples that the default step looks at: they are shuffled, so the first ones do."""

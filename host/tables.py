@@ -40,11 +40,14 @@ class TableOptions:
         Columns with categories, by name or index.
     impute : bool
         Fill in missing values; otherwise they are an error.
+    labelled : bool
+        Whether one of the columns holds labels; otherwise the labels become 0.
     """
 
     target: str | None = None
     one_hot: tuple[str, ...] = ()
     impute: bool = False
+    labelled: bool = True
 
 
 @dataclass(eq=False)
@@ -74,7 +77,9 @@ class TableBuilder:
                 f"{self.source} has {len(self.names)} columns, more than {MAX_COLUMNS}; "
                 "select features"
             )
-        self.target = target_column(self.source, self.names, self.options.target)
+        self.target = len(self.names)  # no column
+        if self.options.labelled:
+            self.target = target_column(self.source, self.names, self.options.target)
         found = (target_column(self.source, self.names, name) for name in self.options.one_hot)
         self.categories = {column: {} for column in found}
         if self.target in self.categories:
@@ -96,7 +101,10 @@ class TableBuilder:
 
     def append(self, rows: Floats) -> None:
         """Rows (m, columns)."""
-        self._gatherer.append(np.delete(rows, self.target, axis=1), rows[:, self.target])
+        if self.options.labelled:
+            self._gatherer.append(np.delete(rows, self.target, axis=1), rows[:, self.target])
+        else:
+            self._gatherer.append(rows, np.zeros(len(rows)))
 
     def finish(self) -> Dataset:
         """The data set of all rows."""

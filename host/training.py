@@ -18,6 +18,7 @@ from hdl.job import Epoch as JobEpoch
 from hdl.job import Job, Step
 from sim.golden import Counters
 
+from .auto_step import auto_step
 from .dataset import Dataset, Floats
 from .devices import Device
 from .errors import InputError, MismatchError
@@ -27,7 +28,7 @@ from .options import Options
 from .packed import CodedPart, PackedSet
 from .rounding import Draws, Ints, quantise_labels
 from .scaling import LabelScaling, Scaling, with_intercept
-from .steps import default_step, scheduled
+from .steps import scheduled
 from .weaving import Woven
 
 
@@ -188,7 +189,7 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         feature_names=dataset.feature_names,
         train=part,
         heldout=scaled(heldout),
-        **_jobs_and_copies(part.v, _copies(part, options), options),
+        **_jobs_and_copies(part, _copies(part, options), options),
     )
 
 
@@ -221,16 +222,17 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
         feature_names=packed.feature_names,
         train=packed.coded() if unrounded is None else Part(v=unrounded, y=packed.labels),
         heldout=Part(v=packed.heldout, y=packed.heldout_labels),
-        **_jobs_and_copies(packed.head, copies, options),
+        **_jobs_and_copies(Part(v=packed.head, y=packed.labels), copies, options),
     )
 
 
-def train(task: Task, device: Device) -> Iterator[Epoch]:
-    """Train on ``device`` from a model of zeros, an epoch at a time."""
-    start = time.perf_counter()
+def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+    """Train on ``device`` from a model of zeros, or after the epochs ``done``, one at a time."""
+    start = time.perf_counter() - (done[-1].elapsed_s if done else 0)
     chunks = task.copies[0].chunks
-    device.load_model(np.zeros(chunks * device.config.lanes, dtype=np.int64))
-    for index, job in enumerate(task.jobs):
+    zeros = np.zeros(chunks * device.config.lanes, dtype=np.int64)
+    device.load_model(done[-1].words if done else zeros)
+    for index, job in enumerate(task.jobs[len(done) :], start=len(done)):
         counters = device.run(job, task.copies[index % len(task.copies)])
         words = device.read_model(chunks)
         losses = task.evaluate(task.model(words).weights)
@@ -251,15 +253,15 @@ def train_float(task: Task) -> Iterator[Losses]:
         yield task.evaluate(weights)
 
 
-def compare(task: Task, devices: Sequence[Device]) -> Iterator[Epoch]:
-    """Train on all ``devices`` in step; yields the epochs of the first.
+def compare(task: Task, devices: Sequence[Device], done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+    """Train on all ``devices`` in step, after the epochs ``done``; yields those of the first.
 
     Raises
     ------
     MismatchError
         If a model word differs after an epoch.
     """
-    for first, *others in zip(*(train(task, device) for device in devices), strict=True):
+    for first, *others in zip(*(train(task, device, done) for device in devices), strict=True):
         for device, epoch in zip(devices[1:], others, strict=True):
             different = np.flatnonzero(epoch.words != first.words)
             if different.size:
@@ -292,9 +294,9 @@ class _JobsAndCopies(TypedDict):
     copies: tuple[Woven, ...]
 
 
-def _jobs_and_copies(v: Floats, copies: tuple[Woven, ...], options: Options) -> _JobsAndCopies:
-    """A job for every epoch; ``v`` are unrounded samples, from which the step size may come."""
-    step = options.step or default_step(v, options.stale)
+def _jobs_and_copies(part: Part, copies: tuple[Woven, ...], options: Options) -> _JobsAndCopies:
+    """A job for every epoch; the step size may come from the first samples of ``part``."""
+    step = options.step or auto_step(part.v, part.y[: len(part.v)], copies[0].samples, options)
     jobs = tuple(_job(copies[0], options, step, k) for k in range(1, options.epochs + 1))
     return {"jobs": jobs, "copies": copies}
 

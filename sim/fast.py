@@ -5,9 +5,6 @@ that numba compiles. It exists for speed only, and a test holds every job of the
 the reference.
 """
 
-# numba infers the types of what it compiles; NumPy's stubs do not know its integers.
-# mypy: disable-error-code="no-any-return,return-value,operator,call-overload,arg-type,untyped-decorator,assignment,misc"
-
 from __future__ import annotations
 
 from typing import Any, NamedTuple

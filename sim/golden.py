@@ -227,7 +227,7 @@ def coefficient(
 
 def decay(config: EngineConfig, epoch: Epoch, noise: Ints) -> Ints:
     """step * l2 of a group, stochastically rounded to ``coefficient_frac``."""
-    return _coefficient(config, np.int64(epoch.decay(config)), noise)
+    return _coefficient(config, np.asarray(epoch.decay(config), dtype=np.int64), noise)
 
 
 def _coefficient(config: EngineConfig, unit: Ints, noise: Ints) -> Ints:
@@ -238,7 +238,7 @@ def _coefficient(config: EngineConfig, unit: Ints, noise: Ints) -> Ints:
 def threshold(config: EngineConfig, job: Job, epoch: Epoch, noise: Ints) -> Ints:
     """step * l1 of a group in the model's last places, rounded to the model's grid."""
     drop = config.random_bits + job.model_drop
-    unit = np.int64(epoch.threshold(config))
+    unit = np.asarray(epoch.threshold(config), dtype=np.int64)
     return round_stochastic(unit, noise, drop, drop) << job.model_drop
 
 

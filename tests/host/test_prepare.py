@@ -67,7 +67,8 @@ def test_a_packed_set_trains_alike(data: str, unrounded: bool) -> None:
     for ours, theirs in zip(trained(found), trained(expected), strict=True):
         assert np.array_equal(ours.words, theirs.words)
         assert ours.losses.heldout == theirs.losses.heldout
-        assert ours.losses.train == pytest.approx(theirs.losses.train, rel=0.2)
+        # Estimated from the codes of 240 samples, whose noise is about 0.005.
+        assert ours.losses.train == pytest.approx(theirs.losses.train, abs=0.01)
     with pytest.raises(InputError, match="pack it with --unrounded"):
         next(train_float(found))
 

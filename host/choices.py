@@ -1,0 +1,14 @@
+"""What an option may be, apart from the code that does it: ``--help`` need not import that."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Rounding = Literal["double", "single", "nearest"]
+"""How features become codes, see `host.rounding`."""
+
+FeatureScale = Literal["sigma", "minmax", "maxabs"]
+"""How features come to [-1, 1], see `host.scaling`."""
+
+Schedule = Literal["1/k", "1/sqrt(k)", "constant"]
+"""Step size over the epochs, see `host.steps`."""

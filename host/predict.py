@@ -1,0 +1,162 @@
+"""A saved model on new data: its columns found by name, predictions, and how good they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import numpy as np
+
+from .checks import listed
+from .dataset import Dataset, Floats
+from .errors import InputError
+from .gather import windows
+from .model_file import Model
+from .scaling import with_intercept
+
+_logger = logging.getLogger(__name__)
+
+
+def aligned(source: str, model: Model, dataset: Dataset, one_hot: tuple[str, ...] = ()) -> Dataset:
+    """The data set with the model's features, in the model's order, in its test part too.
+
+    Columns are found by name; others are ignored. Numbered columns stand for named ones if there
+    are as many. A category that no sample has, and an index past the end of LIBSVM text, is 0.
+
+    Raises
+    ------
+    InputError
+        If a feature of the model is missing.
+    """
+    wanted, names = model.feature_names, dataset.feature_names
+    if names == wanted:
+        return dataset
+    known = {name: j for j, name in enumerate(names)}
+    missing = [name for name in wanted if name not in known]
+    numbered = all(map(str.isdecimal, names))
+    if missing and len(names) == len(wanted) and (numbered or all(map(str.isdecimal, wanted))):
+        return _renamed(dataset, wanted)
+    past_end = numbered and all(
+        name.isdecimal() and int(name) > max(map(int, names), default=-1) for name in missing
+    )
+    absent = [
+        name
+        for name in missing
+        if not (past_end or any(name.startswith(f"{column}=") for column in one_hot))
+    ]
+    if absent:
+        raise InputError(
+            f"{source} lacks {len(absent)} of the {len(wanted)} features of the model: "
+            f"{listed(absent)}; give it data with the same columns (and the same --one-hot)"
+        )
+    ignored = [name for name in names if name not in set(wanted)]
+    if ignored:
+        _logger.info("%s: the model does not use %s", source, listed(ignored))
+    columns = np.array([known.get(name, -1) for name in wanted])
+    return _selected(dataset, columns, wanted)
+
+
+def margins(model: Model, features: Floats) -> Iterator[Floats]:
+    """The margins of features (n, d) in the units of the data set, a window of samples at a time.
+
+    Raises
+    ------
+    InputError
+        If the number of features is not the model's.
+    """
+    for _, rows in windows(features):
+        yield with_intercept(model.scaling.apply(rows, model.bits)) @ model.weights
+
+
+def write_predictions(model: Model, features: Floats, out: TextIO) -> None:
+    """CSV with a row a sample: the predicted label; with two classes, the margin as well."""
+    classes = model.label_scaling.classification
+    out.write("prediction,margin\n" if classes else "prediction\n")
+    for z in margins(model, features):
+        labels = model.label_scaling.invert(z).tolist()
+        if classes:
+            rows = (f"{_shown(y)},{m!r}\n" for y, m in zip(labels, z.tolist(), strict=True))
+            out.writelines(rows)
+        else:
+            out.writelines(f"{y!r}\n" for y in labels)
+
+
+def metrics(model: Model, dataset: Dataset) -> dict[str, Any]:
+    """How good the predictions are.
+
+    ``loss`` is half the mean squared error in scaled label units, as training reports it. With
+    two classes: accuracy, area under the ROC curve, and counts of the four outcomes, the larger
+    label being positive; otherwise R2, and errors in units of the labels. What a part with equal
+    labels does not define is None.
+
+    Raises
+    ------
+    InputError
+        If a label is neither of the model's two classes.
+    """
+    scaling, labels = model.label_scaling, dataset.labels
+    z = np.concatenate([np.empty(0), *margins(model, dataset.features)])
+    y = scaling.apply(labels)
+    result: dict[str, Any] = {
+        "samples": len(labels),
+        "loss": float(np.square(z - y).mean() / 2),
+    }
+    if scaling.classification:
+        strange = labels[(labels != scaling.low) & (labels != scaling.high)]
+        if strange.size:
+            raise InputError(
+                f"{dataset.name} has a label {strange[0]:g}, and the model tells {scaling.low:g} "
+                f"from {scaling.high:g}; give it data with these labels"
+            )
+        true, found = y > 0, z >= 0
+        return result | {
+            "accuracy": float(np.mean(true == found)),
+            "auc": _auc(z, true),
+            "true_positives": int((true & found).sum()),
+            "false_positives": int((~true & found).sum()),
+            "true_negatives": int((~true & ~found).sum()),
+            "false_negatives": int((true & ~found).sum()),
+        }
+    error, variance = scaling.invert(z) - labels, float(y.var())
+    return result | {
+        "R2": 1 - 2 * result["loss"] / variance if variance else None,
+        "root_mean_squared_error": float(np.sqrt(np.square(error).mean())),
+        "mean_absolute_error": float(np.abs(error).mean()),
+    }
+
+
+def _auc(z: Floats, positive: Any) -> float | None:
+    """The share of pairs of a positive and a negative sample that ``z`` orders rightly."""
+    count = int(positive.sum())
+    pairs = count * (len(z) - count)
+    if not pairs:
+        return None
+    _, rank, ties = np.unique(z, return_inverse=True, return_counts=True)
+    mid_rank = np.cumsum(ties) - (ties - 1) / 2
+    return float((mid_rank[rank][positive].sum() - count * (count + 1) / 2) / pairs)
+
+
+def _selected(dataset: Dataset, columns: Any, names: tuple[str, ...]) -> Dataset:
+    """Some columns, 0 where the index is -1."""
+    present = columns >= 0
+    if present.all():
+        return _renamed(dataset.select(columns), names)
+
+    def widened(part: Dataset) -> Dataset:
+        features = np.zeros((len(part.labels), len(columns)))
+        features[:, present] = part.features[:, columns[present]]
+        test = None if part.test is None else widened(part.test)
+        return Dataset(part.name, features, part.labels, names, test)
+
+    return widened(dataset)
+
+
+def _renamed(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
+    test = None if dataset.test is None else _renamed(dataset.test, names)
+    return Dataset(dataset.name, dataset.features, dataset.labels, names, test)
+
+
+def _shown(label: float) -> str:
+    """A class: whole numbers without a point."""
+    return str(int(label)) if label.is_integer() else repr(label)

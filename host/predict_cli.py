@@ -1,0 +1,116 @@
+"""The commands ``zipsgd eval`` and ``zipsgd predict``."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from .data_cli import Impute, OneHot, column_names
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .model_file import Model
+
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file of train.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="LIBSVM, CSV, Parquet, Arrow, .npz or .npy file, or sklearn:NAME."
+    ),
+]
+Target = Annotated[str | None, Option(help="Label column of a table: its name or index.")]
+
+
+def eval_command(
+    model: ModelFile,
+    data: Data,
+    *,
+    target: Target = None,
+    one_hot: OneHot = "",
+    impute: Impute = False,
+    holdout: Annotated[
+        float | None,
+        Option(
+            help="Only the samples that train holds out with this value and --seed.",
+            show_default="the official test part, or else all samples",
+        ),
+    ] = None,
+    seed: Annotated[int, Option(help="Seed of the split.")] = 0,
+    as_json: Annotated[bool, Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """Measure a saved model on data with labels: loss, and accuracy or R2 among others."""
+    from .predict import metrics
+
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; it must be 0 or more")
+    loaded, dataset = _read(model, data, target, one_hot, impute, labelled=True)
+    if dataset.test is not None:
+        part, used = "test part", dataset.test
+    elif holdout is not None:
+        part, used = "held out", dataset.split(holdout, seed)[1]
+    else:
+        part, used = "all samples", dataset
+    facts = {"data": dataset.name, "part": part, **metrics(loaded, used)}
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value
+        typer.echo(f"{name.replace('_', ' '):24} {shown}")
+
+
+def predict_command(
+    model: ModelFile,
+    data: Data,
+    *,
+    output: Annotated[
+        Path | None, Option("-o", "--output", help="CSV file.", show_default="stdout")
+    ] = None,
+    target: Target = None,
+    one_hot: OneHot = "",
+    impute: Impute = False,
+    unlabelled: Annotated[
+        bool, Option("--unlabelled", help="Every column of the table is a feature.")
+    ] = False,
+) -> None:
+    """Predict the label of every sample (of the official test part, if there is one) as CSV."""
+    from .files import replacing
+    from .predict import write_predictions
+
+    loaded, dataset = _read(model, data, target, one_hot, impute, not unlabelled)
+    features = (dataset.test or dataset).features
+    if output is None:
+        write_predictions(loaded, features, typer.get_text_stream("stdout"))
+        return
+    with replacing(output) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        write_predictions(loaded, features, text)
+        text.detach()
+
+
+def _read(
+    model: Path, data: str, target: str | None, one_hot: str, impute: bool, labelled: bool
+) -> tuple[Model, Dataset]:
+    """The model, and the data with the model's features."""
+    from .model_file import load_model
+    from .predict import aligned
+    from .readers import read_samples
+    from .tables import TableOptions
+
+    if Path(data).suffix == ".zsgd":
+        raise InputError(f"{data} is packed, its samples are rounded; name the original data")
+    if target is not None and not labelled:
+        raise InputError("--target names the label column that --unlabelled denies; pass one")
+    loaded = load_model(model)
+    columns = column_names(one_hot)
+    options = TableOptions(target=target, one_hot=columns, impute=impute, labelled=labelled)
+    dataset = read_samples(data, options)
+    if not len(dataset.labels):
+        raise InputError(f"{data} has no samples; add some")
+    return loaded, aligned(data, loaded, dataset, columns)

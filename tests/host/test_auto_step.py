@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from host.auto_step import Curvature, auto_step
+from host.dataset import Dataset, Floats
+from host.devices import GoldenDevice
+from host.options import Options
+from host.scaling import with_intercept
+from host.steps import default_step
+from host.training import prepare, train, train_float
+
+
+def samples(n: int = 1500, d: int = 6) -> Dataset:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
+    y = x @ rng.normal(size=d) + rng.normal(size=n)
+    return Dataset("made", x, y, tuple(map(str, range(d))))
+
+
+def uniform(n: int = 400) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(0)
+    v = with_intercept(rng.uniform(-1, 1, size=(n, 4)))
+    return v, v @ np.array([0.5, -0.2, 0.1, 0.3, 0.0]) + 0.3 * rng.normal(size=n)
+
+
+@pytest.mark.parametrize(
+    "options", [Options(), Options(schedule="constant"), Options(epochs=3), Options(bits=3)]
+)
+def test_it_is_a_power_of_two_within_its_bounds(options: Options) -> None:
+    v, y = uniform()
+    step, limit = auto_step(v, y, len(v), options), default_step(v, options.stale)
+    assert math.frexp(step)[0] == 0.5
+    assert step <= limit * (1 if options.schedule == "constant" else 2)
+
+
+def test_more_updates_need_smaller_steps() -> None:
+    v, y = uniform()
+    steps = [auto_step(v, y, n, Options()) for n in (400, 4_000, 40_000, 400_000)]
+    assert steps == sorted(steps, reverse=True) and steps[-1] < steps[0]
+
+
+def test_only_the_first_samples_matter() -> None:
+    v, y = uniform(12_000)
+    more = auto_step(np.vstack([v[:10_000], 9 * v]), np.append(y[:10_000], y), 22_000, Options())
+    assert more == auto_step(v, y, 22_000, Options())
+
+
+@pytest.mark.parametrize("step", [2.0**-4, 2.0**-6, 2.0**-8])
+def test_the_prediction_is_what_textbook_sgd_reaches(step: float) -> None:
+    options = Options(epochs=5, step=step, rounding="nearest", bits=8, schedule="constant")
+    task = prepare(samples(), options)
+    assert hasattr(task.train, "v")
+    curvature = Curvature.of(task.train.v, task.train.y, options)
+    v, y = task.train.v, task.train.y
+    best = np.square(v @ np.linalg.lstsq(v, y, rcond=None)[0] - y).mean() / 2
+    reached = [losses.train for losses in train_float(task)][-1] - best
+    predicted = curvature.excess(step, len(y), options)
+    assert predicted == pytest.approx(reached, rel=0.9, abs=0.01 * best)
+
+
+@pytest.mark.parametrize("schedule", ["1/k", "constant"])
+def test_no_power_of_two_is_much_better(schedule: str) -> None:
+    options = Options(epochs=4, schedule=schedule)  # type: ignore[arg-type]
+    dataset = samples()
+    chosen = prepare(dataset, options).step
+
+    def final(step: float) -> float:
+        task = prepare(dataset, replace(options, step=step))
+        return [epoch.losses.train for epoch in train(task, GoldenDevice(options.config))][-1]
+
+    losses = {k: final(chosen * 2.0**k) for k in (-2, -1, 0, 1, 2)}
+    assert losses[0] <= 1.03 * min(losses.values()), losses

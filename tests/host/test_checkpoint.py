@@ -1,0 +1,164 @@
+"""A killed training goes on to the same bits; a checkpoint of another run is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from host import devices
+from host.cli import app
+from host.devices import GoldenDevice
+
+logger = logging.getLogger(__name__)
+
+KILLS = int(os.environ.get("ZIPSGD_KILLS", "3"))
+"""How often the long test kills; ``ZIPSGD_KILLS=20`` for a long run."""
+
+SET = ("sklearn:breast_cancer", "--device", "golden", "--epochs", "6", "--copies", "3")
+
+
+def run(*arguments: str | Path, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done
+
+
+class Killed(BaseException):
+    pass
+
+
+def results(text: str) -> list[dict[str, Any]]:
+    """The objects of ``--json`` without times."""
+    records = [json.loads(line) for line in text.splitlines()]
+    for record in records:
+        record.get("summary", record).pop("elapsed_s")
+    return records
+
+
+@pytest.mark.parametrize("after", range(7))
+def test_resuming_after_any_epoch_changes_nothing(
+    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    expected = run(*SET, "--json", "-o", whole)
+    passes = iter(range(after))
+
+    class Mortal(GoldenDevice):
+        def run(self, *arguments: Any) -> Any:
+            if next(passes, None) is None:
+                raise Killed
+            return super().run(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(devices.DEVICES, "golden", Mortal)
+        command = ["train", *SET, "-o", str(resumed), "--checkpoint", str(saved)]
+        try:
+            CliRunner().invoke(app, command)
+        except Killed:
+            assert after < 6 and not resumed.exists()
+    assert len(json.loads(saved.read_text())["epochs"]) == after
+    done = run(*SET, "--json", "-o", resumed, "--checkpoint", saved, "--resume")
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert results(done.stdout) == results(expected.stdout)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json", "c.json"]
+
+
+def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    logger.info("seed %d", seed)
+    rng = random.Random(seed)
+    whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    program = "from host.cli import main; main()"
+    settings = ("--epochs", "100", "--device", "golden")
+    plain = [sys.executable, "-c", program, "train", "sklearn:breast_cancer", *settings]
+    start = time.perf_counter()
+    subprocess.run([*plain, "-o", str(whole)], check=True, capture_output=True, timeout=120)
+    duration = time.perf_counter() - start
+    command = [*plain, "-o", str(resumed), "--checkpoint", str(saved), "--resume"]
+    killed, reached = 0, []
+    while killed < KILLS:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(0.3, 1.0) * duration)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait(60)
+        if saved.exists():
+            reached.append(len(json.loads(saved.read_text())["epochs"]))  # always a whole file
+        if resumed.exists():
+            assert resumed.read_bytes() == whole.read_bytes()
+            resumed.unlink()
+            saved.unlink()
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert resumed.read_bytes() == whole.read_bytes()
+    logger.info("%d kills, epochs done after each: %s", killed, reached)
+
+
+CHANGES = [
+    (["--seed", "1"], "seed 0 and not 1"),
+    (["--bits", "5"], "bits 4 and not 5"),
+    (["--epochs", "7"], "epochs 6 and not 7"),
+    (["--step", "0.01"], "step from the data and not 0.01"),
+    (["--schedule", "constant"], "schedule 1/k and not constant"),
+    (["--sync"], "sync False and not True"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), CHANGES)
+def test_another_run_is_refused(more: list[str], message: str, tmp_path: Path) -> None:
+    saved = tmp_path / "c.json"
+    run(*SET, "--checkpoint", saved)
+    before = saved.read_bytes()
+    done = run(*SET, *more, "--checkpoint", saved, "--resume", code=2)
+    assert message in done.stderr and "same options" in done.stderr
+    assert saved.read_bytes() == before
+
+
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    saved, data = tmp_path / "c.json", tmp_path / "a.csv"
+    rows = [f"{i % 7},{i % 5},{i % 3}" for i in range(40)]
+    data.write_text("\n".join(rows))
+    options = (data, "--device", "golden", "--epochs", "2", "--checkpoint", saved)
+    run(*options)
+    data.write_text("\n".join(["1,1,1", *rows[1:]]))
+    done = run(*options, "--resume", code=2)
+    assert "on other data than a.csv" in done.stderr
+
+
+def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    saved = tmp_path / "c.json"
+    run(*SET, "--checkpoint", saved)
+    assert "pass --resume" in run(*SET, "--checkpoint", saved, code=2).stderr
+    assert "--resume needs a --checkpoint" in run(*SET, "--resume", code=2).stderr
+    missing = run(*SET, "--checkpoint", tmp_path / "none" / "c.json", code=2)
+    assert "cannot be written" in missing.stderr
+
+
+def test_no_damage_of_a_checkpoint_is_a_traceback(tmp_path: Path) -> None:
+    saved = tmp_path / "c.json"
+    run(*SET, "--checkpoint", saved)
+    good = json.loads(saved.read_text())
+    strange: list[Any] = [None, 3, "x", [1], [[]], {"a": 1}]
+    replaced = [(name, bad) for name in good for bad in strange]
+    contents = [{**good, name: bad} for name, bad in replaced]
+    contents += [{k: v for k, v in good.items() if k != name} for name in good]
+    contents += [{**good, "words": [1 << 70] * len(good["words"])}]
+    contents += [{**good, "epochs": [{**good["epochs"][0], "counters": {"cycles": 0}}]}]
+    texts = [json.dumps(content) for content in contents]
+    texts += ["", "[]", "{", saved.read_text()[:500], "\x00", "[" * 100_000, '{"format": NaN}']
+    for text in texts:
+        saved.write_text(text)
+        done = run(*SET, "--checkpoint", saved, "--resume", code=2)
+        assert done.stderr.startswith("zipsgd: ") and str(saved) in done.stderr, text[:80]

@@ -1,0 +1,62 @@
+"""``zipsgd --help`` answers at once: it imports the standard library, typer and option tables."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+OURS = {
+    *("host", "host.choices", "host.cli", "host.data_cli", "host.doctor_cli", "host.errors"),
+    *("host.options", "host.predict_cli", "hdl", "hdl.config"),
+}
+OTHERS = {
+    *("typer", "typer_slim", "click", "rich", "shellingham", "annotated_doc", "typing_extensions"),
+    *("markdown_it", "mdurl", "pygments", "colorama", "attr"),
+    *("pydantic", "pydantic_core", "annotated_types", "typing_inspection"),  # typer's
+}
+"""All that it may import from outside the standard library."""
+
+MOST_S = 0.4
+
+PROGRAM = """
+import sys
+before = set(sys.modules)
+from host.cli import main
+sys.argv = ["zipsgd", *{arguments}]
+try:
+    main()
+except SystemExit as done:
+    assert done.code in (0, None), done
+print("\\n", *sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["data", "--help"]])
+def test_help_imports_only_what_it_shows(arguments: list[str]) -> None:
+    program = PROGRAM.format(arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert "Usage" in done.stdout
+    names = done.stderr.split()
+    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    packages = {name for name in packages if not name.startswith("_sysconfigdata")}
+    assert packages - {"host", "hdl"} <= OTHERS
+    assert {name for name in names if name.partition(".")[0] in ("host", "hdl")} <= OURS
+
+
+def test_help_is_fast() -> None:
+    """CPU time, the best of a few runs: other work on the machine slows single ones."""
+    command = [sys.executable, "-c", "from host.cli import main; main()", "--help"]
+
+    def run() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    run()
+    assert min(run() for _ in range(5)) < MOST_S
