@@ -395,7 +395,7 @@ class Fast:
                 job.group_beats(config),
                 job.slot_cycles(config),
                 config.dot_latency,
-            ),  # fmt: skip
+            ),
             beats=job.groups * len(job.epochs) * job.group_beats(config),
             margin_saturations=int(count[0]),
             error_saturations=int(count[1]) if job.learns else 0,
