@@ -132,7 +132,7 @@ class Engine(wiring.Component):
         m.submodules.labels = labels = Labels(config)
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
-            dot.signed.eq(~job.unsigned),
+            dot.is_signed.eq(~job.unsigned),
             dot.token.eq(after[X_WAIT + READ_LATENCY]),
             dot.beat.eq(delay(m, slots.beat, X_WAIT + READ_LATENCY)),
             dot.x.eq(model.x),
@@ -184,7 +184,7 @@ class Engine(wiring.Component):
             replay.i.eq(slots.beat),
             replay.write.eq(issued.live & plane & (job.mode == Mode.TRAIN)),
             replay.advance.eq(issued.replay & plane),
-            gradient.signed.eq(~job.unsigned),
+            gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
             *(
