@@ -187,10 +187,7 @@ class Engine(wiring.Component):
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
-            *(
-                gradient.errors[bank].eq(errors.item.samples[bank])
-                for bank in range(config.banks)
-            ),
+            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
             correction.odd.eq(job.unsigned),
             correction.model_drop.eq(job.model_drop),
             correction.beat.eq(replay.item),
@@ -228,9 +225,7 @@ class Engine(wiring.Component):
             model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
             model.row.eq(Mux(moving, transfer.row, update.row)),
             model.write_acc.eq(transfer.write | update.o_valid.replicate(lanes)),
-            model.write_x.eq(
-                transfer.write | (update.o_valid & written.commit).replicate(lanes)
-            ),
+            model.write_x.eq(transfer.write | (update.o_valid & written.commit).replicate(lanes)),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)

@@ -169,12 +169,11 @@ class Stimulus:
         elif kind == "steepest":
             job = steepest_job(config, job)
         elif kind == "overflow":
-            most_chunks = config.replay_beats // (job.delay * job.bits)
-            job = replace(job, groups=GROUPS, chunks=min(config.max_chunks, most_chunks))
-            job = largest_step_job(config, job)
+            job = largest_step_job(config, replace(job, groups=GROUPS))
         words = random_signed(rng, word_bits, job.chunks * config.lanes)
         if kind == "overflow":
-            words = self.extremes(word_bits, len(words))
+            limit = 1 << (word_bits - 1)
+            words = rng.choice(np.array([-limit, limit - 1]), len(words))
 
         self.add_refusal(job)
         self.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
@@ -205,8 +204,8 @@ class Stimulus:
                 beats = rng.integers(0, 256, (count, config.beat_bytes), dtype=np.uint8)
             self.beats += [int.from_bytes(beat.tobytes(), "little") for beat in beats]
 
-    def real_samples(self, job: Job) -> tuple[Ints, Ints]:
-        """Codes and labels; the last group and the last chunk need not be full."""
+    def real_samples(self, job: Job) -> Any:
+        """Woven samples, whose last group and last chunk need not be full."""
         config, rng = self._bench.config, self._bench.rng
         samples = job.groups * config.banks - int(rng.integers(config.banks))
         features = job.chunks * config.lanes - int(rng.integers(config.lanes))
@@ -236,7 +235,7 @@ async def run(dut: Any, gap: float) -> None:
     await bench.job.send(stimulus.jobs, gap)
     for _ in range(PATIENCE_CYCLES):
         await bench.tick()
-        if not bench.words.missing:
+        if bench.job.ready.get():
             break
     bench.end_job()
     await bench.finish()

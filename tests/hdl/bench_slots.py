@@ -82,7 +82,6 @@ class SlotsBench(Bench):
             job, self.running = self.running, None
             self.passes.expect(job.groups * len(job.epochs) * job.group_beats(self.config))
             self.passes.observe(self.beats_taken.get())
-            self.pass_cycles = self.cycles.get()
 
     def watch_token(self) -> None:
         token = self.token.get()

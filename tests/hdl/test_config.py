@@ -7,22 +7,28 @@ from typing import Any
 
 import pytest
 
-from hdl.config import EngineConfig, Job, Step, bits_for_sum, generator_constant, tree_latency
-from hdl.protocol import job_layout, label_layout
+from hdl.config import EngineConfig, bits_for_sum, generator_constant, tree_latency
+from hdl.job import Epoch, Job, Mode, Step
+from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
 from tests.geometries import GEOMETRIES
 
 CONFIG = EngineConfig()
+EPOCH = Epoch(step=Step.nearest(0.01, CONFIG))
 JOB = Job(
+    epochs=(EPOCH,),
     bits=4,
     chunks=6,
     groups=100,
     batch_groups=1,
     delay=2,
     sync=False,
-    step=Step.nearest(0.01, CONFIG),
     corrected=True,
     seed=1,
 )
+
+
+def _epoch(mantissa: int, shift: int, **rest: float) -> tuple[Epoch, ...]:
+    return (Epoch(step=Step(mantissa=mantissa, shift=shift), **rest),)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +40,15 @@ JOB = Job(
         ({"max_chunks": 0}, "max_chunks must be a power of two"),
         ({"replay_beats": 100}, "replay_beats must be a power of two"),
         ({"lanes": 2, "banks": 2}, "not a whole number of bytes"),
-        ({"max_bits": 1}, "max_bits must be 2 to 16, not 1"),
-        ({"max_bits": 17}, "max_bits must be 2 to 16, not 17"),
+        ({"lanes": 4096, "banks": 2}, "wider than 4096"),
+        ({"max_bits": 1}, "max_bits must be 2 to 32, not 1"),
+        ({"max_bits": 33}, "max_bits must be 2 to 32, not 33"),
         ({"max_delay": 0}, "max_delay must be 1 or more, not 0"),
         ({"model_bits": 25}, "labels share the format"),
         ({"model_frac": 24}, "labels share the format"),
         ({"error_frac": 15}, "must lie between model_frac = 16"),
         ({"error_bits": 20}, "must lie between model_frac = 16"),
-        ({"random_bits": 19}, "random_bits must be 1 to 18"),
+        ({"random_bits": 19}, "random_bits must be 8 to 18"),
     ],
 )
 def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
@@ -59,10 +66,21 @@ def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
         ({"batch_groups": 0}, "batch_groups = 0 is out of range"),
         ({"delay": 9}, "delay = 9 is out of range"),
         ({"seed": 1 << 32}, "seed = 4294967296 is out of range"),
-        ({"step": Step(mantissa=1 << 16, shift=20)}, "mantissa 65536 .* 16 bits"),
-        ({"step": Step(mantissa=1, shift=3)}, "shift 3 is out of range"),
+        ({"mode": Mode.LOAD}, "mode LOAD moves the model"),
+        ({"epochs": ()}, "0 epochs are out of range"),
+        ({"regularised": 1025}, "regularised = 1025 is out of range"),
+        ({"model_drop": 10}, "model_drop = 10 is out of range"),
+        ({"error_drop": 17}, "error_drop = 17 is out of range"),
+        ({"epochs": _epoch(mantissa=1 << 14, shift=20)}, "mantissa 16384 .* 14 bits"),
+        ({"epochs": _epoch(mantissa=1, shift=3)}, "shift 3 is out of range"),
+        ({"epochs": _epoch(mantissa=1, shift=4, l2=1.0)}, "keep l2 below"),
+        ({"epochs": _epoch(mantissa=1, shift=4, l1=-1.0)}, "l1 = -1"),
+        ({"epochs": _epoch(mantissa=1, shift=4, margin_variance=-1.0)}, "must not be negative"),
         ({"delay": 8, "chunks": 64, "bits": 8}, "lower the delay or the bits"),
-        ({"step": Step(mantissa=4, shift=4), "bits": 2}, "too large for the correction at 2 bits"),
+        (
+            {"epochs": _epoch(mantissa=4, shift=4), "bits": 2},
+            "too large for the correction at 2 bits",
+        ),
     ],
 )
 def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
@@ -72,10 +90,10 @@ def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
 
 def test_possible_job() -> None:
     JOB.check(CONFIG)
-    assert JOB.correction(CONFIG) == round(
-        JOB.step.value * 2.0**-6 * 2**CONFIG.correction_unit_frac
+    assert JOB.correction(CONFIG, EPOCH) == round(
+        EPOCH.step.value * 2.0**-6 * 2**CONFIG.correction_unit_frac
     )
-    assert replace(JOB, corrected=False).correction(CONFIG) == 0
+    assert replace(JOB, corrected=False).correction(CONFIG, EPOCH) == 0
 
 
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -111,10 +129,11 @@ def test_sums() -> None:
 
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_layouts(config: EngineConfig) -> None:
-    """A label word has its 32 bits, and the golden model's int64 holds the widest sum."""
-    assert label_layout(config).size == 32
+    """Label words have their 32 bits, and the golden model's int64 holds the widest sum."""
+    for layout in (label_layout(config), weight_layout(), offset_layout(config)):
+        assert layout.size == 32
     assert config.gradient_bits < 64
-    assert job_layout(config)["correction"].width == config.correction_unit_bits
+    assert epoch_layout(config)["correction"].width == config.correction_unit_bits
 
 
 def test_generators_differ() -> None:
