@@ -61,7 +61,7 @@ Target = Annotated[
 DropConstant = Annotated[
     bool, typer.Option("--drop-constant", help="Leave out features that never change.")
 ]
-DeviceName = Annotated[str, typer.Option("--device", help="sim or golden.")]
+DeviceName = Annotated[str, typer.Option("--device", help="sim, golden or fast.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hdl.config import EngineConfig
 from hdl.job import Job
@@ -14,6 +14,9 @@ from sim.golden import Counters, Golden, Samples
 from .errors import BuildError, DeviceError, InputError, ToolMissingError
 from .rounding import Ints
 from .weaving import Woven, unweave
+
+if TYPE_CHECKING:
+    from sim.fast import Fast
 
 
 class Device(Protocol):
@@ -54,7 +57,7 @@ class GoldenDevice:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self._golden = Golden(config)
+        self._golden: Golden | Fast = Golden(config)
 
     def load_model(self, words: Ints) -> None:
         self._golden.load(words)
@@ -67,6 +70,18 @@ class GoldenDevice:
 
     def close(self) -> None:
         pass
+
+
+class FastDevice(GoldenDevice):
+    """The golden model, compiled: `sim.fast`, the same bits and cycles."""
+
+    name = "fast"
+
+    def __init__(self, config: EngineConfig) -> None:
+        from sim.fast import Fast
+
+        self.config = config
+        self._golden = Fast(config)
 
 
 class SimDevice:
@@ -105,7 +120,11 @@ class SimDevice:
         self._engine.close()
 
 
-DEVICES: dict[str, Callable[[EngineConfig], Device]] = {"golden": GoldenDevice, "sim": SimDevice}
+DEVICES: dict[str, Callable[[EngineConfig], Device]] = {
+    "golden": GoldenDevice,
+    "sim": SimDevice,
+    "fast": FastDevice,
+}
 
 
 def find_device(name: str) -> Callable[[EngineConfig], Device]:

@@ -24,6 +24,7 @@ from hdl.job import Epoch, Job, Loss, Mode, Step
 from host.devices import samples_of
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.weaving import Woven, weave
+from sim.fast import Fast
 from sim.golden import Golden
 from sim.verilated import VerilatedEngine
 from tests.geometries import GEOMETRIES
@@ -146,13 +147,20 @@ def cases(draw: st.DrawFn, loss: Loss, rounding: Rounding, bits: int) -> Case:
 )
 @settings(max_examples=JOBS, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_golden_equals_sim(loss: Loss, rounding: Rounding, bits: int, data: st.DataObject) -> None:
+def test_golden_equals_sim_and_fast(
+    loss: Loss, rounding: Rounding, bits: int, data: st.DataObject
+) -> None:
     case = data.draw(cases(loss, rounding, bits))
     config, job = GEOMETRIES[case.geometry], case.job
-    golden, simulated = Golden(config), engine(case.geometry)
-    golden.load(case.words)
-    simulated.load(case.words)
-    expected = golden.run(job, *(samples_of(copy, config) for copy in case.copies))
+    golden, fast, simulated = Golden(config), Fast(config), engine(case.geometry)
+    for device in (golden, fast, simulated):
+        device.load(case.words)
+    samples = [samples_of(copy, config) for copy in case.copies]
+    expected = golden.run(job, *samples)
+    assert fast.run(job, *samples) == expected
+    np.testing.assert_array_equal(fast.margins, golden.margins)
+    np.testing.assert_array_equal(fast.x, golden.x)
+
     counters = simulated.run(job, *(copy.beats for copy in case.copies), gaps=case.gaps)
     if case.gaps:
         assert counters.cycles >= expected.cycles
