@@ -13,7 +13,7 @@ from amaranth.lib import data
 from hdl.config import LOSS_LATENCY, MARGIN_LATENCY, WEIGHT_BITS
 from hdl.protocol import epoch_layout, group_layout, job_layout, pack_job, sample_layout
 from sim import golden
-from tests.hdl.jobs import job_of, product_margin, random_job
+from tests.hdl.jobs import job_of, product_margin, random_epoch_bits, random_job
 from tests.hdl.toolkit import Bench, Ints, Port, random_bits, random_signed, test
 
 PASSES, GROUPS = 14, 30
@@ -130,9 +130,9 @@ async def run(dut: Any, gap: float) -> None:
     await bench.reset(*bench.inputs)
     for watch in (bench.watch_inputs, bench.watch_random, bench.watch_outputs):
         bench.monitor(watch)
-    for _ in range(PASSES):
+    for number in range(PASSES):
         bench.job.set(pack_job(bench.config, random_job(bench.rng, bench.config, most_groups=1)))
-        bench.epoch.scramble(bench.rng)
+        bench.epoch.set(random_epoch_bits(bench.rng, bench.config, steepest=number % 4 == 0))
         await bench.tick(2)
         for _ in range(GROUPS):
             bench.drive(gap)

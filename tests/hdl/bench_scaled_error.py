@@ -11,8 +11,8 @@ from amaranth.hdl import signed
 from hdl.config import CURVATURE_FRAC, DERIVATIVE_LATENCY, ERROR_LATENCY, WEIGHT_BITS
 from hdl.protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout, pack_job
 from sim import golden
-from tests.hdl.jobs import job_of, random_job
-from tests.hdl.toolkit import Bench, random_bits, random_signed, test
+from tests.hdl.jobs import job_of, random_epoch_bits, random_job
+from tests.hdl.toolkit import Bench, random_signed, test
 
 PASSES, CYCLES = 14, 60
 SPAN = DERIVATIVE_LATENCY + ERROR_LATENCY
@@ -79,10 +79,10 @@ async def every_cycle(dut: Any) -> None:
     config, rng = bench.config, bench.rng
     await bench.reset(bench.job, bench.epoch, *bench.inputs.values())
     bench.monitor(bench.watch)
-    for _ in range(PASSES):
+    for number in range(PASSES):
         bench.history.clear()
         bench.job.set(pack_job(config, random_job(rng, config, most_groups=1)))
-        bench.epoch.set(random_bits(rng, epoch_layout(config).size))
+        bench.epoch.set(random_epoch_bits(rng, config, steepest=number % 4 == 0))
         for _ in range(CYCLES):
             bench.drive()
             await bench.tick()
