@@ -59,6 +59,7 @@ def run_testbench(root: Path, stage: str, geometry: str) -> Verdict:
     environment.setdefault(SEED_VARIABLE, SEED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     command += [f"tests/hdl/test_{stage}.py", "-k", f"{SIMULATOR} and {geometry}"]
+    command += ["--basetemp", "results"]  # pytest's own is cleaned up by every session at once
     done = subprocess.run(
         command,
         cwd=root,

@@ -75,4 +75,4 @@ async def every_cycle(dut: Any) -> None:
     for _ in range(CYCLES):
         bench.drive()
         await bench.tick()
-    assert bench.board.compared >= CYCLES - bench.config.gradient_latency
+    bench.board.require(CYCLES - bench.config.gradient_latency)

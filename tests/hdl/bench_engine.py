@@ -65,19 +65,21 @@ class EngineBench(Bench):
         if fields is None:
             return
         if fields["mode"] == Mode.LOAD:
-            assert len(self.words_taken) == fields["chunks"] * self.config.lanes
+            words = fields["chunks"] * self.config.lanes
+            assert len(self.words_taken) == words, f"{len(self.words_taken)} words taken"
             self.golden.load(np.array(self.words_taken))
         elif fields["mode"] == Mode.TRAIN:
             self.end_pass(job_of(self.config, fields))
         else:
-            assert not self.words_taken and not self.beats_taken
+            taken = (len(self.words_taken), len(self.beats_taken))
+            assert taken == (0, 0), f"{taken} words and beats were taken while dumping"
         self.words_taken.clear()
         self.beats_taken.clear()
 
     def end_pass(self, job: Job) -> None:
         config, status = self.config, self.status.get()
         expected_beats = job.groups * config.group_beats(job.chunks, job.bits)
-        assert len(self.beats_taken) == expected_beats
+        assert len(self.beats_taken) == expected_beats, f"{len(self.beats_taken)} beats taken"
         taken = b"".join(beat.to_bytes(config.beat_bytes, "little") for beat in self.beats_taken)
         woven = Woven(
             beats=np.frombuffer(taken, dtype=np.uint8).reshape(-1, config.beat_bytes),
@@ -187,7 +189,7 @@ async def run(dut: Any, gap: float) -> None:
             break
     bench.end_job()
     await bench.finish()
-    assert bench.passes.compared >= len(KINDS)
+    bench.passes.require(len(KINDS))
     assert bench.saturations.all(), f"something never saturated: {bench.saturations}"
 
 

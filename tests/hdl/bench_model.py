@@ -63,4 +63,4 @@ async def every_cycle(dut: Any) -> None:
         bench.drive()
         await bench.tick()
     for _, _, _, board, _ in bench.copies.values():
-        assert board.compared >= CYCLES - READ_LATENCY
+        board.require(CYCLES - READ_LATENCY)

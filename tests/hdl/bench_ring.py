@@ -57,7 +57,7 @@ async def run(dut: Any, rates: list[tuple[float, float]]) -> None:
         await bench.tick()
     bench.advance.set(0)
     await bench.finish()
-    assert not bench.stored
+    assert not bench.stored, "not everything that was written has been read"
 
 
 @test

@@ -82,7 +82,7 @@ class SlotsBench(Bench):
             self.readable.append(self.due[-1] + READABLE)
 
     def check_slot_start(self, token: Token) -> None:
-        assert self.running is not None
+        assert self.running is not None, "a slot without a pass"
         if self.slot_start is not None:
             spacing = self.config.slot_cycles(self.running.chunks, self.running.bits)
             assert self.cycle >= self.slot_start + spacing, "the last slot's writes are not done"
@@ -160,7 +160,7 @@ async def run(dut: Any, gap: float, most_late: int) -> None:
         )
         await bench.tick(int(bench.rng.integers(4)))
     await bench.finish()
-    assert not bench.readable
+    assert not bench.readable, "errors were never replayed"
 
 
 @test

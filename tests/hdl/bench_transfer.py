@@ -100,8 +100,8 @@ async def run(dut: Any, gap: float) -> None:
         loading = await bench.move(Mode.LOAD, loaded, gap)
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
-            assert loading == loaded * lanes
-            assert dumping == dumped * (READ_LATENCY + lanes + 1)
+            promised = loaded * lanes, dumped * (READ_LATENCY + lanes + 1)
+            assert (loading, dumping) == promised, f"{loading}, {dumping} cycles, not {promised}"
     await bench.finish()
 
 
