@@ -83,9 +83,7 @@ class Correction(wiring.Component):
             shrink = Signal(signed(config.shrink_bits), name=f"shrink_{lane}")
             product = Signal(signed(config.model_bits + config.shrink_bits), name=f"product_{lane}")
             term = Signal(signed(config.correction_bits), name=f"term_{lane}")
-            noise = dither(
-                self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest
-            )
+            noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             m.d.sync += [
                 shrink.eq(sum_comb(differed) - decay),
                 product.eq(shrink * self.x[lane]),

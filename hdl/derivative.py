@@ -63,7 +63,9 @@ class Derivative(wiring.Component):
         positive = self.label > 0
         m.d.comb += signed_margin.eq(Mux(positive, self.z, -self.z))
         facts = Signal(
-            data.StructLayout({"positive": 1, "negative_z": 1, "short": 1, "residual": residual.shape()})
+            data.StructLayout(
+                {"positive": 1, "negative_z": 1, "short": 1, "residual": residual.shape()}
+            )
         )
         m.d.sync += [
             facts.positive.eq(positive),

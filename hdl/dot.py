@@ -26,7 +26,7 @@ class Dot(wiring.Component):
 
     Members
     -------
-    signed : In(1)
+    is_signed : In(1)
         The top plane counts negatively.
     token : In(token_layout)
         Belongs to ``beat`` and ``x``; used when live and not a label.
@@ -41,7 +41,7 @@ class Dot(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "signed": In(1),
+                "is_signed": In(1),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
                 "x": In(row_layout(config)),
@@ -55,7 +55,7 @@ class Dot(wiring.Component):
         summed = delay(m, self.token, tree_latency(config.lanes))
         folded = delay(m, summed, 1)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
-        negative = summed.first & self.signed
+        negative = summed.first & self.is_signed
 
         for bank in range(config.banks):
             plane = self.beat.word_select(bank, config.lanes)

@@ -132,7 +132,7 @@ class Engine(wiring.Component):
         m.submodules.labels = labels = Labels(config)
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
-            dot.signed.eq(~job.unsigned),
+            dot.is_signed.eq(~job.unsigned),
             dot.token.eq(after[X_WAIT + READ_LATENCY]),
             dot.beat.eq(delay(m, slots.beat, X_WAIT + READ_LATENCY)),
             dot.x.eq(model.x),
@@ -184,13 +184,10 @@ class Engine(wiring.Component):
             replay.i.eq(slots.beat),
             replay.write.eq(issued.live & plane & (job.mode == Mode.TRAIN)),
             replay.advance.eq(issued.replay & plane),
-            gradient.signed.eq(~job.unsigned),
+            gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
-            *(
-                gradient.errors[bank].eq(errors.item.samples[bank])
-                for bank in range(config.banks)
-            ),
+            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
             correction.odd.eq(job.unsigned),
             correction.model_drop.eq(job.model_drop),
             correction.beat.eq(replay.item),
@@ -228,9 +225,7 @@ class Engine(wiring.Component):
             model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
             model.row.eq(Mux(moving, transfer.row, update.row)),
             model.write_acc.eq(transfer.write | update.o_valid.replicate(lanes)),
-            model.write_x.eq(
-                transfer.write | (update.o_valid & written.commit).replicate(lanes)
-            ),
+            model.write_x.eq(transfer.write | (update.o_valid & written.commit).replicate(lanes)),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)

@@ -23,7 +23,7 @@ class Gradient(wiring.Component):
 
     Members
     -------
-    signed : In(1)
+    is_signed : In(1)
         The top plane counts negatively.
     token : In(token_layout)
         Belongs to ``beat``; used when replayed and not a label.
@@ -39,7 +39,7 @@ class Gradient(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "signed": In(1),
+                "is_signed": In(1),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
                 "errors": In(data.ArrayLayout(error_layout(config), config.banks)),
@@ -52,7 +52,7 @@ class Gradient(wiring.Component):
         config = self._config
         levels = tree_latency(config.banks)
         summed = delay(m, self.token, levels)
-        negative = summed.first & self.signed
+        negative = summed.first & self.is_signed
 
         for lane in range(config.lanes):
             gated = [

@@ -19,7 +19,7 @@ from .config import (
     WEIGHT_BITS,
     EngineConfig,
 )
-from .job import Epoch, Job, Loss, Mode
+from .job import Epoch, Job, Mode
 
 COUNT_BITS = 32
 """Width of counters of groups and saturations; counters of cycles and beats have twice as many."""
@@ -31,7 +31,7 @@ LOSS_BITS = 3
 MAX_LABEL_WORDS = 3
 
 
-class Error(enum.Enum, shape=2):
+class Error(enum.Enum, shape=2):  # type: ignore[call-arg]
     """Why the engine refused a job."""
 
     NONE = 0

@@ -1,8 +1,8 @@
-"""The logistic function and its relatives as tables: the same integers in golden model and gateware.
+"""The logistic function and its relatives as tables, shared by golden model and gateware.
 
 Every table covers |z| from 0 to 16 in steps of 2**-5. Values between entries are interpolated
-linearly (over `fraction_bits` bits of z), derivatives are those of an interval's middle. The chord of a
-function lies within h**2 / 8 * max |f''| of it: 1.2e-5 for the logistic function (max |f''| =
+linearly (over `fraction_bits` bits of z), derivatives are those of an interval's middle. The chord
+of a function lies within h**2 / 8 * max |f''| of it: 1.2e-5 for the logistic function (max |f''| =
 0.0963) and 3.1e-5 for the softplus (0.25), to which half a last place (7.6e-6 with 16 fractional
 bits) of every entry and of the interpolation is added. Beyond 16 both are constant to 1.2e-7.
 """

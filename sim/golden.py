@@ -134,7 +134,9 @@ def dot(codes: Ints, x: Ints) -> Ints:
     return codes @ x
 
 
-def margin(config: EngineConfig, job: Job, codes: Ints, x: Ints, offset: Ints) -> tuple[Ints, Bools]:
+def margin(
+    config: EngineConfig, job: Job, codes: Ints, x: Ints, offset: Ints
+) -> tuple[Ints, Bools]:
     """Margins z = A >> (q - 1), rounded once, plus ``offset``; and where they saturated.
 
     Codes of more than 16 bits are cut in two, because A would not fit 64 bits.
@@ -167,7 +169,9 @@ def magnitude_of(config: EngineConfig, z: Ints) -> Ints:
     return np.minimum(np.abs(z), (ENTRIES << fraction_bits(config)) - 1)
 
 
-def derivative(config: EngineConfig, job: Job, epoch: Epoch, z: Ints, label: Ints) -> tuple[Ints, Ints]:
+def derivative(
+    config: EngineConfig, job: Job, epoch: Epoch, z: Ints, label: Ints
+) -> tuple[Ints, Ints]:
     """F(z, Y) with ``model_frac`` fractional bits and f' with `CURVATURE_FRAC`.
 
     F is the loss's derivative f less the margin-variance term f'' / 2 * s2, which only the
@@ -223,7 +227,7 @@ def coefficient(
 
 def decay(config: EngineConfig, epoch: Epoch, noise: Ints) -> Ints:
     """step * l2 of a group, stochastically rounded to ``coefficient_frac``."""
-    return _coefficient(config, np.int64(epoch.decay(config)), noise)
+    return _coefficient(config, np.array(epoch.decay(config)), noise)
 
 
 def _coefficient(config: EngineConfig, unit: Ints, noise: Ints) -> Ints:
@@ -234,7 +238,7 @@ def _coefficient(config: EngineConfig, unit: Ints, noise: Ints) -> Ints:
 def threshold(config: EngineConfig, job: Job, epoch: Epoch, noise: Ints) -> Ints:
     """step * l1 of a group in the model's last places, rounded to the model's grid."""
     drop = config.random_bits + job.model_drop
-    unit = np.int64(epoch.threshold(config))
+    unit = np.array(epoch.threshold(config))
     return round_stochastic(unit, noise, drop, drop) << job.model_drop
 
 
@@ -247,7 +251,8 @@ def shrinkage(job: Job, c: Ints, decay: Ints, codes: Ints) -> Ints:
     """sum_k c_k [draws of M_kj differed] - decay: (F). A code's parity tells whether they did."""
     differed = codes % 2 == (1 if job.unsigned else 0)
     regularised = np.arange(codes.shape[1]) < job.regularised
-    return c @ differed.astype(np.int64) - decay * regularised
+    total: Ints = c @ differed.astype(np.int64) - decay * regularised
+    return total
 
 
 def gradient(config: EngineConfig, job: Job, errors: Errors, codes: Ints, x: Ints) -> Ints:

@@ -167,7 +167,8 @@ class VerilatedEngine:
             if beats.shape != (count, config.beat_bytes) or beats.dtype != np.uint8:
                 raise ValueError(
                     f"beats of shape {beats.shape} and type {beats.dtype} do not fit the job, "
-                    f"which takes ({count}, {config.beat_bytes}) of uint8; weave the data set for it"
+                    f"which takes ({count}, {config.beat_bytes}) of uint8; "
+                    "weave the data set for it"
                 )
         epochs = _payloads(
             [pack_epoch(config, job, epoch) for epoch in job.epochs], self._epoch_bytes
