@@ -7,8 +7,8 @@ from hdl.config import EngineConfig
 GEOMETRIES = {
     # The plain case.
     "4x2": EngineConfig(lanes=4, banks=2, max_chunks=8, max_delay=4, replay_beats=256),
-    # No tree over the banks; a delay that is not a power of two. Few label beats: the model's writes
-    # of a short sample take longer than its beats.
+    # No tree over the banks; a delay that is not a power of two. Few label beats: the model's
+    # writes of a short sample take longer than its beats.
     "16x1": EngineConfig(lanes=16, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
     # Labels take longer than dot products; delay 1 only.
     "2x4": EngineConfig(lanes=2, banks=4, max_chunks=8, max_delay=1, replay_beats=64),
@@ -18,17 +18,18 @@ GEOMETRIES = {
     "32x8": EngineConfig(lanes=32, banks=8, max_chunks=2, max_delay=2, replay_beats=64),
     # A label word is half a beat.
     "64x1": EngineConfig(lanes=64, banks=1, max_chunks=2, max_delay=2, replay_beats=64),
-    # Few bits: everything saturates, every dropped bit is random, the correction is aligned.
+    # Few bits: everything saturates, every dropped bit is random, the correction is aligned. The
+    # replay buffer does not hold every job, nor does that of two bits.
     "narrow": EngineConfig(
         lanes=4,
         banks=2,
         max_bits=4,
         max_chunks=4,
         max_delay=2,
-        replay_beats=64,
+        replay_beats=16,
         model_bits=12,
         model_frac=6,
-        error_bits=13,
+        error_bits=17,
         error_frac=11,
         coefficient_bits=5,
         coefficient_frac=7,
@@ -37,7 +38,7 @@ GEOMETRIES = {
     ),
     # Codes of two bits only.
     "2bit": EngineConfig(
-        lanes=4, banks=2, max_bits=2, max_chunks=4, max_delay=2, replay_beats=16, random_bits=8
+        lanes=4, banks=2, max_bits=2, max_chunks=4, max_delay=2, replay_beats=8, random_bits=8
     ),
     # Codes wider than the golden model's dot product takes at once.
     "32bit": EngineConfig(

@@ -12,6 +12,7 @@ from hdl.config import MIN_BITS, tree_latency
 from hdl.protocol import row_layout, token_layout
 from sim import golden
 from tests.hdl.toolkit import (
+    DRAIN_CYCLES,
     Bench,
     Ints,
     codes_of,
@@ -31,6 +32,7 @@ class DotBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         config = self.config
+        self.is_signed = self.port("is_signed")
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
         self.x = self.port("x", row_layout(config))
@@ -55,7 +57,7 @@ class DotBench(Bench):
         if token["first_chunk"]:
             self.codes, self.words = [], []
             self.changes[due] = None
-        self.codes.append(codes_of(self.planes))
+        self.codes.append(codes_of(self.planes, bool(self.is_signed.get())))
         self.words.append(self.x.array())
         if token["last_chunk"]:
             product = golden.dot(np.hstack(self.codes), np.hstack(self.words))
@@ -99,12 +101,15 @@ class DotBench(Bench):
 
 async def run(dut: Any, gap: float) -> None:
     bench = DotBench(dut)
-    await bench.reset(bench.token, bench.beat, bench.x)
+    await bench.reset(bench.is_signed, bench.token, bench.beat, bench.x)
     bench.monitor(bench.watch_beats)
     bench.monitor(bench.watch_product)
-    for _ in range(GROUPS):
-        await bench.send_group(gap)
-    bench.token.set(0)
+    for is_signed in (True, False):
+        bench.is_signed.set(is_signed)
+        for _ in range(GROUPS):
+            await bench.send_group(gap)
+        bench.token.set(0)
+        await bench.tick(DRAIN_CYCLES)
     await bench.finish()
 
 

@@ -1,4 +1,4 @@
-"""Jobs in a row on one engine: load, train once or twice, dump."""
+"""Jobs in a row on one engine: load, pass over samples, dump; and jobs that it must refuse."""
 
 from __future__ import annotations
 
@@ -10,17 +10,36 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import SEED_BITS, Job, Mode
-from hdl.protocol import Status, job_layout, pack_job, pack_transfer
-from host.weaving import Woven, unweave, weave
+from hdl.config import SEED_BITS, WEIGHT_BITS
+from hdl.job import Job, Mode
+from hdl.protocol import (
+    Error,
+    Status,
+    epoch_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+    pack_transfer,
+)
+from host.devices import samples_of
+from host.weaving import Woven, code_range, weave
 from sim import golden
-from tests.hdl.jobs import calm_job, job_of, largest_step_job, random_job, steepest_job
+from tests.hdl.jobs import (
+    PASSES,
+    bad_fields,
+    calm_job,
+    job_of,
+    largest_step_job,
+    random_job,
+    steepest_job,
+    verdict,
+)
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Ints, Port, Stream, random_signed, test
 
 GROUPS = 6
 SATURATING = ("margin", "error", "model")
 
-KINDS = ("calm", "any", "overflow", "steepest", "calm", "overflow")
+KINDS = ("calm", "any", "overflow", "steepest", "calm", "any", "calm", "overflow", "any")
 """Rounds of a test: like a real training, anything, everything saturates, largest correction."""
 
 
@@ -36,64 +55,99 @@ class EngineBench(Bench):
         self.stalls = stalls
         self.status = self.port("status", data.Layout.cast(Status))
         self.words = self.scoreboard("model word")
-        self.passes = self.scoreboard("counters")
+        self.passes = self.scoreboard("status")
+        self.predicted = self.scoreboard("margins")
+        self.epochs_taken: list[dict[str, int]] = []
         self.beats_taken: list[int] = []
         self.words_taken: list[int] = []
         self.present: dict[str, int] | None = None
         self.golden = golden.Golden(config)
+        self.counters = asdict(golden.Counters())
         self.saturations = np.zeros(len(SATURATING), dtype=np.int64)
+        self.refused = 0
+        self.seen: set[Mode] = set()
+        margins = data.ArrayLayout(word, config.banks)
         self.job = Stream(self, "job", job_layout(config), self.watch_job)
+        self.epochs = Stream(self, "epochs", epoch_layout(config), self.epochs_taken.append)
         self.beats = Stream(self, "beats", config.beat_bits, self.beats_taken.append)
+        self.margins = Stream(self, "margins", margins, self.predicted.observe)
         self.model_in = Stream(self, "model_in", word, self.words_taken.append)
         self.model_out = Stream(self, "model_out", word, self.words.observe)
 
     @property
     def inputs(self) -> list[Port]:
-        sources = (self.job, self.beats, self.model_in)
-        return [port for s in sources for port in (s.valid, s.payload)] + [self.model_out.ready]
+        sources = (self.job, self.epochs, self.beats, self.model_in)
+        ports = [port for source in sources for port in (source.valid, source.payload)]
+        return [*ports, self.model_out.ready, self.margins.ready]
 
     def watch_job(self, fields: dict[str, int]) -> None:
         """The engine takes a job: it is done with the last one."""
         self.end_job()
         self.present = fields
-        if fields["mode"] == Mode.DUMP:
-            for value in self.golden.x:
+        if fields["mode"] == Mode.DUMP and verdict(self.config, fields) == Error.NONE:
+            for value in self.golden.x[: fields["chunks"] * self.config.lanes]:
                 self.words.expect(value)
 
     def end_job(self) -> None:
         fields, self.present = self.present, None
         if fields is None:
             return
-        if fields["mode"] == Mode.LOAD:
+        said = verdict(self.config, fields)
+        passes = fields["mode"] not in (Mode.LOAD, Mode.DUMP)
+        if said == Error.NONE and fields["mode"] == Mode.LOAD:
             assert len(self.words_taken) == fields["chunks"] * self.config.lanes
             self.golden.load(np.array(self.words_taken))
-        elif fields["mode"] == Mode.TRAIN:
-            self.end_pass(job_of(self.config, fields))
+        elif said == Error.NONE and passes:
+            self.end_pass(job_of(self.config, fields, self.epochs_taken.copy()))
         else:
-            assert not self.words_taken and not self.beats_taken
-        self.words_taken.clear()
-        self.beats_taken.clear()
+            assert not self.words_taken and not self.beats_taken and not self.epochs_taken
+        self.refused += said != Error.NONE
+        self.check_status(said, timed=passes and said == Error.NONE)
+        for taken in (self.words_taken, self.beats_taken, self.epochs_taken):
+            taken.clear()
 
     def end_pass(self, job: Job) -> None:
-        config, status = self.config, self.status.get()
-        expected_beats = job.groups * config.group_beats(job.chunks, job.bits)
-        assert len(self.beats_taken) == expected_beats
+        """The golden model's turn. Each epoch has samples of its own."""
+        self.seen.add(job.mode)
+        samples = [samples_of(woven, self.config) for woven in self.woven(job)]
+        if job.mode == Mode.PREDICT:  # the golden model keeps the last epoch's margins only
+            for epoch, part in zip(job.epochs, samples, strict=True):
+                self.golden.run(replace(job, epochs=(epoch,)), part)
+                for group in self.golden.margins:
+                    self.predicted.expect(group)
+        self.counters = asdict(self.golden.run(job, *samples))
+        self.saturations += [self.counters[f"{name}_saturations"] for name in SATURATING]
+
+    def woven(self, job: Job) -> list[Woven]:
+        """The beats that were taken, an epoch at a time."""
+        config = self.config
         taken = b"".join(beat.to_bytes(config.beat_bytes, "little") for beat in self.beats_taken)
-        woven = Woven(
-            beats=np.frombuffer(taken, dtype=np.uint8).reshape(-1, config.beat_bytes),
-            bits=job.bits,
-            chunks=job.chunks,
-            groups=job.groups,
-            samples=job.groups * config.banks,
-            features=job.chunks * config.lanes,
-        )
-        counters = asdict(self.golden.run(job, *unweave(woven, config)))
-        if self.stalls:  # the cycle model is a promise for streams that never wait
-            assert status["cycles"] >= counters["cycles"]
-            counters["cycles"] = status["cycles"]
-        self.passes.expect(sorted(counters.items()))
+        beats = np.frombuffer(taken, dtype=np.uint8).reshape(-1, config.beat_bytes)
+        count = job.groups * job.group_beats(config)
+        assert len(beats) == count * len(job.epochs)
+        return [
+            Woven(
+                beats=part,
+                bits=job.bits,
+                chunks=job.chunks,
+                groups=job.groups,
+                samples=job.groups * config.banks,
+                features=job.chunks * config.lanes,
+                unsigned=job.unsigned,
+                weighted=job.weighted,
+                offset=job.offset,
+            )
+            for part in np.split(beats, len(job.epochs))
+        ]
+
+    def check_status(self, error: Error, *, timed: bool) -> None:
+        """The counters of the last pass, and the last job's error."""
+        status = self.status.get()
+        if timed and self.stalls:  # the cycle model is a promise for streams that never wait
+            assert status["cycles"] >= self.counters["cycles"]
+            self.counters["cycles"] = status["cycles"]
+        self.passes.expect(sorted({**self.counters, "error": error}.items()))
         self.passes.observe(sorted(status.items()))
-        self.saturations += [counters[f"{name}_saturations"] for name in SATURATING]
 
 
 class Stimulus:
@@ -102,11 +156,12 @@ class Stimulus:
     def __init__(self, bench: EngineBench) -> None:
         self._bench = bench
         self.jobs: list[int] = []
+        self.epochs: list[int] = []
         self.words: list[int] = []
         self.beats: list[int] = []
 
     def add_round(self, kind: str) -> None:
-        """Load, train once or twice, dump: a round of one of `KINDS`."""
+        """Load, a few passes, dump: a round of one of `KINDS`; in between, jobs to refuse."""
         rng, config = self._bench.rng, self._bench.config
         job, word_bits = random_job(rng, config, GROUPS), config.model_bits
         if kind == "calm":
@@ -120,33 +175,50 @@ class Stimulus:
             limit = 1 << (word_bits - 1)
             words = rng.choice(np.array([-limit, limit - 1]), len(words))
 
+        self.add_refusal(job)
         self.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
         self.words += words.tolist()
         self.add_pass(kind, job)
-        if self._bench.chance(0.5):
+        for mode in PASSES if kind == "calm" else (Mode.TRAIN,):
+            self.add_refusal(job)
             seed = int(rng.integers(1 << SEED_BITS))
-            self.add_pass(kind, replace(job, sync=not job.sync, seed=seed))
+            self.add_pass(kind, replace(job, sync=not job.sync, seed=seed, mode=mode))
         self.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
+
+    def add_refusal(self, job: Job) -> None:
+        config, layout = self._bench.config, job_layout(self._bench.config)
+        present = layout.from_bits(pack_job(config, job))
+        fields = {name: int(present[name]) for name, _ in layout}
+        change = bad_fields(config)[int(self._bench.rng.integers(len(bad_fields(config))))]
+        self.jobs.append(layout.const({**fields, **change}).as_bits())
 
     def add_pass(self, kind: str, job: Job) -> None:
         config, rng = self._bench.config, self._bench.rng
         self.jobs.append(pack_job(config, job))
-        if kind == "calm":
-            beats = self.real_samples(job)
-        else:
-            count = job.groups * config.group_beats(job.chunks, job.bits)
-            beats = rng.integers(0, 256, (count, config.beat_bytes), dtype=np.uint8)
-        self.beats += [int.from_bytes(beat.tobytes(), "little") for beat in beats]
+        for epoch in job.epochs:
+            self.epochs.append(pack_epoch(config, job, epoch))
+            if kind == "calm":
+                beats = self.real_samples(job)
+            else:
+                count = job.groups * job.group_beats(config)
+                beats = rng.integers(0, 256, (count, config.beat_bytes), dtype=np.uint8)
+            self.beats += [int.from_bytes(beat.tobytes(), "little") for beat in beats]
 
     def real_samples(self, job: Job) -> Any:
         """Woven samples, whose last group and last chunk need not be full."""
         config, rng = self._bench.config, self._bench.rng
         samples = job.groups * config.banks - int(rng.integers(config.banks))
         features = job.chunks * config.lanes - int(rng.integers(config.lanes))
-        largest = (1 << (job.bits - 1)) - 1
-        codes: Ints = rng.integers(-largest, largest + 1, (samples, features))
-        labels = random_signed(rng, config.model_frac + 1, samples)
-        return weave(codes, labels, job.bits, config).beats
+        least, most = code_range(job.bits, job.unsigned)
+        codes: Ints = rng.integers(least, most + 1, (samples, features))
+        words = {}
+        if job.weighted:
+            words["weights"] = rng.integers(0, 1 << WEIGHT_BITS, samples)
+        if job.offset:
+            words["offsets"] = random_signed(rng, config.model_frac + 1, samples)
+        labels = random_signed(rng, config.model_frac + 2, samples)
+        woven = weave(codes, labels, job.bits, config, unsigned=job.unsigned, **words)
+        return woven.beats
 
 
 async def run(dut: Any, gap: float) -> None:
@@ -155,9 +227,11 @@ async def run(dut: Any, gap: float) -> None:
     stimulus = Stimulus(bench)
     for kind in KINDS:
         stimulus.add_round(kind)
+    cocotb.start_soon(bench.epochs.send(stimulus.epochs, gap))
     cocotb.start_soon(bench.beats.send(stimulus.beats, gap))
     cocotb.start_soon(bench.model_in.send(stimulus.words, gap))
     cocotb.start_soon(bench.model_out.drain(gap))
+    cocotb.start_soon(bench.margins.drain(gap))
     await bench.job.send(stimulus.jobs, gap)
     for _ in range(PATIENCE_CYCLES):
         await bench.tick()
@@ -165,8 +239,9 @@ async def run(dut: Any, gap: float) -> None:
             break
     bench.end_job()
     await bench.finish()
-    assert bench.passes.compared >= len(KINDS)
+    assert bench.refused >= len(KINDS)
     assert bench.saturations.all(), f"something never saturated: {bench.saturations}"
+    assert bench.seen == set(PASSES)
 
 
 @test

@@ -12,6 +12,7 @@ from hdl.config import MIN_BITS
 from hdl.protocol import error_layout, token_layout
 from sim import golden
 from tests.hdl.toolkit import (
+    DRAIN_CYCLES,
     Bench,
     Ints,
     codes_of,
@@ -32,6 +33,7 @@ class GradientBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         config = self.config
+        self.is_signed = self.port("is_signed")
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
         self.errors = self.port("errors", data.ArrayLayout(error_layout(config), config.banks))
@@ -48,7 +50,7 @@ class GradientBench(Bench):
         self.planes.append(unpack_plane(self.config, self.beat.get()))
         if token["last"]:
             errors = np.array([error["error"] for error in self.errors.get()])
-            sums = golden.code_sum(errors, codes_of(self.planes))
+            sums = golden.code_sum(errors, codes_of(self.planes, bool(self.is_signed.get())))
             self.board.expect(sums, self.cycle + self.config.gradient_latency)
 
     def watch_sums(self) -> None:
@@ -88,12 +90,15 @@ class GradientBench(Bench):
 
 async def run(dut: Any, gap: float) -> None:
     bench = GradientBench(dut)
-    await bench.reset(bench.token, bench.beat, bench.errors)
+    await bench.reset(bench.is_signed, bench.token, bench.beat, bench.errors)
     bench.monitor(bench.watch_beats)
     bench.monitor(bench.watch_sums)
-    for _ in range(GROUPS):
-        await bench.send_group(gap)
-    bench.token.set(0)
+    for is_signed in (True, False):
+        bench.is_signed.set(is_signed)
+        for _ in range(GROUPS):
+            await bench.send_group(gap)
+        bench.token.set(0)
+        await bench.tick(DRAIN_CYCLES)
     await bench.finish()
 
 

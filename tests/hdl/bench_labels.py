@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 from amaranth.lib import data
 
-from hdl.config import LABEL_WORD_BITS
-from hdl.protocol import label_layout, token_layout
-from tests.hdl.toolkit import (
-    Bench,
-    Ints,
-    pack_plane,
-    plain,
-    random_bits,
-    test,
-    unpack_plane,
+from hdl.config import LABEL_WORD_BITS, WEIGHT_FRAC
+from hdl.protocol import (
+    MAX_LABEL_WORDS,
+    job_layout,
+    label_layout,
+    offset_layout,
+    sample_layout,
+    token_layout,
+    weight_layout,
 )
+from tests.hdl.toolkit import Bench, Ints, pack_plane, random_bits, test, unpack_plane
 
-GROUPS = 60
+GROUPS = 30
+WORDS = ((0,), (0, 1), (0, 2), (0, 1, 2))
+"""Which words a job sends: label, weight, offset."""
+
 FIELDS = ("first", "last", "first_chunk", "last_chunk", "replay", "commit")
 
 
@@ -29,66 +32,89 @@ class LabelsBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         config = self.config
-        self.layout = label_layout(config)
+        self.job = self.port("job", job_layout(config))
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
-        self.labels = self.port("labels", data.ArrayLayout(self.layout, config.banks))
+        layout = data.ArrayLayout(sample_layout(config), config.banks)
+        self.samples = self.port("samples", layout)
         self.valid = self.port("valid")
         self.board = self.scoreboard("labels")
-        self.beats: list[Ints] = []
+        self.beats: dict[int, list[Ints]] = {}
 
     def watch_beats(self) -> None:
         token = self.token.get()
         if not token["live"] or not token["label"]:
             return
-        self.beats.append(unpack_plane(self.config, self.beat.get()))
+        bits = unpack_plane(self.config, self.beat.get())
+        self.beats.setdefault(token["word"], []).append(bits)
         if token["group_end"]:
-            bits = np.hstack(self.beats)[:, :LABEL_WORD_BITS]
-            words = (bits << np.arange(LABEL_WORD_BITS)).sum(axis=1)
-            self.board.expect(
-                [plain(self.layout.from_bits(int(word))) for word in words], self.cycle + 1
-            )
-            self.beats = []
+            words = {number: words_of(beats) for number, beats in self.beats.items()}
+            job, banks = self.job.get(), range(self.config.banks)
+            assert sorted(words) == [0, *[1] * job["weighted"], *[2] * job["offset"]]
+            of_bank = [{number: words[number][bank] for number in words} for bank in banks]
+            self.board.expect([self.sample(words) for words in of_bank], self.cycle + 1)
+            self.beats = {}
 
-    def watch_labels(self) -> None:
+    def sample(self, words: dict[int, int]) -> dict[str, int]:
+        """What the words of a sample say, by their layouts."""
+        label = label_layout(self.config).from_bits(words[0])
+        weight, offset = 1 << WEIGHT_FRAC, 0
+        if 1 in words:
+            weight = weight_layout().from_bits(words[1]).weight
+        if 2 in words:
+            offset = offset_layout(self.config).from_bits(words[2]).offset
+        return {"label": label.label, "valid": label.valid, "weight": weight, "offset": offset}
+
+    def watch_samples(self) -> None:
         if self.valid.get():
-            self.board.observe(self.labels.get())
+            self.board.observe(self.samples.get())
 
-    async def send_group(self, gap: float) -> None:
+    async def send_group(self, numbers: tuple[int, ...], gap: float) -> None:
         config = self.config
-        words = [random_bits(self.rng, LABEL_WORD_BITS) for _ in range(config.banks)]
-        for number in range(config.label_beats):
-            await self.rest(gap)
-            shifts = number * config.lanes + np.arange(config.lanes)
-            self.token.set(
-                {
-                    "live": 1,
-                    "label": 1,
-                    "group_end": number == config.label_beats - 1,
-                    **{name: self.chance(0.5) for name in FIELDS},
-                }
-            )
-            self.beat.set(pack_plane(np.array([[w >> int(s) & 1 for s in shifts] for w in words])))
-            await self.tick()
+        for number in numbers:
+            words = [random_bits(self.rng, LABEL_WORD_BITS) for _ in range(config.banks)]
+            for beat in range(config.label_beats):
+                await self.rest(gap)
+                last = beat == config.label_beats - 1 and number == numbers[-1]
+                self.token.set(
+                    {"live": 1, "label": 1, "word": number, "group_end": last, **self.noise()}
+                )
+                shifts = beat * config.lanes + np.arange(config.lanes)
+                bits = [[word >> int(shift) & 1 for shift in shifts] for word in words]
+                self.beat.set(pack_plane(np.array(bits)))
+                await self.tick()
+
+    def noise(self) -> dict[str, bool]:
+        return {name: self.chance(0.5) for name in FIELDS}
 
     async def rest(self, gap: float) -> None:
         """Cycles that must not matter: planes of codes, empty slots, or nothing."""
         while self.chance(gap):
             live = self.chance(0.5)
-            noise = {name: self.chance(0.5) for name in FIELDS}
-            self.token.set({"live": live, "label": not live, "group_end": not live, **noise})
+            word = int(self.rng.integers(MAX_LABEL_WORDS))
+            ends = {"group_end": not live, "word": word}
+            self.token.set({"live": live, "label": not live, **ends, **self.noise()})
             self.beat.scramble(self.rng)
             await self.tick()
 
 
+def words_of(beats: list[Ints]) -> list[int]:
+    """The words (banks) whose bits are in these beats, lowest first."""
+    bits = np.hstack(beats)[:, :LABEL_WORD_BITS]
+    return [int(word) for word in (bits << np.arange(LABEL_WORD_BITS)).sum(axis=1)]
+
+
 async def run(dut: Any, gap: float) -> None:
     bench = LabelsBench(dut)
-    await bench.reset(bench.token, bench.beat)
+    await bench.reset(bench.job, bench.token, bench.beat)
     bench.monitor(bench.watch_beats)
-    bench.monitor(bench.watch_labels)
-    for _ in range(GROUPS):
-        await bench.send_group(gap)
-    bench.token.set(0)
+    bench.monitor(bench.watch_samples)
+    for numbers in WORDS:
+        bench.job.set({"weighted": 1 in numbers, "offset": 2 in numbers})
+        for _ in range(GROUPS):
+            await bench.send_group(numbers, gap)
+        bench.token.set(0)
+        await bench.tick(2)
     await bench.finish()
 
 

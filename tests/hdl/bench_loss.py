@@ -1,21 +1,38 @@
-"""Scaled errors and coefficients of every group, in the promised cycle, with their saturations."""
+"""Margins, errors and regularisation of every group, in the promised cycles, with saturations."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import LOSS_LATENCY
-from hdl.protocol import error_layout, job_layout, label_layout, pack_job
+from hdl.config import LOSS_LATENCY, MARGIN_LATENCY, WEIGHT_BITS
+from hdl.protocol import (
+    epoch_layout,
+    group_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+    sample_layout,
+)
 from sim import golden
-from tests.hdl.jobs import job_of, random_job, steepest_job
-from tests.hdl.toolkit import Bench, Ints, Port, random_signed, test
+from tests.hdl.jobs import job_of, largest_step_job, product_margin, random_job
+from tests.hdl.toolkit import Bench, Ints, Port, random_bits, random_signed, test
 
-PASSES, GROUPS = 12, 30
+PASSES, GROUPS = 14, 30
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group that the design has taken."""
+
+    z: Ints
+    samples: dict[str, Ints]
+    margin_saturations: int
 
 
 class LossBench(Bench):
@@ -24,64 +41,73 @@ class LossBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         config, banks = self.config, self.config.banks
+        samples = data.ArrayLayout(sample_layout(config), banks)
         self.job = self.port("job", job_layout(config))
+        self.epoch = self.port("epoch", epoch_layout(config))
         self.product = self.port("product", data.ArrayLayout(signed(config.dot_bits), banks))
-        self.labels = self.port("labels", data.ArrayLayout(label_layout(config), banks))
-        self.i_valid = self.port("i_valid")
-        self.random = self.port("random", data.ArrayLayout(config.random_bits, banks))
-        self.errors = self.port("errors", data.ArrayLayout(error_layout(config), banks))
+        self.samples, self.i_valid = self.port("samples", samples), self.port("i_valid")
+        self.random = self.port("random", data.ArrayLayout(config.field_bits, 2 * banks + 2))
+        self.z = self.port("z", data.ArrayLayout(signed(config.model_bits), banks))
+        self.z_samples, self.z_valid = self.port("z_samples", samples), self.port("z_valid")
+        self.group = self.port("group", group_layout(config))
         self.o_valid, self.o_due = self.port("o_valid"), self.port("o_due")
         self.margin_count = self.port("margin_saturations", range(banks + 1))
         self.error_count = self.port("error_saturations", range(banks + 1))
-        self.board = self.scoreboard("errors")
+        self.margins = self.scoreboard("margins")
+        self.groups = self.scoreboard("group")
         self.dues = self.scoreboard("due")
         self.counts = self.scoreboard("saturations")
-        self.waiting: deque[tuple[Ints, list[bool], list[int]]] = deque()
-        self.seen = {"margin": 0, "error": 0, "ceiling": 0}
+        self.waiting: deque[Group] = deque()
+        self.seen = {"margin": 0, "error": 0, "threshold": 0}
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        return self.job, self.product, self.labels, self.i_valid, self.random
+        return self.job, self.epoch, self.product, self.samples, self.i_valid, self.random
 
     def watch_inputs(self) -> None:
         if not self.i_valid.get():
             return
-        config, job = self.config, job_of(self.config, self.job.get())
-        labels = self.labels.get()
-        valid = np.array([bool(label["valid"]) for label in labels])
-        z, margin_flags = golden.margin(config, job, self.product.array())
-        values = np.array([label["label"] for label in labels])
-        h, error_flags = golden.scaled_error(config, job, z, values)
-        counts = [int((margin_flags & valid).sum()), int((error_flags & valid).sum())]
-        self.seen["margin"] += counts[0]
-        self.seen["error"] += counts[1]
-        aligned = np.where(valid, h, 0) << (config.max_bits - job.bits)
-        self.waiting.append((aligned, valid.tolist(), counts))
+        rows = self.samples.get()
+        samples = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        bits = self.job.get()["bits"]
+        z, flags = product_margin(self.config, bits, self.product.array(), samples["offset"])
+        self.waiting.append(Group(z, samples, int((flags & (samples["valid"] == 1)).sum())))
+        self.margins.expect([z, rows], self.cycle + MARGIN_LATENCY)
         self.dues.expect(True, self.cycle + LOSS_LATENCY - 1)
 
     def watch_random(self) -> None:
-        """The coefficients round with the random words of the cycle before the errors."""
+        """Everything is rounded with the random words of the cycle before the errors."""
         if not self.o_due.get():
             return
         self.dues.observe(True)
-        config, job = self.config, job_of(self.config, self.job.get())
-        aligned, valid, counts = self.waiting.popleft()
-        coefficients = golden.coefficient(config, job, self.random.array())
-        top = (1 << config.coefficient_bits) - 1
-        self.seen["ceiling"] += int((coefficients == top).sum())
-        errors = [
-            {"error": error, "coefficient": coefficient if is_valid else 0}
-            for error, coefficient, is_valid in zip(
-                aligned.tolist(), coefficients.tolist(), valid, strict=True
-            )
+        config, banks = self.config, self.config.banks
+        job = job_of(config, self.job.get() | {"epochs": 1}, [self.epoch.get()])
+        (epoch,), noise, group = job.epochs, self.random.array(), self.waiting.popleft()
+        valid, weight = group.samples["valid"], group.samples["weight"]
+        f, curvature = golden.derivative(config, job, epoch, group.z, group.samples["label"])
+        h, flags = golden.scaled_error(config, job, epoch, f, weight, noise[banks : 2 * banks])
+        c = golden.coefficient(config, job, epoch, curvature, weight, noise[:banks])
+        aligned = (h << config.max_bits - job.bits) * valid
+        samples = [
+            {"error": error, "coefficient": coefficient}
+            for error, coefficient in zip(aligned, c * valid, strict=True)
         ]
-        self.board.expect(errors, self.cycle + 1)
+        decay = golden.decay(config, epoch, noise[-2])
+        threshold = golden.threshold(config, job, epoch, noise[-1])
+        counts = [group.margin_saturations, int((flags & (valid == 1)).sum())]
+        self.seen["margin"] += counts[0]
+        self.seen["error"] += counts[1]
+        self.seen["threshold"] += bool(threshold)
+        regularisation = {"decay": decay, "threshold": threshold}
+        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 1)
         self.counts.expect(counts, self.cycle + 1)
 
-    def watch_errors(self) -> None:
+    def watch_outputs(self) -> None:
+        if self.z_valid.get():
+            self.margins.observe([self.z.get(), self.z_samples.get()])
         counts = [self.margin_count.get(), self.error_count.get()]
         if self.o_valid.get():
-            self.board.observe(self.errors.get())
+            self.groups.observe(self.group.get())
             self.counts.observe(counts)
         else:
             assert counts == [0, 0], "saturations were counted without errors"
@@ -91,21 +117,34 @@ class LossBench(Bench):
         self.i_valid.set(not self.chance(gap))
         self.product.set(random_signed(rng, config.dot_bits, config.banks))
         labels = random_signed(rng, config.model_bits, config.banks)
-        self.labels.set([{"label": int(label), "valid": self.chance(0.8)} for label in labels])
+        offsets = random_signed(rng, config.model_bits, config.banks)
+        self.samples.set(
+            [
+                {
+                    "label": int(label),
+                    "valid": self.chance(0.8),
+                    "weight": random_bits(rng, WEIGHT_BITS),
+                    "offset": int(offset),
+                }
+                for label, offset in zip(labels, offsets, strict=True)
+            ]
+        )
         self.random.scramble(rng)
 
 
 async def run(dut: Any, gap: float) -> None:
     bench = LossBench(dut)
     await bench.reset(*bench.inputs)
-    bench.monitor(bench.watch_inputs)
-    bench.monitor(bench.watch_random)
-    bench.monitor(bench.watch_errors)
+    for watch in (bench.watch_inputs, bench.watch_random, bench.watch_outputs):
+        bench.monitor(watch)
     for number in range(PASSES):
         job = random_job(bench.rng, bench.config, most_groups=1)
-        if number % 4 == 0:
-            job = steepest_job(bench.config, job)
+        bench.epoch.scramble(bench.rng)
+        if number % 4 == 0:  # errors saturate
+            job = largest_step_job(bench.config, job)
+            bench.epoch.set(pack_epoch(bench.config, job, job.epochs[0]))
         bench.job.set(pack_job(bench.config, job))
+        await bench.tick(2)
         for _ in range(GROUPS):
             bench.drive(gap)
             await bench.tick()

@@ -21,7 +21,7 @@ class RandomBench(Bench):
         self.count, self.first = self.parameters["fields"], self.parameters["first"]
         self.seed = self.port("seed", SEED_BITS)
         self.restart, self.draw = self.port("restart"), self.port("draw")
-        layout = data.ArrayLayout(self.config.random_bits, self.count)
+        layout = data.ArrayLayout(self.config.field_bits, self.count)
         self.fields = self.port("fields", layout)
         self.board = self.scoreboard("fields")
         self.twin: golden.RandomSource | None = None

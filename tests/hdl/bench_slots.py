@@ -9,13 +9,22 @@ from typing import Any
 
 import cocotb
 
-from hdl.config import EngineConfig, Job
-from hdl.protocol import COUNT_BITS, job_layout, pack_job, token_layout
+from hdl.config import EngineConfig
+from hdl.job import Job
+from hdl.protocol import (
+    COUNT_BITS,
+    epoch_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+    token_layout,
+)
+from hdl.slots import UNDER_WAY_BITS
 from sim import golden
 from tests.hdl.jobs import job_of, random_job
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_bits, test
 
-PASSES, GROUPS = 10, 8
+PASSES, GROUPS = 12, 8
 
 Token = dict[str, int]
 
@@ -26,29 +35,41 @@ READABLE = 2
 class SlotsBench(Bench):
     """Stands in for the rest of the engine, whose errors come up to ``most_late`` cycles late."""
 
-    def __init__(self, dut: Any, most_late: int) -> None:
+    def __init__(self, dut: Any, most_late: int, most_room: float) -> None:
         super().__init__(dut)
         config = self.config
-        self.most_late = most_late
+        self.most_late, self.most_room = most_late, most_room
         self.job = self.port("job", job_layout(config))
         self.start, self.done = self.port("start"), self.port("done")
-        self.errors_due = self.port("errors_due")
+        self.room, self.errors_due = self.port("room"), self.port("errors_due")
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
+        self.epoch = self.port("epoch", epoch_layout(config))
+        self.under_way = self.port("under_way", UNDER_WAY_BITS)
         self.cycles = self.port("cycles", 2 * COUNT_BITS)
         self.beats_taken = self.port("beats_taken", 2 * COUNT_BITS)
         self.tokens = self.scoreboard("token")
         self.taken = self.scoreboard("beat")
         self.passes = self.scoreboard("pass")
+        self.values = self.scoreboard("epoch")
         self.beats = Stream(self, "beats", config.beat_bits, self.watch_taken)
+        self.epochs = Stream(self, "epochs", epoch_layout(config), self.watch_epoch)
         self.running: Job | None = None
+        self.had_room = False
         self.slot_start: int | None = None  # cycle of the present slot's first token
         self.due: deque[int] = deque()  # cycles in which errors will be due
         self.readable: deque[int] = deque()  # cycles from which they may be replayed
+        self.flying = 0  # groups between their slot's end and their errors
 
     def watch_taken(self, beat: int) -> None:
         """A beat leaves with its token in the next cycle."""
         self.taken.expect(beat, self.cycle + 1)
+
+    def watch_epoch(self, fields: dict[str, int]) -> None:
+        """The epoch of the next groups, once those of the last are done."""
+        assert self.running is not None
+        for _ in range(self.running.groups):
+            self.values.expect(fields)
 
     def watch_pass(self) -> None:
         if self.start.get():
@@ -59,32 +80,39 @@ class SlotsBench(Bench):
         elif self.done.get():
             assert self.running is not None, "done twice"
             job, self.running = self.running, None
-            beats = job.groups * self.config.group_beats(job.chunks, job.bits)
-            self.passes.expect(beats)
+            self.passes.expect(job.groups * len(job.epochs) * job.group_beats(self.config))
             self.passes.observe(self.beats_taken.get())
 
     def watch_token(self) -> None:
         token = self.token.get()
         if token["live"]:
             self.taken.observe(self.beat.get())
-        if not token["live"] and not token["replay"]:
-            return
-        self.tokens.observe(meaning(token))
-        if token["first"] and token["first_chunk"] and not token["label"]:
-            self.check_slot_start(token)
+        if token["live"] or token["replay"]:
+            self.tokens.observe(meaning(token))
+            if token["first"] and token["first_chunk"] and not token["label"]:
+                self.check_slot_start(token)
         if token["live"] and token["group_end"]:
             # One cycle before the errors, which come ``dot_latency`` after the beat.
             due = self.cycle + self.config.dot_latency - 1
             due += int(self.rng.integers(self.most_late + 1))
             self.due.append(max(due, self.due[-1] + 1 if self.due else 0))
-            self.readable.append(self.due[-1] + READABLE)
+            self.flying += 1
+            if golden_job(self).learns:
+                self.readable.append(self.due[-1] + READABLE)
+        assert self.under_way.get() == self.flying
+        if self.errors_due.get():
+            self.flying -= 1
+            self.values.observe(self.epoch.get())
+        self.had_room = bool(self.room.get())
 
     def check_slot_start(self, token: Token) -> None:
-        assert self.running is not None
+        job = golden_job(self)
         if self.slot_start is not None:
-            spacing = self.config.slot_cycles(self.running.chunks, self.running.bits)
+            spacing = job.slot_cycles(self.config)
             assert self.cycle >= self.slot_start + spacing, "the last slot's writes are not done"
         self.slot_start = self.cycle
+        if token["live"]:
+            assert self.had_room, "a group without room for its margins"
         if token["replay"]:
             assert self.cycle >= self.readable.popleft(), "the errors are not there yet"
 
@@ -94,27 +122,37 @@ class SlotsBench(Bench):
             if is_due:
                 self.due.popleft()
             self.errors_due.set(is_due)
+            self.room.set(not self.chance(self.most_room))
             await self.tick()
 
-    async def run_pass(self, job: Job) -> int:
+    async def run_pass(self, job: Job, gap: float) -> int:
         """Run ``job``; returns its cycles."""
-        self.job.set(pack_job(self.config, job))
+        config = self.config
+        self.job.set(pack_job(config, job))
+        epochs = [pack_epoch(config, job, epoch) for epoch in job.epochs]
         self.start.set(1)
         await self.tick()
         self.start.set(0)
+        cocotb.start_soon(self.epochs.send(epochs, gap))
         done = self.passes.compared
         for _ in range(PATIENCE_CYCLES):
             await self.tick()
-            if self.passes.compared > done:
+            if self.passes.compared > done and not self.due and not self.flying:
                 return int(self.cycles.get())
         raise AssertionError(f"not done in {PATIENCE_CYCLES} cycles")
+
+
+def golden_job(bench: SlotsBench) -> Job:
+    assert bench.running is not None or bench.passes.compared
+    return bench.running or job_of(bench.config, bench.job.get())
 
 
 def expected_tokens(config: EngineConfig, job: Job) -> Iterator[Token]:
     """The tokens of a pass that carry or replay a group."""
     carried = golden.slots(job)
+    words = [0, *[1] * job.weighted, *[2] * job.offset]
     for t, group in enumerate(carried):
-        older = carried[t - job.delay] if t >= job.delay else None
+        older = carried[t - job.delay] if t >= job.delay and job.learns else None
         token = {"live": int(group is not None), "replay": int(older is not None)}
         if not any(token.values()):
             continue
@@ -128,8 +166,9 @@ def expected_tokens(config: EngineConfig, job: Job) -> Iterator[Token]:
                 "last_chunk": int(chunk == job.chunks - 1),
             }
             yield meaning({**token, "label": 0, "group_end": 0, **place})
-        for beat in range(config.label_beats):
-            yield meaning({**token, "label": 1, "group_end": int(beat == config.label_beats - 1)})
+        for word, beat in itertools.product(words, range(config.label_beats)):
+            end = word == words[-1] and beat == config.label_beats - 1
+            yield meaning({**token, "label": 1, "word": word, "group_end": int(end)})
 
 
 def meaning(token: Token) -> Token:
@@ -137,21 +176,24 @@ def meaning(token: Token) -> Token:
     nothing = set() if token["replay"] else {"commit"}
     if token["label"]:
         nothing |= {"chunk", "first", "last", "first_chunk", "last_chunk"}
+    else:
+        nothing |= {"word"}
     return {name: value for name, value in sorted(token.items()) if name not in nothing}
 
 
 async def run(dut: Any, gap: float, most_late: int) -> None:
-    bench = SlotsBench(dut, most_late)
-    beats = bench.beats
-    await bench.reset(bench.job, bench.start, bench.errors_due, beats.valid, beats.payload)
+    bench = SlotsBench(dut, most_late, gap)
+    sources = (bench.beats, bench.epochs)
+    ports = [port for source in sources for port in (source.valid, source.payload)]
+    await bench.reset(bench.job, bench.start, bench.room, bench.errors_due, *ports)
     for watch in (bench.watch_pass, bench.watch_token):
         bench.monitor(watch)
     endless = (random_bits(bench.rng, bench.config.beat_bits) for _ in itertools.count())
-    cocotb.start_soon(beats.send(endless, gap))
+    cocotb.start_soon(bench.beats.send(endless, gap))
     cocotb.start_soon(bench.send_due())
     for _ in range(PASSES):
         job = random_job(bench.rng, bench.config, GROUPS)
-        cycles = await bench.run_pass(job)
+        cycles = await bench.run_pass(job, gap)
         predicted = golden.predict_cycles(bench.config, job)
         assert cycles == predicted or ((gap or most_late) and cycles > predicted), (
             f"{cycles} cycles instead of {predicted}: {job}"

@@ -9,7 +9,8 @@ import cocotb
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import READ_LATENCY, Mode
+from hdl.config import READ_LATENCY
+from hdl.job import Mode
 from hdl.protocol import job_layout, pack_transfer, row_layout
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_signed, test
 

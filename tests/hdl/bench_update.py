@@ -9,12 +9,13 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import UPDATE_LATENCY
+from hdl.config import COARSE_BITS, THRESHOLD_BITS, UPDATE_LATENCY
 from hdl.protocol import row_layout
 from sim import golden
-from tests.hdl.toolkit import Bench, Ints, random_signed, test
+from tests.hdl.jobs import any_job
+from tests.hdl.toolkit import Bench, Ints, random_bits, random_signed, test
 
-CYCLES = 500
+PASSES, CYCLES = 8, 70
 
 
 class UpdateBench(Bench):
@@ -27,28 +28,38 @@ class UpdateBench(Bench):
         self.sums = self.port("sums", data.ArrayLayout(signed(config.code_sum_bits), config.lanes))
         width = signed(config.correction_bits)
         self.terms = self.port("terms", data.ArrayLayout(width, config.lanes))
+        self.model_drop = self.port("model_drop", range(COARSE_BITS + 1))
+        self.threshold = self.port("threshold", THRESHOLD_BITS + 1)
+        self.regularised = self.port("regularised", config.lanes)
         self.acc = self.port("acc", row_layout(config))
         self.row = self.port("row", row_layout(config))
         self.saturations = self.port("saturations", range(config.lanes + 1))
         self.rows = self.scoreboard("row")
         self.counts = self.scoreboard("saturations")
-        self.gradients: deque[Ints | None] = deque([None])
+        self.gradients: deque[tuple[Ints, int, int] | None] = deque([None])
         self.saturated = 0
 
     def watch(self) -> None:
         config = self.config
         valid = self.i_valid.get()
         align = config.gradient_frac - config.code_sum_frac
-        total = (self.sums.array() << align) + self.terms.array() if valid else None
-        self.gradients.append(total)
+        total = (self.sums.array() << align) + self.terms.array()
+        mask = self.regularised.get()
+        assert mask & (mask + 1) == 0, "the golden model knows leading features only"
+        taken = (total, self.threshold.get(), mask.bit_length())
+        self.gradients.append(taken if valid else None)
 
-        dithered = self.gradients.popleft()
-        count = 0
-        if dithered is not None:
+        due, count = self.gradients.popleft(), 0
+        if due is not None:
             # The terms carry the dither; the golden model adds its own, here that of zeros.
+            dithered, threshold, regularised = due
+            job = any_job(config, model_drop=self.model_drop.get(), regularised=regularised)
             zeros = np.zeros(config.lanes, dtype=np.int64)
-            gradient = dithered - golden.dither(zeros, config.gradient_drop, config.random_bits)
-            row, saturated = golden.update(config, self.acc.array(), gradient, zeros)
+            drop = config.gradient_drop + job.model_drop
+            gradient = dithered - golden.dither(zeros, drop, config.random_bits + job.model_drop)
+            row, saturated = golden.update(
+                config, job, self.acc.array(), gradient, np.array(threshold), zeros
+            )
             self.rows.expect(row, self.cycle - 1 + UPDATE_LATENCY)
             count = int(saturated.sum())
             self.saturated += count
@@ -70,19 +81,25 @@ class UpdateBench(Bench):
         self.sums.set(random_signed(rng, sums_bits, config.lanes))
         self.terms.set(random_signed(rng, terms_bits, config.lanes))
         self.acc.set(random_signed(rng, config.model_bits, config.lanes))
+        self.threshold.set(self.chance(0.7) * random_bits(rng, THRESHOLD_BITS + 1))
+        self.regularised.set((1 << int(rng.integers(config.lanes + 1))) - 1)
 
 
 async def run(dut: Any, gap: float) -> None:
     bench = UpdateBench(dut)
-    await bench.reset(bench.i_valid, bench.sums, bench.terms, bench.acc)
+    inputs = (bench.model_drop, bench.i_valid, bench.threshold, bench.regularised)
+    await bench.reset(*inputs, bench.sums, bench.terms, bench.acc)
     bench.monitor(bench.watch)
-    for _ in range(CYCLES):
-        bench.drive(gap)
-        await bench.tick()
-    bench.i_valid.set(0)
-    await bench.tick(UPDATE_LATENCY + 2)
+    for number in range(PASSES):
+        bench.model_drop.set(number and int(bench.rng.integers(COARSE_BITS + 1)))
+        await bench.tick(2)
+        for _ in range(CYCLES):
+            bench.drive(gap)
+            await bench.tick()
+        bench.i_valid.set(0)
+        await bench.tick(UPDATE_LATENCY + 2)
     bench.rows.finish()
-    assert bench.counts.compared >= CYCLES
+    assert bench.counts.compared >= PASSES * CYCLES
     assert bench.saturated, "no model word saturated: the test is too weak"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, SEED_BITS, EngineConfig
 from hdl.job import Epoch, Job, Loss, Mode, Step
+from hdl.protocol import Error, job_layout
+from sim import golden
+from sim.golden import Bools, Ints
 
 PASSES = (Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE)
 
@@ -44,13 +48,13 @@ def random_job(
         corrected=bool(rng.integers(4)),
         seed=int(rng.integers(1 << SEED_BITS)),
         mode=Mode(rng.choice(PASSES, p=[0.7, 0.15, 0.15])),
-        loss=Loss(rng.integers(len(Loss))),
+        loss=Loss(int(rng.integers(len(Loss)))),
         unsigned=bool(rng.integers(2)),
         weighted=bool(rng.integers(2)),
         offset=bool(rng.integers(2)),
         regularised=int(rng.integers(chunks * config.lanes + 1)),
-        model_drop=int(rng.choice([0, rng.integers(COARSE_BITS + 1)])),
-        error_drop=int(rng.choice([0, rng.integers(NOISE_BITS + 1)])),
+        model_drop=int(rng.integers(2) * rng.integers(COARSE_BITS + 1)),
+        error_drop=int(rng.integers(2) * rng.integers(NOISE_BITS + 1)),
     )
     return feasible(config, job)
 
@@ -95,7 +99,7 @@ def largest_step_job(config: EngineConfig, job: Job) -> Job:
 
 
 def feasible(config: EngineConfig, job: Job) -> Job:
-    """``job``, without what its steps are too large for: its correction, then its regularisation."""
+    """``job``, without what its steps are too large for: correction, regularisation, or both."""
     for attempt in (
         job,
         replace(job, corrected=False),
@@ -139,25 +143,76 @@ class SeenJob(Job):
 
 def job_of(
     config: EngineConfig, fields: dict[str, Any], epochs: list[dict[str, int]] | None = None
-) -> SeenJob:
-    """The job of what the ports show; without epochs, one for code that asks only how many."""
-    flags = ("sync", "unsigned", "weighted", "offset")
-    seen: tuple[Epoch, ...]
+) -> Job:
+    """The job of what the ports show; without epochs, one for code that asks only how many.
+
+    Raises
+    ------
+    ValueError
+        If there is no such mode or loss.
+    """
+    values = {
+        **fields,
+        **{flag: bool(fields[flag]) for flag in ("sync", "unsigned", "weighted", "offset")},
+        "mode": Mode(fields["mode"]),
+        "loss": Loss(fields["loss"]),
+    }
     if epochs is None:
-        seen = (Epoch(step=Step(mantissa=1, shift=config.min_step_shift)),) * fields["epochs"]
-    else:
-        assert len(epochs) == fields["epochs"]
-        seen = tuple(SeenEpoch.of(config, epoch) for epoch in epochs)
-    return SeenJob(
-        **{
-            **fields,
-            **{flag: bool(fields[flag]) for flag in flags},
-            "mode": Mode(fields["mode"]),
-            "loss": Loss(fields["loss"]),
-            "epochs": seen,
-            "corrected": True,
-        }
-    )
+        step = Step(mantissa=1, shift=config.min_step_shift)
+        return Job(**{**values, "epochs": (Epoch(step=step),) * fields["epochs"]}, corrected=False)
+    assert len(epochs) == fields["epochs"]
+    seen = tuple(SeenEpoch.of(config, epoch) for epoch in epochs)
+    return SeenJob(**{**values, "epochs": seen}, corrected=True)
+
+
+def verdict(config: EngineConfig, fields: dict[str, int]) -> Error:
+    """What the engine must say to a job: what `Job.check` says to it."""
+    error: Any = Error.NONE
+    if fields["mode"] in (Mode.LOAD, Mode.DUMP):
+        if not 1 <= fields["chunks"] <= config.max_chunks:
+            error = Error.RANGE
+        return error
+    try:
+        job_of(config, fields).check(config)
+    except ValueError as fault:
+        error = Error.REPLAY if "replay buffer" in str(fault) else Error.RANGE
+    return error
+
+
+def bad_fields(config: EngineConfig) -> list[dict[str, int]]:
+    """Changes to a job's fields each of which makes it one that the engine must refuse."""
+    layout = job_layout(config)
+    ranges = {
+        "mode": (0, max(Mode)),
+        "loss": (0, max(Loss)),
+        "bits": (MIN_BITS, config.max_bits),
+        "chunks": (1, config.max_chunks),
+        "groups": (1, None),
+        "batch_groups": (1, None),
+        "epochs": (1, None),
+        "delay": (1, config.max_delay),
+        "model_drop": (0, COARSE_BITS),
+        "error_drop": (0, NOISE_BITS),
+    }
+    bad = []
+    for name, (least, most) in ranges.items():
+        largest = (1 << layout[name].width) - 1
+        values = {least - 1, 0} if least else set()
+        if most is not None and most < largest:
+            values |= {most + 1, largest}
+        bad += [{name: value} for value in sorted(values)]
+    if overflows(config):
+        bad.append(_longest(config))
+    return bad
+
+
+def overflows(config: EngineConfig) -> bool:
+    """Whether a job with fields in their ranges may be too long for the replay buffer."""
+    return math.prod(_longest(config).values()) > config.replay_beats
+
+
+def _longest(config: EngineConfig) -> dict[str, int]:
+    return {"delay": config.max_delay, "chunks": config.max_chunks, "bits": config.max_bits}
 
 
 def _fits(config: EngineConfig, job: Job) -> bool:
@@ -166,3 +221,28 @@ def _fits(config: EngineConfig, job: Job) -> bool:
     except ValueError:
         return False
     return True
+
+
+def any_job(config: EngineConfig, **options: Any) -> Job:
+    """The plainest job, for functions of the golden model that ask it for ``options``."""
+    step = Step(mantissa=1, shift=config.min_step_shift)
+    plain = Job(
+        epochs=(Epoch(step=step),),
+        bits=MIN_BITS,
+        chunks=1,
+        groups=1,
+        batch_groups=1,
+        delay=1,
+        sync=False,
+        corrected=False,
+        seed=0,
+    )
+    return replace(plain, **options)
+
+
+def product_margin(
+    config: EngineConfig, bits: int, product: Ints, offset: Ints
+) -> tuple[Ints, Bools]:
+    """`golden.margin` of dot products (B) that were made before."""
+    job = any_job(config, bits=bits)
+    return golden.margin(config, job, product[:, None], np.ones(1, dtype=np.int64), offset)

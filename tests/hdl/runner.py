@@ -39,6 +39,8 @@ VERILATOR_FLAGS = (
     *("--no-timing", "--x-assign", "fast", "--x-initial", "fast", "--output-split", "0"),
     # How Amaranth writes sums and state machines; every other warning is an error.
     *("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE"),
+    # A limit that a field of few bits cannot exceed is compared all the same.
+    *("-Wno-CMPCONST", "-Wno-UNSIGNED"),
 )
 ICARUS_FLAGS = ("-g2005",)  # as SystemVerilog, initial values would not wake what depends on them
 RUNTIME = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")

@@ -1,4 +1,4 @@
-"""`hdl.loss` against `margin`, `scaled_error` and `coefficient` of `sim.golden`."""
+"""`hdl.loss` against the functions of `sim.golden` from margin to threshold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "8x1", "narrow", "2bit", "16bit"))
+@over(("4x2", "16x1", "narrow", "2bit", "16bit", "32bit"))
 def test_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Loss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)

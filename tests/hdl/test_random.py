@@ -25,11 +25,11 @@ BOUND = 5.0
 
 @over(("4x2", "16x4", "narrow", "2bit", "16bit"))
 def test_random(geometry: str, simulator: str, tmp_path: Path) -> None:
-    """The source of the updates, or where banks and lanes differ most, that of the coefficients."""
+    """The source of the updates; once that of the errors: two fields a bank, and two."""
     config = GEOMETRIES[geometry]
     fields, first = config.lanes, 0
     if geometry == "16bit":
-        fields, first = config.banks, config.generators(config.lanes)
+        fields, first = 2 * config.banks + 2, config.generators(config.lanes)
     source = RandomSource(config, fields, first)
     simulate(source, "bench_random", geometry, simulator, tmp_path, fields=fields, first=first)
 
@@ -44,7 +44,7 @@ def draws(request: pytest.FixtureRequest) -> golden.Ints:
 
 def standardised(draws: golden.Ints) -> NDArray[Any]:
     """The draws with the mean and variance of a uniform integer taken out."""
-    values = 1 << EngineConfig().random_bits
+    values = 1 << EngineConfig().field_bits
     return (draws - (values - 1) / 2) / math.sqrt((values**2 - 1) / 12)
 
 
@@ -74,5 +74,5 @@ def test_sources_of_one_engine_differ() -> None:
     config = EngineConfig()
     lanes = config.generators(config.lanes)
     updates = golden.RandomSource(config, config.lanes, 0, seed=1)
-    coefficients = golden.RandomSource(config, config.banks, lanes, seed=1)
-    assert not set(updates.state.tolist()) & set(coefficients.state.tolist())
+    errors = golden.RandomSource(config, 2 * config.banks + 2, lanes, seed=1)
+    assert not set(updates.state.tolist()) & set(errors.state.tolist())

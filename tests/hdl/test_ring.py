@@ -6,9 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from amaranth.lib import data
 
-from hdl.protocol import error_layout
+from hdl.protocol import group_layout
 from hdl.ring import Ring
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
@@ -24,7 +23,7 @@ def test_replay_buffer(geometry: str, simulator: str, tmp_path: Path) -> None:
 @over(("4x2", "narrow"))
 def test_error_queue(geometry: str, simulator: str, tmp_path: Path) -> None:
     config = GEOMETRIES[geometry]
-    shape, depth = data.ArrayLayout(error_layout(config), config.banks), config.error_slots
+    shape, depth = group_layout(config), config.error_slots
     ring = Ring(shape, depth)
     simulate(ring, "bench_ring", geometry, simulator, tmp_path, width=shape.size, depth=depth)
 

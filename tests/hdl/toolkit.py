@@ -293,9 +293,9 @@ def planes(codes: Ints, bits: int) -> Iterator[Ints]:
         yield codes >> weight & 1
 
 
-def codes_of(bit_planes: list[Ints]) -> Ints:
-    """The codes with these bit planes: two's complement, most significant first."""
-    codes = -bit_planes[0]
+def codes_of(bit_planes: list[Ints], is_signed: bool) -> Ints:
+    """The codes with these bit planes, most significant first; two's complement if signed."""
+    codes = -bit_planes[0] if is_signed else bit_planes[0]
     for plane in bit_planes[1:]:
         codes = 2 * codes + plane
     return codes

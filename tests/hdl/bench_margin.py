@@ -1,0 +1,61 @@
+"""Margins of any product, with any offset, in the promised cycle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import signed
+
+from hdl.config import MARGIN_LATENCY, MIN_BITS
+from tests.hdl.jobs import product_margin
+from tests.hdl.toolkit import Bench, random_signed, test
+
+PASSES, CYCLES = 10, 60
+
+
+class MarginBench(Bench):
+    """A product in every cycle; the number of bits changes between passes."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        config = self.config
+        self.bits = self.port("bits", range(config.max_bits + 1))
+        self.product = self.port("product", signed(config.dot_bits))
+        self.offset = self.port("offset", signed(config.model_bits))
+        self.z, self.saturated = self.port("z", signed(config.model_bits)), self.port("saturated")
+        self.board = self.scoreboard("margin")
+        self.saturations = 0
+        self.steady = False
+
+    def watch(self) -> None:
+        if self.board.due:
+            self.board.observe([self.z.get(), self.saturated.get()])
+        if not self.steady:
+            return
+        product, offset = np.array([self.product.get()]), np.array([self.offset.get()])
+        z, flags = product_margin(self.config, self.bits.get(), product, offset)
+        self.saturations += int(flags.sum())
+        self.board.expect([*z, int(flags[0])], self.cycle + MARGIN_LATENCY)
+
+
+@test
+async def every_cycle(dut: Any) -> None:
+    bench = MarginBench(dut)
+    config, rng = bench.config, bench.rng
+    await bench.reset(bench.bits, bench.product, bench.offset)
+    bench.monitor(bench.watch)
+    for number in range(PASSES):
+        bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
+        bench.bits.set(bits if number else config.max_bits)
+        bench.steady = True
+        for _ in range(CYCLES):
+            # As often as not within the margin's range.
+            width = config.dot_bits if bench.chance(0.5) else config.model_bits + bits - 1
+            bench.product.set(int(random_signed(rng, min(width, config.dot_bits), ())))
+            bench.offset.set(int(random_signed(rng, config.model_bits, ())))
+            await bench.tick()
+        bench.steady = False
+        await bench.tick(MARGIN_LATENCY + 1)
+    assert bench.board.compared >= PASSES * CYCLES
+    assert bench.saturations, "no margin saturated: the test is too weak"

@@ -1,0 +1,14 @@
+"""`hdl.margin` against `sim.golden.margin`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.margin import Margin
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "narrow", "2bit", "16bit", "32bit"))
+def test_margin(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(Margin(GEOMETRIES[geometry]), "bench_margin", geometry, simulator, tmp_path)

@@ -1,0 +1,15 @@
+"""`hdl.scaled_error` against `scaled_error` and `coefficient` of `sim.golden`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.scaled_error import ScaledError
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "narrow", "2bit", "16bit", "32bit"))
+def test_scaled_error(geometry: str, simulator: str, tmp_path: Path) -> None:
+    component = ScaledError(GEOMETRIES[geometry])
+    simulate(component, "bench_scaled_error", geometry, simulator, tmp_path)
