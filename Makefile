@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
-BENCH_DATA ?= sklearn:diabetes sklearn:breast_cancer
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -25,16 +24,17 @@ lint: $(READY)  ## check style and likely bugs
 typecheck: $(READY)  ## check the types
 	@mypy
 
-bench: $(READY)  ## measure the figures that the README quotes
+bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds convergence on those sets
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
-	@zipsgd bench convergence $(BENCH_DATA)
+	@zipsgd bench host
+	@$(if $(DATA),zipsgd bench convergence $(DATA))
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v
 
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis zipsgd-demo.png
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 3; }

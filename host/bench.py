@@ -82,20 +82,27 @@ def utilisation() -> None:
 
 
 def sim_speed() -> None:
-    """Cycles a second of wall-clock time, from unscaled features to the losses of every epoch."""
+    """Cycles a second of one core, from unscaled features to the losses of every epoch.
+
+    The target counts the processor time of all threads, so that a busy machine does not miss it.
+    """
     options = Options(epochs=20, copies=1, step=2.0**-8)
     dataset = synthetic(samples=20_000)
     with closing(open_device("sim", options.config)) as engine:
-        start = time.perf_counter()
+        wall_s, core_s = time.perf_counter(), time.process_time()
         task = prepare(dataset, options)
         cycles = sum(epoch.counters.cycles for epoch in train(task, engine))
-        elapsed_s = time.perf_counter() - start
+        wall_s, core_s = time.perf_counter() - wall_s, time.process_time() - core_s
     table = _measurements(task)
-    table.add_row("cycles a second", f"{cycles / elapsed_s:,.0f}", f">= {LEAST_CYCLES_PER_S:,.0f}")
+    table.add_row(
+        "cycles a core second", f"{cycles / core_s:,.0f}", f">= {LEAST_CYCLES_PER_S:,.0f}"
+    )
+    table.add_row("cycles a second", f"{cycles / wall_s:,.0f}", "")
     _report(table)
-    if cycles / elapsed_s < LEAST_CYCLES_PER_S:
+    if cycles / core_s < LEAST_CYCLES_PER_S:
         raise MismatchError(
-            f"{cycles} cycles took {elapsed_s:.1f} s, below {LEAST_CYCLES_PER_S:,.0f} a second"
+            f"{cycles} cycles took {core_s:.1f} s of a core, below {LEAST_CYCLES_PER_S:,.0f} a "
+            "second; close other programs and measure again"
         )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from .dataset import Dataset, Floats
 from .errors import InputError
+from .gather import windows
 
 LARGEST = 1e100
 """Largest magnitude of a value: above it, a variance could overflow."""
@@ -60,8 +60,16 @@ def listed(names: Sequence[str]) -> str:
     return one_line(", ".join(names[:MAX_NAMES])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _target_column(source: str, names: Sequence[str], target: str | None) -> int:
-    """Index of the column that ``target`` names, or counts from 0; the last if it is None."""
+def target_column(source: str, names: Sequence[str], target: str | None) -> int:
+    """Index of the column that ``target`` names, or counts from 0; the last if it is None.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or several.
+    """
+    if not names:
+        raise InputError(f"{source} has no columns; give it features and labels")
     if target is None:
         return len(names) - 1
     if names.count(target) > 1:
@@ -75,17 +83,6 @@ def _target_column(source: str, names: Sequence[str], target: str | None) -> int
     raise InputError(
         f"{source}: there is no column {target}; name one of {listed(names)}, "
         f"or give an index from 0 to {len(names) - 1}"
-    )
-
-
-def table_dataset(source: str, table: Floats, names: Sequence[str], target: str | None) -> Dataset:
-    """A table (n, d + 1), one of whose columns holds the labels."""
-    column = _target_column(source, names, target)
-    return Dataset(
-        name=Path(source).name,
-        features=np.delete(table, column, axis=1),
-        labels=table[:, column].copy(),
-        feature_names=(*names[:column], *names[column + 1 :]),
     )
 
 
@@ -113,7 +110,9 @@ def trainable(source: str, dataset: Dataset, drop_constant: bool) -> Dataset:
             "use the same two values in both"
         )
 
-    constant = (features == features[0]).all(axis=0)
+    constant = np.ones(features.shape[1], dtype=np.bool_)
+    for _, rows in windows(features):
+        constant &= (rows == features[0]).all(axis=0)
     if constant.all():
         raise InputError(f"{source}: every feature is constant; add features that vary")
     if constant.any() and not drop_constant:

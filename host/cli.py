@@ -6,7 +6,6 @@ import functools
 import inspect
 import json
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import fields
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
+from . import data_cli
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
 
@@ -37,10 +37,15 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    cls=Commands,
+    help="Train linear models on an FPGA from 2- to 8-bit data, without the bias of low precision.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
 app.add_typer(bench, name="bench")
+app.add_typer(data_cli.app, name="data")
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="LIBSVM, CSV, .npz or .npy file, or sklearn:NAME.")
@@ -79,14 +84,6 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
-
-
-@app.callback()
-def _setup() -> None:
-    """Train linear models on an FPGA from 2- to 8-bit data, without the bias of low precision."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    for package in ("host", "sim"):
-        logging.getLogger(package).setLevel(logging.INFO)
 
 
 @app.command()
@@ -191,6 +188,14 @@ def sim_speed() -> None:
     measure()
 
 
+@bench.command()
+def host(as_json: Json = False) -> None:
+    """Speed from a file to a packed set, stage by stage, beside scikit-learn."""
+    from .bench_host import host as measure
+
+    measure(as_json)
+
+
 def _train(
     data: str,
     target: str | None,
@@ -200,33 +205,34 @@ def _train(
     options: Options,
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
-    from rich.console import Console
-
     from . import report
     from .devices import find_device
-    from .readers import read_dataset
-    from .training import compare, prepare
+    from .prepare import prepare_source
+    from .training import compare
 
     found = [find_device(name) for name in devices]
-    task = prepare(read_dataset(data, target, drop_constant), options)
+    task = prepare_source(data, target, drop_constant, options)
     logger.info("%s: %d samples, step size %g", data, len(task.train.y), task.step)
     table = report.columns(task.score_name)
-    terminal = Console(stderr=not sys.stdout.isatty())
+    out = report.plain_console()
     epochs = []
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
         if not as_json:
-            typer.echo(report.heading_row(table))
-        for epoch in report.with_progress(compare(task, opened), options.epochs, terminal):
+            out.print(report.heading_row(table))
+        for epoch in report.with_progress(compare(task, opened), options.epochs, out):
             epochs.append(epoch)
             row = report.epoch_row(table, epoch)
-            typer.echo(json.dumps(report.epoch_record(epoch)) if as_json else row)
+            out.print(json.dumps(report.epoch_record(epoch)) if as_json else row)
     record = report.summary(task, devices, epochs)
-    typer.echo(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
+    out.print(json.dumps({"summary": record}) if as_json else report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
 
 
 def main() -> None:
     """Entry point of ``zipsgd``."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("host", "sim"):
+        logging.getLogger(package).setLevel(logging.INFO)
     app(prog_name="zipsgd")

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .gather import Floats as Floats
+from .gather import select_columns
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
@@ -71,7 +72,7 @@ class Dataset:
         """The data set with these features alone, in its test part too."""
         return replace(
             self,
-            features=self.features[:, columns],
+            features=select_columns(self.features, columns),
             feature_names=tuple(self.feature_names[j] for j in columns),
             test=None if self.test is None else self.test.select(columns),
         )

@@ -16,7 +16,7 @@ import numpy as np
 from .dataset import Floats
 from .errors import InputError
 from .rounding import Ints, Rounding
-from .scaling import LabelScaling, Scaling, full_scale, with_intercept
+from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
 
 FORMAT, VERSION = "zipsgd model", 1
 
@@ -109,7 +109,8 @@ class Model:
             "bits": self.bits in range(2, MAX_BITS + 1),
             "rounding": self.rounding in get_args(Rounding),
             "feature_names": all(isinstance(name, str) for name in self.feature_names),
-            "scaling": self.scaling.centre.shape == self.scaling.scale.shape == (d,)
+            "scaling": self.scaling.kind in get_args(FeatureScale)
+            and self.scaling.centre.shape == self.scaling.scale.shape == (d,)
             and bool((self.scaling.scale >= 0).all())
             and all(map(math.isfinite, numbers))
             and all(

@@ -16,9 +16,6 @@ from .rounding import Rounding
 from .scaling import FeatureScale
 from .steps import Schedule
 
-LEAST = {"bits": MIN_BITS, "epochs": 1, "batch": 1, "delay": 1, "copies": 1, "seed": 0}
-"""Smallest values; the largest are the engine's."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -56,10 +53,15 @@ class Options:
     banks: Annotated[int, Option(help="Samples in a beat: a group.")] = 4
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} is {value}; it must be {least} or more")
+        least = {"bits": MIN_BITS, "epochs": 1, "batch": 1, "delay": 1, "copies": 1, "seed": 0}
+        most = {"bits": self.config.max_bits, "delay": self.config.max_delay}
+        for name, value in vars(self).items():
+            if value is None:
+                continue
+            if name in least and value < least[name]:
+                raise InputError(f"--{name} is {value}; it must be {least[name]} or more")
+            if name in most and value > most[name]:
+                raise InputError(f"--{name} is {value}; this engine takes at most {most[name]}")
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"--step is {self.step:g}; it must be a positive number")
         if not 0 < self.holdout < 1:

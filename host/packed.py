@@ -29,6 +29,7 @@ from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
 from .errors import InputError
 from .fused import round_and_weave, unweave_rows
+from .gather import WINDOW_VALUES
 from .moments import Moments
 from .rounding import Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
@@ -36,9 +37,6 @@ from .weaving import Woven, check_shape, group_bytes, groups_of
 
 FORMAT = "zipsgd packed data"
 HEAD_ROWS = 10_000
-WINDOW_VALUES = 1 << 20
-"""Feature values in memory at a time (8 MiB, a few times over)."""
-
 GEOMETRY = ("lanes", "banks", "model_bits", "model_frac")
 """What the stream depends on; the rest of an engine's configuration may change."""
 
@@ -96,7 +94,9 @@ class CodedPart:
 
     woven: Woven
     config: EngineConfig
-    labels: Floats
+    v: Floats
+    """The first samples, unrounded; ``y`` are the labels of all."""
+    y: Floats
     corrected: bool
 
     def loss(self, weights: Floats) -> float:
@@ -106,13 +106,13 @@ class CodedPart:
             total += float(np.square(codes @ (weights / n) - labels).sum())
             if self.corrected:
                 total -= float((codes % 2 == 0).sum(axis=0) @ np.square(weights / n))
-        return total / len(self.labels) / 2
+        return total / len(self.y) / 2
 
     def windows(self) -> Iterator[tuple[NDArray[np.int16], Floats]]:
         """Codes (rows, F) and labels (rows), a window of samples at a time."""
         for rows in _windows(self.woven.samples, self.woven.features, self.config):
             codes = unweave_rows(self.woven, self.config, rows.start, rows.stop)
-            yield codes, self.labels[rows]
+            yield codes, self.y[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,8 @@ class PackedSet:
 
     def coded(self) -> CodedPart:
         """The training part as the codes of the first copy."""
-        return CodedPart(self.copies[0], self.config, self.labels, self.rounding == "double")
+        corrected = self.rounding == "double"
+        return CodedPart(self.copies[0], self.config, self.head, self.labels, corrected)
 
     def check(self, config: EngineConfig) -> None:
         """Raises `InputError` if an engine of this configuration reads another stream."""

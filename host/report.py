@@ -114,8 +114,14 @@ def warn(task: Task, epochs: Sequence[Epoch]) -> None:
         _logger.warning("%d values saturated; a lower --step may end lower", saturations)
 
 
-def with_progress(epochs: Iterable[Epoch], total: int, console: Console) -> Iterator[Epoch]:
-    """The same epochs, with a progress bar if ``console`` is a terminal."""
+def plain_console() -> Console:
+    """Stdout for lines that are written as they are; above a progress bar if there is one."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator[Epoch]:
+    """The same epochs, with a progress bar on ``out``, or else on stderr, if it is a terminal."""
+    console = out if out.is_terminal else Console(stderr=True)
     bar = Progress(
         TextColumn("epochs"),
         BarColumn(),

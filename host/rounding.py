@@ -50,8 +50,14 @@ class Draws:
     @classmethod
     def of(cls, seed: int, copy: int = 0) -> Self:
         """The words of one of several independent roundings."""
-        state = np.random.SeedSequence(seed, spawn_key=(copy,)).generate_state(1, np.uint64)
-        return cls(int(state[0]))
+        return cls.from_generator(
+            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(copy,)))
+        )
+
+    @classmethod
+    def from_generator(cls, rng: np.random.Generator) -> Self:
+        """Words from a key that the generator is asked for."""
+        return cls(int(rng.integers(1 << 64, dtype=np.uint64)))
 
     def words(self, first: int, count: int) -> NDArray[np.uint64]:
         """Words ``first`` to ``first + count - 1``."""
@@ -105,7 +111,7 @@ def round_codes(
     """
     check_rounding(bits, rounding)
     if isinstance(draws, np.random.Generator):
-        draws = Draws(int(draws.integers(1 << 64, dtype=np.uint64)))
+        draws = Draws.from_generator(draws)
     signed_type, unsigned_type = (np.int8, np.uint8) if bits <= 8 else (np.int16, np.uint16)
     codes: Codes = np.empty(v.shape, dtype=unsigned_type if unsigned else signed_type)
     least = 0 if unsigned else -1

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from sim.golden import Counters
 from .dataset import Dataset, Floats
 from .devices import Device
 from .errors import InputError, MismatchError
+from .fused import round_and_weave
 from .model_file import Model
 from .options import Options
-from .rounding import Ints, quantise_labels, round_codes
+from .packed import CodedPart, PackedSet
+from .rounding import Draws, Ints, quantise_labels
 from .scaling import LabelScaling, Scaling, with_intercept
 from .steps import default_step, scheduled
-from .weaving import Woven, weave
+from .weaving import Woven
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,8 @@ class Task:
     options : Options
     scaling, label_scaling, feature_names
         See `Model`.
-    train, heldout : Part
+    train : Part or CodedPart
+    heldout : Part
     jobs : tuple of Job
         One an epoch.
     copies : tuple of Woven
@@ -81,7 +85,7 @@ class Task:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
-    train: Part
+    train: Part | CodedPart
     heldout: Part
     jobs: tuple[Job, ...]
     copies: tuple[Woven, ...]
@@ -176,8 +180,6 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         return Part(v=v, y=label_scaling.apply(part.labels))
 
     part = scaled(train)
-    copies = _copies(part, options)
-    step = options.step or default_step(part.v, options.stale)
     return Task(
         name=dataset.name,
         options=options,
@@ -186,8 +188,40 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         feature_names=dataset.feature_names,
         train=part,
         heldout=scaled(heldout),
-        jobs=tuple(_job(copies[0], options, step, k) for k in range(1, options.epochs + 1)),
-        copies=copies,
+        **_jobs_and_copies(part.v, _copies(part, options), options),
+    )
+
+
+def prepare_packed(packed: PackedSet, options: Options) -> Task:
+    """The same from a packed set, whose own options replace those that made it.
+
+    Without unrounded features the training loss is estimated from the codes (`CodedPart`).
+
+    Raises
+    ------
+    InputError
+        If the engine cannot run this training, or reads another stream.
+    """
+    packed.check(options.config)
+    copies = packed.copies[: options.epochs]
+    options = replace(
+        options,
+        bits=packed.bits,
+        rounding=packed.rounding,
+        copies=len(packed.copies),
+        scale=packed.scaling.kind,
+        holdout=packed.holdout,
+    )
+    unrounded = packed.unrounded
+    return Task(
+        name=packed.name,
+        options=options,
+        scaling=packed.scaling,
+        label_scaling=packed.label_scaling,
+        feature_names=packed.feature_names,
+        train=packed.coded() if unrounded is None else Part(v=unrounded, y=packed.labels),
+        heldout=Part(v=packed.heldout, y=packed.heldout_labels),
+        **_jobs_and_copies(packed.head, copies, options),
     )
 
 
@@ -205,6 +239,8 @@ def train(task: Task, device: Device) -> Iterator[Epoch]:
 
 def train_float(task: Task) -> Iterator[Losses]:
     """The same training as textbook mini-batch SGD: float64, unrounded features, no delay."""
+    if isinstance(task.train, CodedPart):
+        raise InputError(f"{task.name} has no unrounded features; pack it with --unrounded")
     v, y = task.train.v, task.train.y
     size = task.options.batch_groups * task.config.banks
     weights = np.zeros(v.shape[1])
@@ -243,11 +279,24 @@ def _copies(part: Part, options: Options) -> tuple[Woven, ...]:
     count = 1 if options.rounding == "nearest" else min(options.copies, options.epochs)
 
     def copy(index: int) -> Woven:
-        rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(index,)))
-        codes = round_codes(part.v, options.bits, options.rounding, rng)
-        return weave(codes, labels, options.bits, options.config)
+        draws = Draws.of(options.seed, index)
+        return round_and_weave(
+            part.v, labels, options.bits, options.rounding, draws, options.config
+        )
 
     return tuple(copy(index) for index in range(count))
+
+
+class _JobsAndCopies(TypedDict):
+    jobs: tuple[Job, ...]
+    copies: tuple[Woven, ...]
+
+
+def _jobs_and_copies(v: Floats, copies: tuple[Woven, ...], options: Options) -> _JobsAndCopies:
+    """A job for every epoch; ``v`` are unrounded samples, from which the step size may come."""
+    step = options.step or default_step(v, options.stale)
+    jobs = tuple(_job(copies[0], options, step, k) for k in range(1, options.epochs + 1))
+    return {"jobs": jobs, "copies": copies}
 
 
 def _job(woven: Woven, options: Options, step: float, epoch: int) -> Job:

@@ -94,7 +94,15 @@ def largest_step_job(config: EngineConfig, job: Job) -> Job:
     step = Step(mantissa=(1 << config.mantissa_bits) - 1, shift=config.min_step_shift)
     epochs = tuple(Epoch(step=step) for _ in job.epochs)
     return replace(
-        job, epochs=epochs, corrected=False, mode=Mode.TRAIN, loss=Loss.LEAST_SQUARES, error_drop=0
+        job,
+        epochs=epochs,
+        corrected=False,
+        mode=Mode.TRAIN,
+        loss=Loss.LEAST_SQUARES,
+        unsigned=False,
+        weighted=False,
+        offset=False,
+        error_drop=0,
     )
 
 

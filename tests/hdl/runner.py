@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import find_libpython
 import pytest
 from amaranth.lib import wiring
 from cocotb_tools import runner
 from filelock import FileLock
 
 from hdl.verilog import to_verilog
-from tests.geometries import GEOMETRIES
+from tests.geometries import SMALL
 
 SIMULATORS = ("verilator", "icarus") if shutil.which("iverilog") else ("verilator",)
 
@@ -93,6 +94,12 @@ def simulate(
     parameters : int
         What the testbench is told besides (`tests.hdl.toolkit.Bench.parameters`).
     """
+    if find_libpython.find_libpython() is None:
+        pytest.fail(
+            "the simulator loads Python as a shared library and this Python comes without one; "
+            "apt-get install libpython3-dev, or use a Python built with --enable-shared",
+            pytrace=False,
+        )
     name = "-".join([bench, geometry, *map(str, parameters.values())])
     build = _build(component, name, simulator)
     seed = int(os.environ.get(SEED_VARIABLE, secrets.randbits(32)))
@@ -101,6 +108,7 @@ def simulate(
         "ZIPSGD_TEST_GEOMETRY": geometry,
         "ZIPSGD_TEST_PARAMETERS": json.dumps(parameters),
         "COCOTB_ANSI_OUTPUT": "0",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # cocotb rewrites assertions as pytest does
     }
     passed = True
     try:
@@ -134,8 +142,10 @@ def _runner(simulator: str) -> runner.Runner:
 def _build(component: wiring.Component, name: str, simulator: str) -> Path:
     """The folder with the simulation of ``component``; built if it is missing or old."""
     verilog = to_verilog(component, "top")
-    folder = BUILDS / f"{name}-{simulator}"
-    digest = hashlib.sha256("\0".join([verilog, *VERSIONS, *VERILATOR_FLAGS]).encode()).hexdigest()
+    folder = BUILDS / "-".join([name, simulator] + ["waves"] * _waves())
+    # The flags are in this file; a simulation is linked with the libraries of its environment.
+    parts = (verilog, *VERSIONS, sys.prefix, Path(__file__).read_text())
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     stamp = folder / "digest"
     BUILDS.mkdir(parents=True, exist_ok=True)
     with FileLock(BUILDS / f"{folder.name}.lock", timeout=LOCK_TIMEOUT_S):
@@ -165,7 +175,13 @@ def _build(component: wiring.Component, name: str, simulator: str) -> Path:
 
 
 def _runtime_folder() -> Path:
-    return BUILDS / ("runtime-" + "-".join(VERSIONS))
+    kind = ["runtime", *VERSIONS] + ["waves"] * _waves()
+    return BUILDS / "-".join(kind)
+
+
+def _waves() -> bool:
+    """Whether signals are recorded: cocotb's own variable."""
+    return os.environ.get("WAVES", "0") != "0"
 
 
 def _fetch_runtime(folder: Path) -> None:
@@ -205,11 +221,12 @@ def _tail(path: Path) -> str:
 
 
 def over(geometries: Sequence[str]) -> Any:
-    """Decorator: run a test on every simulator that is here, for each of ``geometries``."""
-    assert all(name in GEOMETRIES for name in geometries)
-
-    def decorate(test: Any) -> Any:
-        test = pytest.mark.parametrize("simulator", SIMULATORS)(test)
-        return pytest.mark.parametrize("geometry", geometries)(test)
-
-    return decorate
+    """Decorator: run a test on each of ``geometries``, on Icarus those of `SMALL`, which it is
+    quick on."""
+    cases = [
+        pytest.param(geometry, simulator, id=f"{geometry}-{simulator}")
+        for geometry in geometries
+        for simulator in SIMULATORS
+        if simulator == "verilator" or geometry in SMALL
+    ]
+    return pytest.mark.parametrize(("geometry", "simulator"), cases)

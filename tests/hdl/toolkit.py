@@ -67,6 +67,11 @@ class Scoreboard:
         self._compare()
 
     @property
+    def missing(self) -> int:
+        """Results that were expected and have not been observed."""
+        return len(self._expected)
+
+    @property
     def due(self) -> bool:
         """Whether the next result is promised for this cycle."""
         return bool(self._expected) and self._expected[0][1] == self._bench.cycle

@@ -1,0 +1,287 @@
+"""Faults to plant: small changes of the gateware's source, most of them of one bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A change of one place in the source.
+
+    Parameters
+    ----------
+    name : str
+    stage : str
+        Module of `hdl`, and name of the testbench that must fail.
+    what : str
+        What is wrong then.
+    old, new : str
+        Text that occurs once in the module, and what replaces it.
+    geometry : str
+        Configuration (`tests.geometries`) on which the testbench sees it.
+    """
+
+    name: str
+    stage: str
+    what: str
+    old: str
+    new: str
+    geometry: str = "4x2"
+
+    def plant(self, root: Path) -> None:
+        """Change the source below ``root``.
+
+        Raises
+        ------
+        ValueError
+            If the text to replace does not occur exactly once.
+        """
+        path = root / "hdl" / f"{self.stage}.py"
+        source = path.read_text(encoding="utf-8")
+        if source.count(self.old) != 1:
+            raise ValueError(
+                f"fault {self.name}: hdl/{self.stage}.py has {source.count(self.old)} places that "
+                f"read {self.old!r} instead of one; adapt tests/faults/catalogue.py"
+            )
+        path.write_text(source.replace(self.old, self.new), encoding="utf-8")
+
+
+DATAPATH = (
+    Fault(
+        name="dot-sum",
+        stage="dot",
+        what="the lowest bit of every plane's sum is inverted",
+        old="partial = sum_tree(m, gated)",
+        new="partial = sum_tree(m, gated) ^ 1",
+    ),
+    Fault(
+        name="dot-gate",
+        stage="dot",
+        what="the bit of feature 0 of sample 0 is stuck at 1",
+        old="Mux(plane[i], self.x[i], 0)",
+        new="Mux(plane[i] | (bank == i == 0), self.x[i], 0)",
+    ),
+    Fault(
+        name="dot-chunk",
+        stage="dot",
+        what="the flag of the first chunk is stuck at 0",
+        old="Mux(folded.first_chunk, 0, total)",
+        new="Mux(0, 0, total)",
+    ),
+    Fault(
+        name="gradient-sum",
+        stage="gradient",
+        what="the lowest bit of every plane's sum is inverted",
+        old="partial = sum_tree(m, gated)",
+        new="partial = sum_tree(m, gated) ^ 1",
+    ),
+    Fault(
+        name="gradient-gate",
+        stage="gradient",
+        what="the bit of feature 0 of sample 0 is stuck at 1",
+        old="Mux(self.beat[bank * config.lanes + lane], self.errors",
+        new="Mux(self.beat[bank * config.lanes + lane] | (bank == lane == 0), self.errors",
+    ),
+    Fault(
+        name="gradient-bit",
+        stage="gradient",
+        what="bit 20 of lane 0 is inverted",
+        old="self.sums[lane].eq(aligned)",
+        new="self.sums[lane].eq(aligned ^ ((lane == 0) << 20))",
+    ),
+    Fault(
+        name="update-step",
+        stage="update",
+        what="the lowest bit of every step is inverted",
+        old="step.eq((dithered >> config.gradient_drop) & grid)",
+        new="step.eq(((dithered >> config.gradient_drop) ^ 1) & grid)",
+    ),
+    Fault(
+        name="update-dither",
+        stage="update",
+        what="the lowest bit of the dithered correction is inverted, before it is dropped",
+        old="+ self.terms[lane])",
+        new="+ (self.terms[lane] ^ 1))",
+        geometry="narrow",
+    ),
+    Fault(
+        name="update-flag",
+        stage="update",
+        what="lane 0 saturates but does not count it",
+        old="flag.eq(overflow & valid)",
+        new="flag.eq(overflow & valid & (lane != 0))",
+    ),
+    Fault(
+        name="update-width",
+        stage="update",
+        what="a model word less a step is as wide as the step and a bit, with one bank too narrow",
+        old="max(len(step), config.model_bits) + 1",
+        new="len(step) + 1",
+        geometry="16x1",
+    ),
+    Fault(
+        name="update-threshold",
+        stage="update",
+        what="the soft threshold acts on lane 0 whether it is regularised or not",
+        old="Mux(self.regularised[lane], self.threshold, 0)",
+        new="Mux(self.regularised[lane] | (lane == 0), self.threshold, 0)",
+    ),
+)
+"""Dot product, gradient and update: planted by the test suite."""
+
+OTHERS = (
+    Fault(
+        name="labels-word",
+        stage="labels",
+        what="the lowest bit of every label word is inverted",
+        old="data.View(layout, word[",
+        new="data.View(layout, (word ^ 1)[",
+    ),
+    Fault(
+        name="margin-half",
+        stage="margin",
+        what="the margin is rounded down instead of to the nearest",
+        old="self.product + half(drop, config.max_bits - 1)",
+        new="self.product",
+    ),
+    Fault(
+        name="derivative-bend",
+        stage="derivative",
+        what="the margin-variance term is left out",
+        old="bend.eq(row.bend * self.variance)",
+        new="bend.eq(0)",
+    ),
+    Fault(
+        name="derivative-end",
+        stage="derivative",
+        what="the table begins anew where it ends",
+        old="magnitude.eq(Mux(size > end, end, size))",
+        new="magnitude.eq(size)",
+    ),
+    Fault(
+        name="scaled-error-half",
+        stage="scaled_error",
+        what="the scaled error is rounded down instead of to the nearest",
+        old="raised.eq(to_round)",
+        new="raised.eq(product)",
+    ),
+    Fault(
+        name="scaled-error-ceiling",
+        stage="scaled_error",
+        what="a coefficient that is rounded up beyond its width wraps",
+        old="return clamp(m, rounded, config.coefficient_bits)",
+        new="return rounded[: config.coefficient_bits]",
+    ),
+    Fault(
+        name="loss-threshold",
+        stage="loss",
+        what="the soft threshold is not rounded to the model's grid",
+        old="((self.epoch.threshold + used) >> bits) & grid",
+        new="((self.epoch.threshold + used) >> bits)",
+    ),
+    Fault(
+        name="evaluate-valid",
+        stage="evaluate",
+        what="samples that only fill the last group count",
+        old="delay(m, valid & sample.valid, 6)",
+        new="delay(m, valid, 6)",
+    ),
+    Fault(
+        name="jobs-delay",
+        stage="jobs",
+        what="a delay of one slot too many is taken",
+        old="job.delay > config.max_delay",
+        new="job.delay > config.max_delay + 1",
+    ),
+    Fault(
+        name="slots-epoch",
+        stage="slots",
+        what="an epoch begins while the last one's groups are on their way to their errors",
+        old="wants_epoch & (left == 0)",
+        new="wants_epoch",
+    ),
+    Fault(
+        name="correction-parity",
+        stage="correction",
+        what="the parity of feature 0 of sample 0 is stuck at odd",
+        old="self.beat[bank * config.lanes + lane] == self.odd",
+        new="(self.beat[bank * config.lanes + lane] | (bank == lane == 0)) == self.odd",
+    ),
+    Fault(
+        name="correction-dither",
+        stage="correction",
+        what="the lowest bit of the dither is inverted",
+        old="term.eq(noise - ",
+        new="term.eq((noise ^ 1) - ",
+        geometry="narrow",
+    ),
+    Fault(
+        name="random-shift",
+        stage="random",
+        what="the generator's second shift is one too short",
+        old="word = word ^ (word >> right)",
+        new="word = word ^ (word >> (right - 1))",
+    ),
+    Fault(
+        name="ring-tail",
+        stage="ring",
+        what="the writer's place never moves",
+        old="tail.eq(tail + self.write)",
+        new="tail.eq(tail)",
+    ),
+    Fault(
+        name="model-address",
+        stage="model",
+        what="the lowest address bit of writes is stuck at 0",
+        old="write.addr.eq(self.chunk)",
+        new="write.addr.eq(self.chunk & ~1)",
+    ),
+    Fault(
+        name="transfer-order",
+        stage="transfer",
+        what="a dumped row comes out lane 0 in every place",
+        old="row.eq(Cat(row[bits:], row[:bits]))",
+        new="row.eq(row)",
+    ),
+    Fault(
+        name="slots-timer",
+        stage="slots",
+        what="a slot may start one cycle before the last one's writes are done",
+        old="spare = self._config.update_latency - 2",
+        new="spare = self._config.update_latency - 3",
+        geometry="16x1",
+    ),
+    Fault(
+        name="slots-credit",
+        stage="slots",
+        what="a slot does not wait for the errors that it needs",
+        old="(~older.carried | (credit != 0))",
+        new="(~older.carried | 1)",
+    ),
+    Fault(
+        name="slots-commit",
+        stage="slots",
+        what="the end of a mini-batch is taken from the arriving group",
+        old="token.commit.eq(older.ends)",
+        new="token.commit.eq(self.job.batch_groups == 1)",
+    ),
+    Fault(
+        name="engine-commit",
+        stage="engine",
+        what="every update is written to the copy that dot products read",
+        old="update.o_valid & written.commit",
+        new="update.o_valid & 1",
+    ),
+    Fault(
+        name="engine-noise",
+        stage="engine",
+        what="the updates draw their random words one cycle early",
+        old="after[READ_LATENCY + CORRECTION_LATENCY - 1]",
+        new="after[READ_LATENCY + CORRECTION_LATENCY - 2]",
+    ),
+)
+"""Every other stage: planted by ``python -m tests.faults``."""
+
+FAULTS = DATAPATH + OTHERS

@@ -1,0 +1,162 @@
+"""`hdl.config`: what it refuses, in sentences, and what it derives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hdl.config import EngineConfig, bits_for_sum, generator_constant, tree_latency
+from hdl.job import Epoch, Job, Loss, Mode, Step
+from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
+from tests.geometries import GEOMETRIES
+
+CONFIG = EngineConfig()
+STEP = Step.nearest(0.01, CONFIG)
+JOB = Job(
+    epochs=(Epoch(step=STEP), Epoch(step=STEP)),
+    bits=4,
+    chunks=6,
+    groups=100,
+    batch_groups=1,
+    delay=2,
+    sync=False,
+    corrected=True,
+    seed=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"lanes": 12}, "lanes must be a power of two from 2 up, not 12"),
+        ({"lanes": 1}, "lanes must be a power of two from 2 up, not 1"),
+        ({"banks": 3}, "banks must be a power of two"),
+        ({"max_chunks": 0}, "max_chunks must be a power of two"),
+        ({"replay_beats": 100}, "replay_beats must be a power of two"),
+        ({"lanes": 2, "banks": 2}, "not a whole number of bytes"),
+        ({"max_bits": 1}, "max_bits must be 2 to 32, not 1"),
+        ({"max_bits": 33}, "max_bits must be 2 to 32, not 33"),
+        ({"max_delay": 0}, "max_delay must be 1 or more, not 0"),
+        ({"model_bits": 25}, "labels share the format"),
+        ({"model_frac": 24}, "labels share the format"),
+        ({"error_frac": 15}, "must lie between model_frac = 16"),
+        ({"error_bits": 20}, "must lie between model_frac = 16"),
+        ({"random_bits": 19}, "random_bits must be 8 to 18"),
+    ],
+)
+def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        EngineConfig(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bits": 1}, "bits = 1 is out of range; this engine takes 2 to 8"),
+        ({"bits": 9}, "bits = 9 is out of range"),
+        ({"chunks": 65}, "chunks = 65 is out of range"),
+        ({"groups": 0}, "groups = 0 is out of range"),
+        ({"batch_groups": 0}, "batch_groups = 0 is out of range"),
+        ({"delay": 9}, "delay = 9 is out of range"),
+        ({"seed": 1 << 32}, "seed = 4294967296 is out of range"),
+        ({"epochs": ()}, "0 epochs are out of range; a job takes 1 to 65535"),
+        ({"mode": Mode.LOAD}, "mode LOAD moves the model"),
+        ({"regularised": 1025}, "regularised = 1025 is out of range"),
+        ({"model_drop": 10}, "model_drop = 10 is out of range; this engine takes 0 to 9"),
+        ({"error_drop": 17}, "error_drop = 17 is out of range; this engine takes 0 to 16"),
+        ({"delay": 8, "chunks": 64, "bits": 8}, "lower the delay or the bits"),
+    ],
+)
+def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(JOB, **changes).check(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"step": Step(mantissa=1 << 14, shift=20)}, "mantissa 16384 .* 14 bits"),
+        ({"step": Step(mantissa=1, shift=3)}, "shift 3 is out of range"),
+        ({"step": Step(mantissa=4, shift=4)}, "too large for the correction at 2 bits"),
+        ({"l2": 10.0}, "l2 = 10 with step size .* is out of range; keep l2 below"),
+        ({"l1": 10.0}, "l1 = 10 with step size .* is out of range; keep l1 below"),
+        ({"l1": -0.1}, "l1 = -0.1 with step size .* is out of range"),
+        ({"margin_variance": -1.0}, "margin_variance = -1 must not be negative"),
+    ],
+)
+def test_impossible_epochs(changes: dict[str, Any], sentence: str) -> None:
+    """The last epoch is checked like the first."""
+    first, last = JOB.epochs
+    job = replace(JOB, bits=2, epochs=(first, replace(last, **changes)))
+    with pytest.raises(ValueError, match=sentence):
+        job.check(CONFIG)
+
+
+def test_possible_job() -> None:
+    JOB.check(CONFIG)
+    epoch = replace(JOB.epochs[0], l2=0.1, l1=0.01, margin_variance=0.7)
+    unit = 2**CONFIG.correction_unit_frac
+    assert JOB.correction(CONFIG, epoch) == round(STEP.value * 2.0**-6 * unit)
+    assert replace(JOB, corrected=False).correction(CONFIG, epoch) == 0
+    assert epoch.decay(CONFIG) == round(STEP.value * 0.1 * CONFIG.banks * unit)
+    last_place = 2.0 ** -(CONFIG.model_frac + CONFIG.random_bits)
+    assert epoch.threshold(CONFIG) == round(STEP.value * 0.01 * CONFIG.banks / last_place)
+    assert epoch.variance() == round(0.7 * 256)
+    assert replace(epoch, margin_variance=100.0).variance() == 1023
+
+
+def test_beats_of_a_job() -> None:
+    """Two label beats a word at 16 lanes; an empty slot is as long as any."""
+    assert JOB.group_beats(CONFIG) == 6 * 4 + 2
+    assert replace(JOB, weighted=True).group_beats(CONFIG) == 6 * 4 + 4
+    assert replace(JOB, weighted=True, offset=True).group_beats(CONFIG) == 6 * 4 + 6
+    short = replace(JOB, chunks=1, bits=2, mode=Mode.EVALUATE, loss=Loss.LOGISTIC)
+    assert short.slot_cycles(CONFIG) == max(4, 1 + CONFIG.update_latency, CONFIG.banks)
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+@pytest.mark.parametrize("exponent", range(-30, 12))
+def test_nearest_step(config: EngineConfig, exponent: int) -> None:
+    """Half a unit in the mantissa's last place at most, or a sentence."""
+    value = 1.37 * 2.0**exponent
+    most = ((1 << config.mantissa_bits) - 1) * 2.0**-config.min_step_shift
+    if not 2.0**-config.max_step_shift <= value <= most:
+        with pytest.raises(ValueError, match="out of range; this engine takes"):
+            Step.nearest(value, config)
+        return
+    step = Step.nearest(value, config)
+    assert 1 <= step.mantissa < 1 << config.mantissa_bits
+    assert config.min_step_shift <= step.shift <= config.max_step_shift
+    assert abs(step.value - value) <= 2.0 ** -(step.shift + 1)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_no_such_step(value: float) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Step.nearest(value, CONFIG)
+
+
+def test_sums() -> None:
+    """The widths hold the extremes, and trees have as many levels as they need."""
+    for terms in range(1, 20):
+        bits = bits_for_sum(4, terms)
+        assert -(1 << (bits - 1)) <= -8 * terms
+        assert 7 * terms < 1 << (bits - 1)
+        assert (1 << tree_latency(terms)) >= terms
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_layouts(config: EngineConfig) -> None:
+    """Label words have their 32 bits, and the golden model's int64 holds the widest sum."""
+    for layout in (label_layout(config), weight_layout(), offset_layout(config)):
+        assert layout.size == 32
+    assert config.gradient_bits < 64
+    assert epoch_layout(config)["correction"].width == config.correction_unit_bits
+
+
+def test_generators_differ() -> None:
+    constants = [generator_constant(index) for index in range(1000)]
+    assert len(set(constants)) == len(constants)
+    assert all(constant >> 32 for constant in constants), "a 32-bit seed could make a state zero"

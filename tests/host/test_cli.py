@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hdl.job import Job
+from host import devices
+from host.cli import app
+from host.devices import GoldenDevice
+from host.model_file import load_model
+from host.options import Options
+from host.weaving import Woven
+from sim.golden import Counters
+from tests.host.planted import FlippedBit
+
+GOLDEN = ("sklearn:diabetes", "--device", "golden", "--epochs", "3")
+
+EPOCH_KEYS = [
+    "epoch",
+    "train_loss",
+    "heldout_loss",
+    "cycles",
+    "beats",
+    "utilisation",
+    "saturations",
+    "elapsed_s",
+]
+
+
+def zipsgd(*arguments: str | Path, code: int = 0) -> tuple[str, str]:
+    """Stdout and stderr of a call that ends with ``code`` and without a traceback."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.stdout, result.stderr
+
+
+def test_train_prints_a_row_an_epoch() -> None:
+    out, err = zipsgd("train", *GOLDEN)
+    heading, *rows, summary = out.splitlines()
+    assert heading.split()[:4] == ["epoch", "train", "held-out", "R2"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert all(len(row) == len(heading) < 80 for row in rows)
+    assert summary.startswith("diabetes: 354 samples of 10 features, q = 4, double rounding")
+    assert err == ""
+
+
+def test_what_is_not_a_result_goes_to_stderr() -> None:
+    run = "from host.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", run, "train", *GOLDEN], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stderr == "sklearn:diabetes: 354 samples, step size 0.0625\n"
+    assert len(done.stdout.splitlines()) == 5
+
+
+def test_on_a_terminal_rows_go_above_the_bar() -> None:
+    ours, terminal = os.openpty()
+    run = "from host.cli import main; main()"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    command = [sys.executable, "-c", run, "train", *GOLDEN]
+    subprocess.run(command, stdout=terminal, env=environment, check=True, timeout=60)
+    os.close(terminal)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(ours, 1 << 16).decode())
+    os.close(ours)
+    assert "3/3" in shown
+    # A row starts a line of its own, after the bar that it overwrites.
+    assert len(re.findall(r"[\r\n] +[123]  0\.", shown)) == 3
+
+
+def test_json_is_an_object_a_line() -> None:
+    out, _ = zipsgd("train", *GOLDEN, "--json")
+    *epochs, last = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
+    assert [list(record) for record in epochs] == [EPOCH_KEYS] * 3
+    for number, record in enumerate(epochs, start=1):
+        assert record["epoch"] == number
+        assert all(type(record[key]) is int for key in ("cycles", "beats", "saturations"))
+        assert record["utilisation"] == record["beats"] / record["cycles"]
+    assert list(last) == ["summary"]
+    summary = last["summary"]
+    assert summary["train_loss"] == epochs[-1]["train_loss"]
+    assert summary["cycles"] == sum(record["cycles"] for record in epochs)
+    assert (summary["score"], summary["step"], summary["batch"]) == ("R2", 0.0625, 4)
+    assert summary["copies"] == 3, "as many as were used"
+    assert (summary["bits"], summary["rounding"], summary["devices"]) == (4, "double", ["golden"])
+
+
+def test_the_same_seed_gives_the_same_output() -> None:
+    def losses(*more: str) -> list[Any]:
+        out, _ = zipsgd("train", *GOLDEN, "--json", *more)
+        return [json.loads(line).get("train_loss") for line in out.splitlines()]
+
+    assert losses() == losses()
+    assert losses() != losses("--seed", "1")
+
+
+def test_every_option_reaches_the_training() -> None:
+    values = {
+        "bits": 3,
+        "rounding": "single",
+        "epochs": 2,
+        "batch": 16,
+        "delay": 1,
+        "sync": True,
+        "copies": 2,
+        "step": 0.125,
+        "schedule": "constant",
+        "seed": 7,
+        "scale": "minmax",
+        "holdout": 0.5,
+        "lanes": 8,
+        "banks": 2,
+    }
+    assert values.keys() == Options.__dataclass_fields__.keys()
+    arguments = [
+        text
+        for name, value in values.items()
+        for text in ([f"--{name}"] if value is True else [f"--{name}", str(value)])
+    ]
+    out, _ = zipsgd("train", "sklearn:diabetes", "--device", "golden", "--json", *arguments)
+    summary = json.loads(out.splitlines()[-1])["summary"]
+    assert {name: summary[name] for name in values} == values
+
+
+def test_train_writes_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    zipsgd("train", *GOLDEN, "-o", path)
+    assert load_model(path).feature_names[0] == "age"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sim_is_the_default_device() -> None:
+    out, _ = zipsgd("train", "sklearn:iris", "--epochs", "1", "--json")
+    assert json.loads(out.splitlines()[-1])["summary"]["devices"] == ["sim"]
+
+
+def test_compare_agrees_on_golden_and_sim() -> None:
+    out, _ = zipsgd("compare", "sklearn:iris", "--epochs", "2")
+    assert out.splitlines()[-1].endswith("on golden and sim")
+
+
+def test_compare_exits_5_at_the_first_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.DEVICES, "flipped", FlippedBit)
+    out, err = zipsgd("compare", "sklearn:diabetes", "--devices", "golden,flipped", code=5)
+    assert len(out.splitlines()) == 2, "the heading and the epoch before"
+    assert "diabetes: after epoch 2 model word 3 is" in err
+    assert "on golden and" in err and "on flipped" in err
+
+
+BAD: list[tuple[list[str], str]] = [
+    (["missing.svm"], "missing.svm"),
+    (["sklearn:none"], "breast_cancer"),
+    (["sklearn:digits"], "--drop-constant"),
+    (["sklearn:iris", "--target", "x"], "--target"),
+    (["sklearn:iris", "--device", "board"], "use one of golden, sim"),
+    (["sklearn:iris", "--bits", "1"], "--bits is 1"),
+    (["sklearn:iris", "--bits", "40"], "--bits is 40"),
+    (["sklearn:iris", "--epochs", "0"], "--epochs is 0"),
+    (["sklearn:iris", "--batch", "6"], "multiple of the 4 banks"),
+    (["sklearn:iris", "--batch", "-4"], "--batch is -4"),
+    (["sklearn:iris", "--delay", "9"], "--delay is 9"),
+    (["sklearn:iris", "--copies", "0"], "--copies is 0"),
+    (["sklearn:iris", "--step", "nan"], "--step is nan"),
+    (["sklearn:iris", "--step", "1e9"], "out of range"),
+    (["sklearn:iris", "--seed", "-1"], "--seed is -1"),
+    (["sklearn:iris", "--holdout", "1"], "--holdout is 1"),
+    (["sklearn:iris", "--lanes", "12"], "power of two"),
+    (["sklearn:iris", "--banks", "0"], "power of two"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(bad[0]) for bad in BAD])
+def test_bad_input_gets_one_sentence_and_exit_2(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.json"
+    path.write_text("before")
+    out, err = zipsgd("train", *arguments, "-o", path, code=2)
+    assert out == ""
+    assert err.startswith("zipsgd: ") and err.count("\n") == 1
+    assert says in err
+    assert [path.read_text(), *tmp_path.iterdir()] == ["before", path]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["train", "sklearn:iris", "--rounding", "up"],
+        ["train", "sklearn:iris", "--schedule", "2/k"],
+        ["train", "sklearn:iris", "--scale", "none"],
+        ["train", "sklearn:iris", "--bits", "many"],
+        ["train", "sklearn:iris", "--nonsense"],
+        ["nonsense"],
+        ["bench", "nonsense"],
+    ],
+)
+def test_usage_errors_exit_2(arguments: list[str]) -> None:
+    out, err = zipsgd(*arguments, code=2)
+    assert out == ""
+    assert "Usage" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "sklearn:iris", "--device", "golden"], ["elaborate"], ["demo"]],
+)
+def test_an_output_that_cannot_be_written_is_found_before_the_work(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    out, err = zipsgd(*arguments, "-o", tmp_path / "missing" / "out", code=2)
+    assert out == ""
+    assert "cannot be written" in err
+
+
+@pytest.mark.parametrize("names", ["golden", "golden,board", ""])
+def test_devices_of_compare_are_checked(names: str) -> None:
+    zipsgd("compare", "sklearn:iris", "--devices", names, code=2)
+
+
+def test_divergence_and_saturation_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    zipsgd("train", *GOLDEN, "--step", "2", "--schedule", "constant")
+    assert "training diverged" in caplog.text
+    assert "lower --step" in caplog.text
+
+
+def test_ctrl_c_exits_130_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Interrupted(GoldenDevice):
+        def run(self, job: Job, woven: Woven) -> Counters:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(devices.DEVICES, "golden", Interrupted)
+    zipsgd("train", *GOLDEN, "-o", tmp_path / "model.json", code=130)
+    assert not list(tmp_path.iterdir())
+
+
+def test_elaborate_writes_the_same_verilog_in_every_run(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.v", tmp_path / "two.v"]
+    for path in paths:
+        run = "from host.cli import main; main()"
+        command = [sys.executable, "-c", run, "elaborate", "--lanes", "8", "--banks", "1"]
+        subprocess.run([*command, "-o", str(path)], check=True, timeout=120)
+    one, two = (path.read_text() for path in paths)
+    assert one == two
+    assert "module zipsgd_engine" in one
+    assert str(Path.cwd()) not in one
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
+    _, err = zipsgd("elaborate", "--lanes", "3", "-o", tmp_path / "engine.v", code=2)
+    assert "lanes must be a power of two" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["", "train", "compare", "elaborate", "demo", "bench"])
+def test_help(command: str) -> None:
+    out, _ = zipsgd(*command.split(), "--help")
+    assert "Usage: " in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = """
+import sys
+from typer.testing import CliRunner
+from host.cli import app
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+print(sorted({"amaranth", "matplotlib", "scipy", "sklearn"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from host.errors import InputError
+from host.files import replacing
+
+
+def test_the_file_appears_complete_and_keeps_the_usual_mode(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with replacing(path) as stream:
+        stream.write(b"half")
+        stream.flush()
+        assert not path.exists()
+        stream.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_after_a_fault_nothing_has_changed(tmp_path: Path, fault: type[BaseException]) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"before")
+    with pytest.raises(fault), replacing(path) as stream:
+        stream.write(b"half")
+        raise fault
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"before"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    with replacing(link) as stream:
+        stream.write(b"after")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("path", ["missing/out", ".", "/dev/null"])
+def test_what_cannot_be_written_is_an_error_at_once(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError), replacing(tmp_path / path):
+        pytest.fail("the block must not run")

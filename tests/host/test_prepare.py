@@ -1,0 +1,77 @@
+"""A training from a packed set, or from the cache, is the training from the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host import data_cache
+from host.devices import GoldenDevice
+from host.errors import InputError
+from host.options import Options
+from host.packed import CodedPart, PackOptions, pack
+from host.prepare import prepare_source
+from host.readers import read_dataset
+from host.training import Epoch, Part, Task, prepare, train, train_float
+
+OPTIONS = Options(epochs=3, copies=2, seed=5)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ZIPSGD_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 5))
+    path = tmp_path / "a.csv"
+    np.savetxt(path, np.column_stack([x, x @ np.arange(5) + rng.normal(size=300)]), delimiter=",")
+    return str(path)
+
+
+def trained(task: Task) -> list[Epoch]:
+    return list(train(task, GoldenDevice(task.config)))
+
+
+def same(found: Task, expected: Task) -> None:
+    for ours, theirs in zip(trained(found), trained(expected), strict=True):
+        assert np.array_equal(ours.words, theirs.words)
+        assert ours.losses == theirs.losses
+        assert ours.counters == theirs.counters
+
+
+def test_the_cache_changes_nothing(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = prepare_source(data, None, False, OPTIONS)
+    assert not (Path(data).parent / "cache").exists()
+    monkeypatch.setattr(data_cache, "LEAST_BYTES", 1)
+    for _ in range(2):
+        same(prepare_source(data, None, False, OPTIONS), plain)
+    assert len(list((Path(data).parent / "cache" / "packed").iterdir())) == 1
+
+
+@pytest.mark.parametrize("unrounded", [True, False])
+def test_a_packed_set_trains_alike(data: str, unrounded: bool) -> None:
+    path = Path(data).with_suffix(".zsgd")
+    packing = PackOptions(copies=2, seed=5, unrounded=unrounded)
+    with path.open("wb") as stream:
+        pack(read_dataset(data), stream, packing)
+    found = prepare_source(str(path), None, False, replace(OPTIONS, bits=8, copies=8))
+    expected = prepare(read_dataset(data), OPTIONS)
+    assert found.jobs == expected.jobs and found.options == expected.options
+    if unrounded:
+        assert isinstance(found.train, Part)
+        same(found, expected)
+        return
+    assert isinstance(found.train, CodedPart)
+    for ours, theirs in zip(trained(found), trained(expected), strict=True):
+        assert np.array_equal(ours.words, theirs.words)
+        assert ours.losses.heldout == theirs.losses.heldout
+        assert ours.losses.train == pytest.approx(theirs.losses.train, rel=0.2)
+    with pytest.raises(InputError, match="pack it with --unrounded"):
+        next(train_float(found))
+
+
+def test_a_packed_set_is_not_read_another_way(data: str) -> None:
+    with pytest.raises(InputError, match="leave out the options on how to read data"):
+        prepare_source("a.zsgd", "y", False, OPTIONS)
