@@ -62,8 +62,11 @@ class Derivative(wiring.Component):
         signed_margin = Signal(signed(config.model_bits + 1))
         positive = self.label > 0
         m.d.comb += signed_margin.eq(Mux(positive, self.z, -self.z))
-        flags = {"positive": 1, "negative_z": 1, "short": 1}
-        facts = Signal(data.StructLayout({**flags, "residual": residual.shape()}))
+        facts = Signal(
+            data.StructLayout(
+                {"positive": 1, "negative_z": 1, "short": 1, "residual": residual.shape()}
+            )
+        )
         m.d.sync += [
             facts.positive.eq(positive),
             facts.negative_z.eq(self.z < 0),

@@ -1,5 +1,4 @@
-"""The logistic function and its relatives as tables: one set of integers for golden model and
-gateware.
+"""The logistic function and its relatives as tables, shared by golden model and gateware.
 
 Every table covers |z| from 0 to 16 in steps of 2**-5. Values between entries are interpolated
 linearly (over `fraction_bits` bits of z), derivatives are those of an interval's middle. The chord

@@ -80,7 +80,7 @@ class Update(wiring.Component):
         align = config.gradient_frac - config.code_sum_frac
         dithered = Signal(signed(config.gradient_bits), name=f"dithered_{lane}")
         step = Signal(signed(config.gradient_bits - config.gradient_drop), name=f"step_{lane}")
-        moved = Signal((self.acc[lane] - step).shape(), name=f"moved_{lane}")
+        moved = Signal(signed(max(len(step), config.model_bits) + 1), name=f"moved_{lane}")
         threshold = [Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}_{n}") for n in range(2)]
         m.d.comb += dithered.eq((self.sums[lane] << align) + self.terms[lane])
         m.d.sync += [

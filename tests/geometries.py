@@ -7,8 +7,8 @@ from hdl.config import EngineConfig
 GEOMETRIES = {
     # The plain case.
     "4x2": EngineConfig(lanes=4, banks=2, max_chunks=8, max_delay=4, replay_beats=256),
-    # No tree over the banks; a delay that is not a power of two. Few label beats: the model's
-    # writes of a short sample take longer than its beats.
+    # No tree over the banks; a delay that is not a power of two. Few label beats: writing the model
+    # takes longer than the beats of a short sample.
     "16x1": EngineConfig(lanes=16, banks=1, max_chunks=4, max_delay=3, replay_beats=128),
     # Labels take longer than dot products; delay 1 only.
     "2x4": EngineConfig(lanes=2, banks=4, max_chunks=8, max_delay=1, replay_beats=64),

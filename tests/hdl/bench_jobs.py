@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cocotb
+import numpy as np
 from amaranth.lib import data
 
 from hdl.job import Mode
@@ -77,17 +78,18 @@ class JobsBench(Bench):
         """Every bad field with each kind of job around it, among good ones."""
         rng, config = self.rng, self.config
         good = [pack_job(config, random_job(rng, config, 8)) for _ in range(GOOD)]
-        good += [
+        bad = [
+            self.layout.const({**_fields(self.layout, int(base)), **change}).as_bits()
+            for change in bad_fields(config)
+            for base in rng.choice(np.array(good, dtype=object), 2)
+        ]
+        transfers = [
             pack_transfer(config, mode, int(rng.integers(1, config.max_chunks + 1)))
             for mode in (Mode.LOAD, Mode.DUMP)
             for _ in range(GOOD // 5)
         ]
-        bad = [
-            self.layout.const({**_fields(self.layout, int(rng.choice(good))), **change}).as_bits()
-            for change in bad_fields(config)
-            for _ in range(2)
-        ]
-        every = good + bad
+        empty = [self.layout.const({"mode": mode}).as_bits() for mode in (Mode.LOAD, Mode.DUMP)]
+        every = good + bad + transfers + empty
         return [every[index] for index in rng.permutation(len(every))]
 
 

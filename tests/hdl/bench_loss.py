@@ -11,9 +11,16 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.config import LOSS_LATENCY, MARGIN_LATENCY, WEIGHT_BITS
-from hdl.protocol import epoch_layout, group_layout, job_layout, pack_job, sample_layout
+from hdl.protocol import (
+    epoch_layout,
+    group_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+    sample_layout,
+)
 from sim import golden
-from tests.hdl.jobs import job_of, product_margin, random_epoch_bits, random_job
+from tests.hdl.jobs import job_of, largest_step_job, product_margin, random_job
 from tests.hdl.toolkit import Bench, Ints, Port, random_bits, random_signed, test
 
 PASSES, GROUPS = 14, 30
@@ -131,8 +138,12 @@ async def run(dut: Any, gap: float) -> None:
     for watch in (bench.watch_inputs, bench.watch_random, bench.watch_outputs):
         bench.monitor(watch)
     for number in range(PASSES):
-        bench.job.set(pack_job(bench.config, random_job(bench.rng, bench.config, most_groups=1)))
-        bench.epoch.set(random_epoch_bits(bench.rng, bench.config, steepest=number % 4 == 0))
+        job = random_job(bench.rng, bench.config, most_groups=1)
+        bench.epoch.scramble(bench.rng)
+        if number % 4 == 0:  # errors saturate
+            job = largest_step_job(bench.config, job)
+            bench.epoch.set(pack_epoch(bench.config, job, job.epochs[0]))
+        bench.job.set(pack_job(bench.config, job))
         await bench.tick(2)
         for _ in range(GROUPS):
             bench.drive(gap)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import CURVATURE_FRAC, DERIVATIVE_LATENCY, ERROR_LATENCY, WEIGHT_BITS
-from hdl.protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout, pack_job
+from hdl.config import CURVATURE_FRAC, DERIVATIVE_LATENCY, ERROR_LATENCY, NOISE_BITS, WEIGHT_BITS
+from hdl.protocol import (
+    CURVATURE_BITS,
+    epoch_layout,
+    error_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+)
 from sim import golden
-from tests.hdl.jobs import job_of, random_epoch_bits, random_job
+from tests.hdl.jobs import job_of, largest_step_job, random_job
 from tests.hdl.toolkit import Bench, random_signed, test
 
 PASSES, CYCLES = 14, 60
@@ -81,8 +89,14 @@ async def every_cycle(dut: Any) -> None:
     bench.monitor(bench.watch)
     for number in range(PASSES):
         bench.history.clear()
-        bench.job.set(pack_job(config, random_job(rng, config, most_groups=1)))
-        bench.epoch.set(random_epoch_bits(rng, config, steepest=number % 4 == 0))
+        job = random_job(rng, config, most_groups=1)
+        bench.epoch.scramble(rng)
+        if number % 4 == 0:  # errors saturate
+            job = largest_step_job(config, job)
+            bench.epoch.set(pack_epoch(config, job, job.epochs[0]))
+        elif number % 4 == 1:  # and are rounded
+            job = replace(job, error_drop=int(rng.integers(1, NOISE_BITS + 1)))
+        bench.job.set(pack_job(config, job))
         for _ in range(CYCLES):
             bench.drive()
             await bench.tick()

@@ -10,10 +10,9 @@ import numpy as np
 
 from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, SEED_BITS, EngineConfig
 from hdl.job import Epoch, Job, Loss, Mode, Step
-from hdl.protocol import Error, epoch_layout, job_layout
+from hdl.protocol import Error, job_layout
 from sim import golden
 from sim.golden import Bools, Ints
-from tests.hdl.toolkit import random_bits
 
 PASSES = (Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE)
 
@@ -95,7 +94,15 @@ def largest_step_job(config: EngineConfig, job: Job) -> Job:
     step = Step(mantissa=(1 << config.mantissa_bits) - 1, shift=config.min_step_shift)
     epochs = tuple(Epoch(step=step) for _ in job.epochs)
     return replace(
-        job, epochs=epochs, corrected=False, mode=Mode.TRAIN, loss=Loss.LEAST_SQUARES, error_drop=0
+        job,
+        epochs=epochs,
+        corrected=False,
+        mode=Mode.TRAIN,
+        loss=Loss.LEAST_SQUARES,
+        unsigned=False,
+        weighted=False,
+        offset=False,
+        error_drop=0,
     )
 
 
@@ -247,15 +254,3 @@ def product_margin(
     """`golden.margin` of dot products (B) that were made before."""
     job = any_job(config, bits=bits)
     return golden.margin(config, job, product[:, None], np.ones(1, dtype=np.int64), offset)
-
-
-def random_epoch_bits(rng: np.random.Generator, config: EngineConfig, *, steepest: bool) -> int:
-    """Any bits of `hdl.protocol.epoch_layout`; the ``steepest`` have the largest step, with which
-    errors saturate."""
-    layout = epoch_layout(config)
-    bits = random_bits(rng, layout.size)
-    for name, value in (("step_mantissa", -1), ("step_drop", 0)) if steepest else ():
-        field = layout[name]
-        mask = ((1 << field.width) - 1) << field.offset
-        bits = bits & ~mask | value & mask
-    return bits

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from hdl.config import EngineConfig, bits_for_sum, generator_constant, tree_latency
-from hdl.job import Epoch, Job, Mode, Step
+from hdl.job import Epoch, Job, Loss, Mode, Step
 from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
 from tests.geometries import GEOMETRIES
 
 CONFIG = EngineConfig()
-EPOCH = Epoch(step=Step.nearest(0.01, CONFIG))
+STEP = Step.nearest(0.01, CONFIG)
 JOB = Job(
-    epochs=(EPOCH,),
+    epochs=(Epoch(step=STEP), Epoch(step=STEP)),
     bits=4,
     chunks=6,
     groups=100,
@@ -25,10 +25,6 @@ JOB = Job(
     corrected=True,
     seed=1,
 )
-
-
-def _epoch(mantissa: int, shift: int, **rest: float) -> tuple[Epoch, ...]:
-    return (Epoch(step=Step(mantissa=mantissa, shift=shift), **rest),)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +62,12 @@ def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
         ({"batch_groups": 0}, "batch_groups = 0 is out of range"),
         ({"delay": 9}, "delay = 9 is out of range"),
         ({"seed": 1 << 32}, "seed = 4294967296 is out of range"),
+        ({"epochs": ()}, "0 epochs are out of range; a job takes 1 to 65535"),
         ({"mode": Mode.LOAD}, "mode LOAD moves the model"),
-        ({"epochs": ()}, "0 epochs are out of range"),
         ({"regularised": 1025}, "regularised = 1025 is out of range"),
-        ({"model_drop": 10}, "model_drop = 10 is out of range"),
-        ({"error_drop": 17}, "error_drop = 17 is out of range"),
-        ({"epochs": _epoch(mantissa=1 << 14, shift=20)}, "mantissa 16384 .* 14 bits"),
-        ({"epochs": _epoch(mantissa=1, shift=3)}, "shift 3 is out of range"),
-        ({"epochs": _epoch(mantissa=1, shift=4, l2=1.0)}, "keep l2 below"),
-        ({"epochs": _epoch(mantissa=1, shift=4, l1=-1.0)}, "l1 = -1"),
-        ({"epochs": _epoch(mantissa=1, shift=4, margin_variance=-1.0)}, "must not be negative"),
+        ({"model_drop": 10}, "model_drop = 10 is out of range; this engine takes 0 to 9"),
+        ({"error_drop": 17}, "error_drop = 17 is out of range; this engine takes 0 to 16"),
         ({"delay": 8, "chunks": 64, "bits": 8}, "lower the delay or the bits"),
-        (
-            {"epochs": _epoch(mantissa=4, shift=4), "bits": 2},
-            "too large for the correction at 2 bits",
-        ),
     ],
 )
 def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
@@ -88,12 +75,46 @@ def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
         replace(JOB, **changes).check(CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"step": Step(mantissa=1 << 14, shift=20)}, "mantissa 16384 .* 14 bits"),
+        ({"step": Step(mantissa=1, shift=3)}, "shift 3 is out of range"),
+        ({"step": Step(mantissa=4, shift=4)}, "too large for the correction at 2 bits"),
+        ({"l2": 10.0}, "l2 = 10 with step size .* is out of range; keep l2 below"),
+        ({"l1": 10.0}, "l1 = 10 with step size .* is out of range; keep l1 below"),
+        ({"l1": -0.1}, "l1 = -0.1 with step size .* is out of range"),
+        ({"margin_variance": -1.0}, "margin_variance = -1 must not be negative"),
+    ],
+)
+def test_impossible_epochs(changes: dict[str, Any], sentence: str) -> None:
+    """The last epoch is checked like the first."""
+    first, last = JOB.epochs
+    job = replace(JOB, bits=2, epochs=(first, replace(last, **changes)))
+    with pytest.raises(ValueError, match=sentence):
+        job.check(CONFIG)
+
+
 def test_possible_job() -> None:
     JOB.check(CONFIG)
-    assert JOB.correction(CONFIG, EPOCH) == round(
-        EPOCH.step.value * 2.0**-6 * 2**CONFIG.correction_unit_frac
-    )
-    assert replace(JOB, corrected=False).correction(CONFIG, EPOCH) == 0
+    epoch = replace(JOB.epochs[0], l2=0.1, l1=0.01, margin_variance=0.7)
+    unit = 2**CONFIG.correction_unit_frac
+    assert JOB.correction(CONFIG, epoch) == round(STEP.value * 2.0**-6 * unit)
+    assert replace(JOB, corrected=False).correction(CONFIG, epoch) == 0
+    assert epoch.decay(CONFIG) == round(STEP.value * 0.1 * CONFIG.banks * unit)
+    last_place = 2.0 ** -(CONFIG.model_frac + CONFIG.random_bits)
+    assert epoch.threshold(CONFIG) == round(STEP.value * 0.01 * CONFIG.banks / last_place)
+    assert epoch.variance() == round(0.7 * 256)
+    assert replace(epoch, margin_variance=100.0).variance() == 1023
+
+
+def test_beats_of_a_job() -> None:
+    """Two label beats a word at 16 lanes; an empty slot is as long as any."""
+    assert JOB.group_beats(CONFIG) == 6 * 4 + 2
+    assert replace(JOB, weighted=True).group_beats(CONFIG) == 6 * 4 + 4
+    assert replace(JOB, weighted=True, offset=True).group_beats(CONFIG) == 6 * 4 + 6
+    short = replace(JOB, chunks=1, bits=2, mode=Mode.EVALUATE, loss=Loss.LOGISTIC)
+    assert short.slot_cycles(CONFIG) == max(4, 1 + CONFIG.update_latency, CONFIG.banks)
 
 
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)

@@ -10,10 +10,10 @@ from hdl.engine import Engine
 from hdl.verilog import to_verilog
 from tests.geometries import GEOMETRIES
 
+STREAMS = ("job", "epochs", "beats", "margins", "model_in", "model_out")
 PORTS = {
     *("clk", "rst", "status"),
-    *(f"{s}__{p}" for s in ("job", "beats", "model_in", "model_out") for p in ("payload", "valid")),
-    *(f"{s}__ready" for s in ("job", "beats", "model_in", "model_out")),
+    *(f"{stream}__{part}" for stream in STREAMS for part in ("payload", "valid", "ready")),
 }
 PRINT_IT = """
 import sys
