@@ -13,6 +13,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from .config import is_power_of_two
 
+DSP_BITS = 18
+"""Signed operands that one multiplier of an FPGA takes, the usual width."""
+
 
 def saturate(m: Module, value: Value, bits: int) -> tuple[Value, Value]:
     """The nearest signed ``bits``-bit value, and a flag that says that ``value`` did not fit."""
@@ -66,17 +69,51 @@ def sum_comb(terms: Sequence[Value]) -> Value:
     return sum_comb(terms[:middle]) + sum_comb(terms[middle:])
 
 
-def sum_tree(m: Module, terms: Sequence[Value]) -> Value:
-    """Balanced sum of 2**n terms with a register after every level (`tree_latency` cycles)."""
+def sum_tree(
+    m: Module, terms: Sequence[Value], levels: int = 1, *, registered: bool = True
+) -> Value:
+    """Balanced sum of 2**n terms, a register after every ``levels`` levels and, if ``registered``,
+    after the last (then it takes `tree_latency` cycles)."""
     assert is_power_of_two(len(terms)), f"{len(terms)} terms"
+    level = 0
     while len(terms) > 1:
-        sums = []
-        for left, right in zip(terms[::2], terms[1::2], strict=True):
-            total = Signal((left + right).shape())
-            m.d.sync += total.eq(left + right)
-            sums.append(total)
-        terms = sums
+        level += 1
+        terms = [left + right for left, right in zip(terms[::2], terms[1::2], strict=True)]
+        if registered if len(terms) == 1 else level % levels == 0:
+            terms = [delay(m, term, 1) for term in terms]
     return terms[0]
+
+
+def sum_with_carry(a: Value, b: Value, carry: Value) -> Value:
+    """a + b + carry (signed) in a single carry chain: the carry enters as a place below."""
+    total = Cat(carry, a).as_signed() + Cat(carry, b).as_signed()
+    return total[1:].as_signed()
+
+
+def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
+    """a + b, or a - b where ``subtract`` (signed), in a single carry chain."""
+    flipped = b.as_unsigned() ^ subtract.replicate(len(b))
+    return sum_with_carry(a, flipped.as_signed(), subtract)
+
+
+def registered_product(m: Module, a: Value, b: Value) -> Signal:
+    """a * b, a cycle later, from a register without reset: what a DSP block's output register
+    can be."""
+    value = a * b
+    product = Signal(value.shape(), reset_less=True)
+    m.d.sync += product.eq(value)
+    return product
+
+
+def partial_products(m: Module, a: Value, b: Value) -> Value:
+    """a * b, a cycle later; ``b`` is cut in two where a DSP block is too narrow for it. The parts'
+    products are in registers, their sum is not."""
+    if len(b) + (not b.shape().signed) <= DSP_BITS:
+        return registered_product(m, a, b)
+    place = len(b) // 2
+    high = b[place:].as_signed() if b.shape().signed else b[place:]
+    low = registered_product(m, a, b[:place])
+    return (registered_product(m, a, high) << place) + low
 
 
 def delay(m: Module, value: Any, cycles: int) -> Any:

@@ -50,23 +50,16 @@ SEED_BITS = 32
 READ_LATENCY = 2
 """Cycles from a memory's address to its data: block RAM plus an output register."""
 
-X_WAIT = 1
-"""Cycles by which a token's model words are read later than its replayed beat and errors: the
-correction needs them one stage later, and whatever is read later is written sooner after it."""
-
-MARGIN_LATENCY = 4
+MARGIN_LATENCY = 3
 """Cycles from dot product to margin (see the stages in `hdl.margin`)."""
 
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
 
-ERROR_LATENCY = 5
+ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
 
 LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
-
-CORRECTION_LATENCY = 3
-"""Cycles from codes and model words to the dithered parity correction (see `hdl.correction`)."""
 
 UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
@@ -77,9 +70,9 @@ def bits_for_sum(bits: int, terms: int) -> int:
     return bits + math.ceil(math.log2(terms)) if terms > 1 else bits
 
 
-def tree_latency(operands: int) -> int:
-    """Cycles of a balanced adder tree with a register after every level."""
-    return math.ceil(math.log2(operands)) if operands > 1 else 0
+def tree_latency(operands: int, levels: int = 1) -> int:
+    """Cycles of a balanced adder tree with a register after every ``levels`` levels."""
+    return math.ceil(math.ceil(math.log2(operands)) / levels) if operands > 1 else 0
 
 
 def is_power_of_two(value: int) -> bool:
@@ -114,6 +107,9 @@ class EngineConfig:
         Width of the step size's mantissa (unsigned).
     random_bits : int
         Random bits that one stochastic rounding consumes.
+    adder_levels : int
+        Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
+        registers and cycles in a wide engine.
     """
 
     lanes: int = 16
@@ -128,8 +124,9 @@ class EngineConfig:
     error_frac: int = 20
     coefficient_bits: int = 14
     coefficient_frac: int = 18
-    mantissa_bits: int = 14
+    mantissa_bits: int = 13
     random_bits: int = 12
+    adder_levels: int = 1
 
     def __post_init__(self) -> None:
         for name, least in (("lanes", 2), ("banks", 1), ("max_chunks", 2), ("replay_beats", 4)):
@@ -148,6 +145,8 @@ class EngineConfig:
             )
         if not MIN_BITS <= self.max_bits <= 32:
             raise ValueError(f"max_bits must be {MIN_BITS} to 32, not {self.max_bits}")
+        if not 1 <= self.adder_levels <= 3:
+            raise ValueError(f"adder_levels must be 1 to 3, not {self.adder_levels}")
         if self.max_delay < 1:
             raise ValueError(f"max_delay must be 1 or more, not {self.max_delay}")
         if not 0 < self.model_frac < self.model_bits <= LABEL_WORD_BITS - 8:
@@ -265,7 +264,7 @@ class EngineConfig:
 
     @property
     def sample_step_bits(self) -> int:
-        """Width of a step's mantissa times a sample's weight."""
+        """Width of a step's mantissa times a sample's weight, rounded; it never carries further."""
         return self.mantissa_bits + WEIGHT_BITS - WEIGHT_FRAC
 
     @property
@@ -276,9 +275,40 @@ class EngineConfig:
     # Latencies, in cycles; each is asserted by a test of its stage.
 
     @property
+    def dot_tree_latency(self) -> int:
+        return tree_latency(self.lanes, self.adder_levels)
+
+    @property
+    def code_tree_latency(self) -> int:
+        """Of a lane's sum over the banks."""
+        return tree_latency(self.banks, self.adder_levels)
+
+    @property
+    def shrink_latency(self) -> int:
+        """From a replayed parity plane to a feature's summed coefficients less its decay."""
+        return max(self.code_tree_latency, 1)
+
+    @property
+    def correction_latency(self) -> int:
+        """From a replayed parity plane to the dithered correction (see `hdl.correction`)."""
+        return self.shrink_latency + 2
+
+    @property
+    def gradient_latency(self) -> int:
+        """From replayed codes to gradient and correction; the correction takes longer."""
+        return max(self.code_tree_latency + 1, self.correction_latency)
+
+    @property
+    def x_wait(self) -> int:
+        """Cycles by which a token's model words are read later than its replayed beat and errors:
+        the correction needs them after it has summed its coefficients, and what is read later is
+        written sooner after it."""
+        return self.shrink_latency
+
+    @property
     def dot_pipeline(self) -> int:
         """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
-        return 1 + X_WAIT + READ_LATENCY + tree_latency(self.lanes) + 2
+        return 1 + self.x_wait + READ_LATENCY + self.dot_tree_latency + 2
 
     @property
     def label_wait(self) -> int:
@@ -291,14 +321,9 @@ class EngineConfig:
         return 1 + self.label_wait + LOSS_LATENCY
 
     @property
-    def gradient_latency(self) -> int:
-        """From replayed codes and model words to gradient and correction."""
-        return max(tree_latency(self.banks) + 1, CORRECTION_LATENCY)
-
-    @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1 - X_WAIT
+        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
 
     # Random source.
 

@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, dither, sum_comb
-from .config import COARSE_BITS, CORRECTION_LATENCY, X_WAIT, EngineConfig
+from .arith import delay, dither, partial_products, sum_tree
+from .config import COARSE_BITS, EngineConfig
 from .protocol import group_layout, row_layout
 
 
@@ -21,13 +21,14 @@ class Correction(wiring.Component):
     multiplication by X_j. The dither joins here because the sum is free here: what is left of
     the stochastic rounding in `hdl.update.Update` is dropping bits::
 
-        1: [sum of c_k, - decay]   2: [* X_j]   3: [dither - product]
+        [tree: sum of c_k, - decay] -> shrink -> [* X_j] -> [dither - product]
+        model words -------------------> x ------/
 
     Twins: `shrinkage` and `dither` in `sim.golden`.
 
-    Latency: ``gradient_latency``, to arrive with `hdl.gradient.Gradient`; ``x`` belongs to the
-    cycle `X_WAIT` after the beat's, ``random`` is used up ``CORRECTION_LATENCY - 1`` cycles after
-    the beat. Throughput: a chunk a cycle. Overflow: impossible.
+    Latency: ``gradient_latency``, to arrive with `hdl.gradient.Gradient`; ``x`` is taken
+    ``shrink_latency - 1`` cycles after the beat, ``random`` is used up ``correction_latency - 1``
+    cycles after it. Throughput: a chunk a cycle. Overflow: impossible.
 
     Members
     -------
@@ -70,6 +71,10 @@ class Correction(wiring.Component):
         used = Signal(widest)
         m.d.sync += used.eq(((1 << config.random_bits) << self.model_drop) - 1)
 
+        decays = delay(m, self.group.decay, config.shrink_latency - 1)
+        decaying = delay(m, self.regularised, config.shrink_latency - 1)
+        waiting = config.gradient_latency - config.correction_latency
+
         for lane in range(config.lanes):
             differed = [
                 Mux(
@@ -79,19 +84,15 @@ class Correction(wiring.Component):
                 )
                 for bank in range(config.banks)
             ]
-            decay = Mux(self.regularised[lane], self.group.decay, 0)
+            # The last level of the tree and the decay go into one register.
+            total = sum_tree(m, differed, config.adder_levels, registered=False)
             shrink = Signal(signed(config.shrink_bits), name=f"shrink_{lane}")
-            product = Signal(signed(config.model_bits + config.shrink_bits), name=f"product_{lane}")
-            term = Signal(signed(config.correction_bits), name=f"term_{lane}")
+            x = Signal(signed(config.model_bits), name=f"x_{lane}")
+            m.d.sync += [shrink.eq(total - Mux(decaying[lane], decays, 0)), x.eq(self.x[lane])]
+
+            product = partial_products(m, shrink, x)
             noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
-            m.d.sync += [
-                shrink.eq(sum_comb(differed) - decay),
-                product.eq(shrink * self.x[lane]),
-                term.eq(noise - (product << align)),
-            ]
-            waited = delay(m, term, config.gradient_latency - CORRECTION_LATENCY)
-            m.d.comb += self.terms[lane].eq(waited)
+            term = Signal(signed(config.correction_bits), name=f"term_{lane}")
+            m.d.sync += term.eq(noise - (product << align))
+            m.d.comb += self.terms[lane].eq(delay(m, term, waiting))
         return m
-
-
-assert X_WAIT == 1, "x meets the sum of the coefficients in stage 2"

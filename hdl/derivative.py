@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, round_nearest
+from .arith import add_or_subtract, delay, registered_product
 from .config import CURVATURE_FRAC, VARIANCE_BITS, VARIANCE_FRAC, EngineConfig
 from .job import Loss
 from .protocol import CURVATURE_BITS, LOSS_BITS
@@ -16,8 +16,8 @@ from .tables import ENTRIES, fraction_bits, rows
 class Derivative(wiring.Component):
     """F(z, Y) and f' of one sample, for the loss that the job names::
 
-        1: [z - Y, |z|]  2, 3: [table at |z|]  4: [rise * fraction]  5: [+ sigma, + bend]
-        6: [select by loss]
+        1: [|z|]  2, 3: [table at |z|]  4: [rise * fraction, bend * s2]  5: [sum: sigma]
+        1: [z - Y] ------------------------------------ 5: [other losses] 6: [select]
 
     The logistic loss interpolates the table of `hdl.tables` and adds the margin-variance term
     bend * s2 (design contract, section 1); the other losses compare and select.
@@ -58,9 +58,8 @@ class Derivative(wiring.Component):
         flat = 1 << CURVATURE_FRAC
 
         # Stage 1.
-        residual = Signal(signed(config.model_bits + 1))
+        positive, residual = self.label > 0, Signal(signed(config.model_bits + 1))
         signed_margin = Signal(signed(config.model_bits + 1))
-        positive = self.label > 0
         m.d.comb += signed_margin.eq(Mux(positive, self.z, -self.z))
         facts = Signal(
             data.StructLayout(
@@ -73,37 +72,50 @@ class Derivative(wiring.Component):
             facts.short.eq(signed_margin < one),
             facts.residual.eq(self.z - self.label),
         ]
-        facts = delay(m, facts, 4)
 
-        # Stages 1 to 5: the logistic function and its derivatives.
-        sigma, curvature = self._logistic(m)
-        logistic = Mux(facts.negative_z, one - sigma, sigma) - Mux(facts.positive, one, 0)
-
-        # Stage 6.
+        # Stages 2 to 4: what the other losses ask of the residual.
         m.d.comb += residual.eq(facts.residual)
-        far_up, far_down = residual >= one, residual <= -one
+        far_up, far_down = delay(m, residual >= one, 3), delay(m, residual <= -one, 3)
+        facts = delay(m, facts, 3)
+
+        # Stage 5: the other losses.
+        others = Signal(data.StructLayout({"f": self.f.shape(), "curvature": CURVATURE_BITS}))
         hinge = Mux(facts.positive, Const(-one), Const(one))
         with m.Switch(self.loss):
-            with m.Case(Loss.LOGISTIC):
-                m.d.sync += [self.f.eq(logistic), self.curvature.eq(curvature)]
             with m.Case(Loss.HINGE):
-                m.d.sync += [self.f.eq(Mux(facts.short, hinge, 0)), self.curvature.eq(0)]
+                m.d.sync += [others.f.eq(Mux(facts.short, hinge, 0)), others.curvature.eq(0)]
             with m.Case(Loss.SQUARED_HINGE):
                 m.d.sync += [
-                    self.f.eq(Mux(facts.short, residual, 0)),
-                    self.curvature.eq(Mux(facts.short, flat, 0)),
+                    others.f.eq(Mux(facts.short, facts.residual, 0)),
+                    others.curvature.eq(Mux(facts.short, flat, 0)),
                 ]
             with m.Case(Loss.HUBER):
+                limit = Mux(far_up, Const(one), Const(-one))
                 m.d.sync += [
-                    self.f.eq(Mux(far_up, Const(one), Mux(far_down, Const(-one), residual))),
-                    self.curvature.eq(Mux(far_up | far_down, 0, flat)),
+                    others.f.eq(Mux(far_up | far_down, limit, facts.residual)),
+                    others.curvature.eq(Mux(far_up | far_down, 0, flat)),
                 ]
             with m.Default():
-                m.d.sync += [self.f.eq(residual), self.curvature.eq(flat)]
+                m.d.sync += [others.f.eq(facts.residual), others.curvature.eq(flat)]
+
+        # Stages 1 to 5: the logistic function and its derivative. Sigma(-|z|) is 1 - sigma(|z|),
+        # and a positive label takes 1 away.
+        sigma, curvature = self._logistic(m)
+        mirrored, least = delay(m, facts.negative_z, 1), Signal(signed(2))
+        m.d.sync += least.eq(facts.negative_z.as_unsigned() - facts.positive.as_unsigned())
+        logistic = add_or_subtract(least << config.model_frac, sigma, mirrored)
+
+        # Stage 6.
+        is_logistic = Signal()
+        m.d.sync += [
+            is_logistic.eq(self.loss == Loss.LOGISTIC),
+            self.f.eq(Mux(is_logistic, logistic, others.f)),
+            self.curvature.eq(Mux(is_logistic, curvature, others.curvature)),
+        ]
         return m
 
     def _logistic(self, m: Module) -> tuple[Signal, Signal]:
-        """Sigma of |z| plus bend * s2, and f', both at stage 5."""
+        """Sigma of |z| plus bend * s2, rounded once, and f', both at stage 5."""
         config = self._config
         places = fraction_bits(config)
         table_rows = rows(config)
@@ -118,26 +130,24 @@ class Derivative(wiring.Component):
             init=[{name: getattr(row, name) for name in columns} for row in table_rows],
         )
         size, magnitude = Signal(config.model_bits), Signal(range(ENTRIES << places))
-        m.d.comb += size.eq(Mux(self.z < 0, -self.z, self.z))
         end = (ENTRIES << places) - 1
-        m.d.sync += magnitude.eq(Mux(size > end, end, size))
+        m.d.sync += size.eq(Mux(self.z < 0, -self.z, self.z))
+        m.d.comb += magnitude.eq(Mux(size > end, end, size))
 
         read = table.read_port()
-        row, at = Signal(layout), Signal(layout)
-        rise = Signal(columns["sigma_rise"] + places)
-        bend = Signal(columns["bend"] + VARIANCE_BITS)
-        sigma, curvature = Signal(config.model_frac + 2), Signal(CURVATURE_BITS)
+        row, at = Signal(layout, reset_less=True), Signal(layout)
         m.d.comb += [read.addr.eq(magnitude >> places), read.en.eq(1)]
-        m.d.sync += [
-            row.eq(read.data),
-            rise.eq(row.sigma_rise * delay(m, magnitude[:places], 2)),
-            bend.eq(row.bend * self.variance),
-            at.eq(row),
-            sigma.eq(
-                at.sigma
-                + round_nearest(rise, Const(places), places)
-                + round_nearest(bend, Const(VARIANCE_FRAC), VARIANCE_FRAC)
-            ),
-            curvature.eq(at.curvature),
-        ]
+        m.d.sync += [row.eq(read.data), at.eq(row)]
+        rise = registered_product(m, row.sigma_rise, delay(m, magnitude[:places], 2))
+        bend = registered_product(m, row.bend, self.variance)
+
+        # All with ``below`` places below the last one, whose half rounds.
+        below = max(places, VARIANCE_FRAC)
+        half_place = Const(1 << (below - 1), below)
+        raised = Signal(config.model_frac + 2 + below)
+        m.d.comb += raised.eq(
+            Cat(half_place, at.sigma) + (rise << below - places) + (bend << below - VARIANCE_FRAC)
+        )
+        sigma, curvature = Signal(signed(config.model_frac + 3)), Signal(CURVATURE_BITS)
+        m.d.sync += [sigma.eq(raised >> below), curvature.eq(at.curvature)]
         return sigma, curvature

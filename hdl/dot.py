@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, sum_tree
-from .config import EngineConfig, bits_for_sum, tree_latency
+from .arith import add_or_subtract, delay, sum_tree
+from .config import EngineConfig, bits_for_sum
 from .protocol import row_layout, token_layout
 
 
@@ -20,7 +20,7 @@ class Dot(wiring.Component):
 
         beat, x -> [gate] -> [tree] -> [horner: 2 acc + s] -> [total: chunks] -> product
 
-    Latency: ``tree_latency(lanes) + 2`` cycles from a group's last plane to ``product``, which
+    Latency: ``dot_tree_latency + 2`` cycles from a group's last plane to ``product``, which
     holds until the next group's first chunk is complete. Throughput: a beat a cycle.
     Back-pressure: none; cycles without a token are idle. Overflow: impossible.
 
@@ -52,22 +52,25 @@ class Dot(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        summed = delay(m, self.token, tree_latency(config.lanes))
-        folded = delay(m, summed, 1)
+        summed = delay(m, self.token, config.dot_tree_latency)
+        takes_plane = delay(m, self.token.live & ~self.token.label, config.dot_tree_latency)
+        takes_chunk = delay(m, takes_plane & summed.last, 1)
+        first_chunk = delay(m, summed.first_chunk, 1)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
-        negative = summed.first & self.is_signed
 
         for bank in range(config.banks):
             plane = self.beat.word_select(bank, config.lanes)
             gated = [Mux(plane[i], self.x[i], 0) for i in range(config.lanes)]
-            partial = sum_tree(m, gated)
+            partial = sum_tree(m, gated, config.adder_levels)
 
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
-            with m.If(summed.live & ~summed.label):
-                upper = Mux(summed.first, 0, horner << 1)
-                m.d.sync += horner.eq(upper + Mux(negative, -partial, partial))
+            upper = Mux(summed.first, 0, horner << 1)
+            with m.If(takes_plane):
+                m.d.sync += horner.eq(
+                    add_or_subtract(upper, partial, summed.first & self.is_signed)
+                )
 
             total = self.product[bank]
-            with m.If(folded.live & ~folded.label & folded.last):
-                m.d.sync += total.eq(Mux(folded.first_chunk, 0, total) + horner)
+            with m.If(takes_chunk):
+                m.d.sync += total.eq(Mux(first_chunk, 0, total) + horner)
         return m

@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import CORRECTION_LATENCY, READ_LATENCY, UPDATE_LATENCY, X_WAIT, EngineConfig
+from .config import READ_LATENCY, UPDATE_LATENCY, EngineConfig
 from .correction import Correction
 from .dot import Dot
 from .evaluate import Evaluate
@@ -104,7 +104,7 @@ class Engine(wiring.Component):
         ]
 
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
-        # errors are addressed at once, model words X_WAIT later; the rest follows from latencies.
+        # errors are addressed at once, model words x_wait later; the rest follows from latencies.
         after = [slots.token]
         for _ in range(READ_LATENCY + config.gradient_latency + UPDATE_LATENCY):
             after.append(delay(m, after[-1], 1))
@@ -133,8 +133,8 @@ class Engine(wiring.Component):
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
             dot.is_signed.eq(~job.unsigned),
-            dot.token.eq(after[X_WAIT + READ_LATENCY]),
-            dot.beat.eq(delay(m, slots.beat, X_WAIT + READ_LATENCY)),
+            dot.token.eq(after[config.x_wait + READ_LATENCY]),
+            dot.beat.eq(delay(m, slots.beat, config.x_wait + READ_LATENCY)),
             dot.x.eq(model.x),
             labels.job.eq(job),
             labels.token.eq(after[0]),
@@ -146,7 +146,7 @@ class Engine(wiring.Component):
             loss.random.eq(random.fields),
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
-            random.draw.eq(loss.o_due),
+            random.draw.eq(loss.draw),
             slots.errors_due.eq(loss.o_due),
         ]
 
@@ -173,7 +173,7 @@ class Engine(wiring.Component):
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         read, ready = after[READ_LATENCY], after[READ_LATENCY + config.gradient_latency]
-        noise_used = after[READ_LATENCY + CORRECTION_LATENCY - 1]
+        noise_used = after[READ_LATENCY + config.correction_latency - 1]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats)
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
@@ -181,8 +181,9 @@ class Engine(wiring.Component):
         plane = ~issued.label
         regularised = _regularised(m, config, job.regularised, after[READ_LATENCY - 1])
         m.d.comb += [
-            replay.i.eq(slots.beat),
-            replay.write.eq(issued.live & plane & (job.mode == Mode.TRAIN)),
+            # A cycle late: by then the reader has left the place, also where the ring is full.
+            replay.i.eq(delay(m, slots.beat, 1)),
+            replay.write.eq(delay(m, issued.live & plane & (job.mode == Mode.TRAIN), 1)),
             replay.advance.eq(issued.replay & plane),
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(read),
@@ -217,15 +218,14 @@ class Engine(wiring.Component):
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
         config, written = self.config, after[-1]
-        lanes, moving = config.lanes, transfer.active
-        acc_read = after[config.gradient_latency + 1]
+        moving, acc_read = transfer.active, after[config.gradient_latency]
         m.d.comb += [
-            model.x_chunk.eq(Mux(moving, transfer.chunk, after[X_WAIT].chunk)),
+            model.x_chunk.eq(Mux(moving, transfer.chunk, after[config.x_wait].chunk)),
             model.acc_chunk.eq(acc_read.chunk),
             model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
             model.row.eq(Mux(moving, transfer.row, update.row)),
-            model.write_acc.eq(transfer.write | update.o_valid.replicate(lanes)),
-            model.write_x.eq(transfer.write | (update.o_valid & written.commit).replicate(lanes)),
+            model.write_acc.eq(transfer.write | update.o_valid),
+            model.write_x.eq(transfer.write | (update.o_valid & written.commit)),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)

@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, sum_tree
-from .config import EngineConfig, tree_latency
+from .arith import add_or_subtract, delay, sum_tree
+from .config import EngineConfig
 from .protocol import error_layout, token_layout
 
 
@@ -50,20 +50,22 @@ class Gradient(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        levels = tree_latency(config.banks)
+        levels = config.code_tree_latency
         summed = delay(m, self.token, levels)
-        negative = summed.first & self.is_signed
+        takes_plane = delay(m, self.token.replay & ~self.token.label, levels)
 
         for lane in range(config.lanes):
             gated = [
                 Mux(self.beat[bank * config.lanes + lane], self.errors[bank].error, 0)
                 for bank in range(config.banks)
             ]
-            partial = sum_tree(m, gated)
+            partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
-            with m.If(summed.replay & ~summed.label):
-                upper = Mux(summed.first, 0, horner << 1)
-                m.d.sync += horner.eq(upper + Mux(negative, -partial, partial))
+            upper = Mux(summed.first, 0, horner << 1)
+            with m.If(takes_plane):
+                m.d.sync += horner.eq(
+                    add_or_subtract(upper, partial, summed.first & self.is_signed)
+                )
             aligned = delay(m, horner, config.gradient_latency - levels - 1)
             m.d.comb += self.sums[lane].eq(aligned)
         return m

@@ -44,7 +44,9 @@ class Loss(wiring.Component):
     samples : In(ArrayLayout(sample_layout, banks))
     i_valid : In(1)
     random : In(ArrayLayout(field_bits, 2 * banks + 2))
-        Fields for the coefficients, the errors, decay and threshold; used up with ``o_due``.
+        Fields for the coefficients, the errors, decay and threshold.
+    draw : Out(1)
+        ``random`` is used up: two cycles before ``o_valid``.
     z : Out(ArrayLayout(signed(model_bits), banks))
     z_samples : Out(ArrayLayout(sample_layout, banks))
         The samples that ``z`` belongs to.
@@ -69,6 +71,7 @@ class Loss(wiring.Component):
                 "samples": In(samples),
                 "i_valid": In(1),
                 "random": In(data.ArrayLayout(config.field_bits, 2 * banks + 2)),
+                "draw": Out(1),
                 "z": Out(data.ArrayLayout(signed(config.model_bits), banks)),
                 "z_samples": Out(samples),
                 "z_valid": Out(1),
@@ -84,9 +87,12 @@ class Loss(wiring.Component):
         m = Module()
         z_samples = delay(m, self.samples, MARGIN_LATENCY)
         z_valid = delay(m, self.i_valid, MARGIN_LATENCY)
-        due = delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 1)
-        m.d.comb += [self.z_samples.eq(z_samples), self.z_valid.eq(z_valid), self.o_due.eq(due)]
-        m.d.sync += self.o_valid.eq(due)
+        m.d.comb += [
+            self.z_samples.eq(z_samples),
+            self.z_valid.eq(z_valid),
+            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 2)),
+        ]
+        m.d.sync += [self.o_due.eq(self.draw), self.o_valid.eq(self.o_due)]
 
         margin_flags, error_flags = [], []
         for bank in range(self._config.banks):
@@ -134,14 +140,15 @@ class Loss(wiring.Component):
         config, group = self._config, self.group
         bits = config.random_bits
         decay_noise, threshold_noise = self.random[-2], self.random[-1]
-        decay = (self.epoch.decay + dither(decay_noise, bits, bits)) >> bits
+        decay = Signal(config.correction_unit_bits - bits + 1)
+        m.d.sync += decay.eq((self.epoch.decay + dither(decay_noise, bits, bits)) >> bits)
 
         # The threshold is rounded to the model's grid: as many low bits as that has fall too.
-        grid = Signal(signed(COARSE_BITS + 1))
-        m.d.sync += grid.eq(-(1 << self.job.model_drop))
+        grid, threshold = Signal(signed(COARSE_BITS + 1)), Signal(THRESHOLD_BITS + 1)
         used = Cat(threshold_noise[:bits], threshold_noise[bits:][:COARSE_BITS] & ~grid[:-1])
-        threshold = ((self.epoch.threshold + used) >> bits) & grid
         m.d.sync += [
+            grid.eq(-(1 << self.job.model_drop)),
+            threshold.eq((self.epoch.threshold + used) >> bits),
             group.decay.eq(clamp(m, decay, config.coefficient_bits)),
-            group.threshold.eq(threshold[: THRESHOLD_BITS + 1]),
+            group.threshold.eq((threshold & grid)[: THRESHOLD_BITS + 1]),
         ]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, half, saturate
+from .arith import delay, saturate, sum_with_carry
 from .config import EngineConfig
 
 
 class Margin(wiring.Component):
     """z = saturate(round_nearest(A, q - 1) + offset), of one sample::
 
-        1: [+ half]   2: [>> q - 1]   3: [+ offset]   4: [saturate]
+        1: [>> q - 1, but for one bit]   2: [+ offset, + that bit]   3: [saturate]
 
     Latency: ``MARGIN_LATENCY``. Throughput: a sample a cycle. Overflow: saturates and says so.
     Twin: `margin` in `sim.golden`.
@@ -45,15 +45,14 @@ class Margin(wiring.Component):
         m = Module()
         config = self._config
         drop = Signal(range(config.max_bits))
-        raised = Signal(signed(config.dot_bits + 1))
-        shifted = Signal.like(raised)
+        # With a bit below the point: the highest that falls, which rounds.
+        shifted = Signal(signed(config.dot_bits + 1))
         moved = Signal(signed(config.dot_bits + 2))
         nearest, overflow = saturate(m, moved, config.model_bits)
-        m.d.comb += drop.eq(self.bits - 1)
         m.d.sync += [
-            raised.eq(self.product + half(drop, config.max_bits - 1)),
-            shifted.eq(raised >> drop),
-            moved.eq(shifted + delay(m, self.offset, 2)),
+            drop.eq(self.bits - 1),
+            shifted.eq(Cat(0, self.product).as_signed() >> drop),
+            moved.eq(sum_with_carry(shifted[1:].as_signed(), delay(m, self.offset, 1), shifted[0])),
             self.z.eq(nearest),
             self.saturated.eq(overflow),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,8 @@ class Model(wiring.Component):
 
     Both are memories of rows (the words of a chunk) with one read and one write port.
 
-    Latency: ``READ_LATENCY`` from address to row; a written row can be read from the next cycle.
+    Latency: ``READ_LATENCY`` from address to row; a written row can be read from the next cycle,
+    and nothing relies on what is read in the cycle of a write.
     Throughput: one read of each copy and one write a cycle.
 
     Members
@@ -27,8 +28,8 @@ class Model(wiring.Component):
     chunk : In(range(max_chunks))
         Where ``row`` goes.
     row : In(row_layout)
-    write_x, write_acc : In(lanes)
-        Lanes of ``row`` to write, for each copy.
+    write_x, write_acc : In(1)
+        Whether each copy takes ``row``.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -42,8 +43,8 @@ class Model(wiring.Component):
                 "acc": Out(row),
                 "chunk": In(address),
                 "row": In(row),
-                "write_x": In(config.lanes),
-                "write_acc": In(config.lanes),
+                "write_x": In(1),
+                "write_acc": In(1),
             }
         )
 
@@ -54,18 +55,21 @@ class Model(wiring.Component):
             ("x", self.x_chunk, self.x, self.write_x),
             ("acc", self.acc_chunk, self.acc, self.write_acc),
         )
-        for name, address, row, lanes in copies:
+        for name, address, row, takes in copies:
             m.submodules[name] = copy = memory.Memory(
                 shape=unsigned(config.lanes * config.model_bits), depth=config.max_chunks, init=[]
             )
             read = copy.read_port()
-            write = copy.write_port(granularity=config.model_bits)
+            write = copy.write_port()
             m.d.comb += [
                 read.addr.eq(address),
                 read.en.eq(1),
                 write.addr.eq(self.chunk),
                 write.data.eq(self.row.as_value()),
-                write.en.eq(lanes),
+                write.en.eq(takes),
             ]
-            m.d.sync += row.as_value().eq(read.data)
+            # Without reset, so that it can be the memory's own output register.
+            shown = Signal(len(read.data), name=f"{name}_row", reset_less=True)
+            m.d.sync += shown.eq(read.data)
+            m.d.comb += row.as_value().eq(shown)
         return m

@@ -18,8 +18,8 @@ class Ring(wiring.Component):
     overflow it. After a pass everything that was written has been read.
 
     Latency: ``item`` shows the item at the reader's place ``READ_LATENCY`` cycles later; an item
-    can be read from the cycle after its write. Throughput: one write and one read a cycle, also
-    of the same place, which then reads what it held before.
+    can be read from the cycle after its write. Throughput: one write and one read a cycle, but not
+    at the same place: a full ring takes nothing until the cycle after ``advance``.
 
     Parameters
     ----------
@@ -51,16 +51,19 @@ class Ring(wiring.Component):
         )
         write, read = store.write_port(), store.read_port()
         tail, head = Signal(range(self._depth)), Signal(range(self._depth))
+        # Without reset, so that it can be the memory's own output register.
+        shown = Signal(self.item.shape(), reset_less=True)
         m.d.comb += [
             write.addr.eq(tail),
             write.data.eq(self.i),
             write.en.eq(self.write),
             read.addr.eq(head),
             read.en.eq(1),
+            self.item.eq(shown),
         ]
         m.d.sync += [
             tail.eq(tail + self.write),
             head.eq(head + self.advance),
-            self.item.eq(read.data),
+            shown.eq(read.data),
         ]
         return m

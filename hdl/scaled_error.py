@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import clamp, delay, half, round_nearest, saturate
+from .arith import (
+    clamp,
+    delay,
+    partial_products,
+    registered_product,
+    round_nearest,
+    saturate,
+    sum_with_carry,
+)
 from .config import (
     CURVATURE_FRAC,
     DERIVATIVE_LATENCY,
+    ERROR_LATENCY,
     NOISE_BITS,
     STEP_DROPS,
     WEIGHT_BITS,
@@ -22,12 +31,14 @@ from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 class ScaledError(wiring.Component):
     """h = step * w * F and c = step * d**2 * w * f' of one sample::
 
-        1: [* step * w]    2: [+ half]    3: [>> shift]   4: [saturate]   5: [+ noise, align]
-        1: [f' * w]        2: [* step * d**2]             4: [round]      5: [valid] -> c
+        1: [f * step * w]  2: [join parts]  3: [>> shift]        4: [saturate]
+                                            5: [+ noise, round]  6: [align, valid] -> h
+        1: [f' * w]        2: [round]       3: [* step * d**2]   4: [join parts]
+                                            5: [+ noise, round]  6: [clamp, valid] -> c
 
     Latency: ``ERROR_LATENCY``; ``weight`` is taken ``DERIVATIVE_LATENCY`` cycles before ``f``, the
-    random bits one cycle before the output. Throughput: a sample a cycle. Overflow: h saturates and
-    says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
+    random bits two cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
+    and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
     Members
     -------
@@ -65,19 +76,11 @@ class ScaledError(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        valid = delay(m, self.valid, 4)
-
-        h, overflow = self._error(m)
-        grid = Signal(signed(NOISE_BITS + 1))
-        m.d.sync += grid.eq(-(1 << self.job.error_drop))
-        noisy = Signal(signed(config.error_bits + 1))
-        m.d.comb += noisy.eq(h + (self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS]))
-        nearest, _ = saturate(m, noisy, config.error_bits)
-        coarse = Signal(signed(config.error_bits))
-        m.d.comb += coarse.eq(nearest & grid)
+        valid = delay(m, self.valid, ERROR_LATENCY - 1)
         align = Signal(range(max(config.max_bits - 1, 2)))  # Verilog has no signal of 0 bits
-        m.d.comb += align.eq(config.max_bits - self.job.bits)
+        m.d.sync += align.eq(config.max_bits - self.job.bits)
 
+        coarse, overflow = self._error(m)
         m.d.sync += [
             self.o.error.eq(Mux(valid, coarse << align, 0)),
             self.o.coefficient.eq(Mux(valid, self._coefficient(m), 0)),
@@ -85,48 +88,56 @@ class ScaledError(wiring.Component):
         ]
         return m
 
-    def _error(self, m: Module) -> tuple[Signal, Signal]:
-        """Stages 1 to 4: h rounded to nearest and saturated, and whether it was."""
+    def _error(self, m: Module) -> tuple[Value, Value]:
+        """h on its grid, and whether it saturated, at stage 6."""
         config, epoch = self._config, self.epoch
-        weighed = Signal(config.mantissa_bits + WEIGHT_BITS)
-        step = Signal(config.sample_step_bits + 1)
-        m.d.sync += [
-            weighed.eq(epoch.step_mantissa * self.weight),
-            step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC)),
-        ]
+        weighed = registered_product(m, epoch.step_mantissa, self.weight)
+        step = Signal(config.sample_step_bits)
+        m.d.sync += step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
         step = delay(m, step, DERIVATIVE_LATENCY - 2)
 
-        most = STEP_DROPS - 1
-        drop = epoch.step_drop
-        product = Signal(signed(config.model_bits + 1 + config.sample_step_bits + 1))
-        to_round = product + half(drop, most)
-        raised = Signal(to_round.shape())  # the half may be wider than what it is added to
-        shifted = Signal.like(raised)
-        h, saturated = Signal(signed(config.error_bits)), Signal()
-        nearest, overflow = saturate(m, shifted, config.error_bits)
+        # With a bit below the point: the highest that falls, which rounds.
+        product = Signal(signed(len(self.f) + len(step)))
+        shifted, drop = Signal(signed(len(product) + 1)), Signal(range(STEP_DROPS))
+        near, overflow = saturate(m, shifted[1:].as_signed(), config.error_bits)
+        h, rounds, saturated = Signal(signed(config.error_bits)), Signal(), Signal()
         m.d.sync += [
-            product.eq(self.f * step),
-            raised.eq(to_round),
-            shifted.eq(raised >> drop),
-            h.eq(nearest),
+            drop.eq(epoch.step_drop),
+            product.eq(partial_products(m, step, self.f)),
+            shifted.eq(Cat(0, product).as_signed() >> drop),
+            h.eq(near),
+            rounds.eq(shifted[0] & ~overflow),
             saturated.eq(overflow),
         ]
-        return h, saturated
+
+        grid = Signal(signed(NOISE_BITS + 1))
+        m.d.sync += grid.eq(-(1 << self.job.error_drop))
+        noise = Cat(self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 0).as_signed()
+        noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
+        most = (1 << (config.error_bits - 1)) - 1
+        m.d.sync += [
+            noisy.eq(sum_with_carry(h, noise, rounds)),
+            beyond.eq(saturated | (rounds & (h == most))),
+        ]
+        nearest, _ = saturate(m, noisy, config.error_bits)
+        coarse = Signal(signed(config.error_bits))
+        m.d.comb += coarse.eq(nearest & grid)
+        return coarse, beyond
 
     def _coefficient(self, m: Module) -> Signal:
-        """c, stochastically rounded, at stage 5."""
+        """c at stage 6."""
         config = self._config
-        weight = delay(m, self.weight, DERIVATIVE_LATENCY)
-        weighed = Signal(CURVATURE_BITS + WEIGHT_BITS)
-        scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC + 1)
-        m.d.comb += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+        weighed = registered_product(m, self.curvature, delay(m, self.weight, DERIVATIVE_LATENCY))
+        scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
+        m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+
         product = Signal(config.correction_unit_bits + len(scale))
-        unit = Signal(len(product) - CURVATURE_FRAC + 1)
-        m.d.sync += [
-            weighed.eq(self.curvature * weight),
-            product.eq(scale * self.epoch.correction),
-            unit.eq(round_nearest(product, Const(CURVATURE_FRAC), CURVATURE_FRAC)),
-        ]
+        # The highest bit that falls rounds to the unit in which the noise is drawn.
+        unit, rounds = product[CURVATURE_FRAC:], product[CURVATURE_FRAC - 1]
         noise = self.coefficient_noise[: config.random_bits]
-        rounded = (delay(m, unit, 1) + noise) >> config.random_bits
-        return clamp(m, rounded, config.coefficient_bits)
+        noisy = Signal(len(unit) + 1)
+        m.d.sync += [
+            product.eq(partial_products(m, scale, self.epoch.correction)),
+            noisy.eq((Cat(rounds, unit) + Cat(Const(1, 1), noise)) >> 1),
+        ]
+        return clamp(m, noisy[config.random_bits :], config.coefficient_bits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,8 @@ class Transfer(wiring.Component):
 
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
-    Throughput: loading a word a cycle, dumping a row in ``READ_LATENCY + lanes + 1`` cycles.
+    Throughput: loading a word a cycle and one cycle more, dumping a row in ``READ_LATENCY + lanes +
+    1`` cycles.
     Back-pressure: the streams' own.
 
     Members
@@ -32,9 +33,9 @@ class Transfer(wiring.Component):
     x : In(row_layout)
         The row at ``chunk``, ``READ_LATENCY`` cycles later.
     row : Out(row_layout)
-        The word to write, in every lane.
-    write : Out(lanes)
-        Lanes of ``chunk`` that take it.
+        The row to write.
+    write : Out(1)
+        Whether ``chunk`` takes it.
     active : Out(1)
         Between ``start`` and ``done``: the model is addressed from here.
     """
@@ -52,7 +53,7 @@ class Transfer(wiring.Component):
                 "chunk": Out(range(config.max_chunks)),
                 "x": In(row_layout(config)),
                 "row": Out(row_layout(config)),
-                "write": Out(config.lanes),
+                "write": Out(1),
                 "active": Out(1),
             }
         )
@@ -63,14 +64,14 @@ class Transfer(wiring.Component):
         lane = Signal(range(lanes))
         row = Signal(lanes * bits)
         wait = Signal(range(READ_LATENCY + 1))
-        last_lane = lane == lanes - 1
-        last = last_lane & (self.chunk == self.job.chunks - 1)
+        last_lane, last_chunk = lane == lanes - 1, Signal()
+        m.d.comb += last_chunk.eq(self.chunk == self.job.chunks - 1)
 
         moved = Signal()
         with m.If(moved):
-            m.d.sync += [lane.eq(lane + 1), self.chunk.eq(self.chunk + last_lane)]
+            m.d.sync += lane.eq(lane + 1)
 
-        m.d.comb += self.row.eq(self.i.payload.replicate(lanes))
+        m.d.comb += self.row.eq(row)
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
@@ -80,12 +81,17 @@ class Transfer(wiring.Component):
                     with m.If(self.job.mode == Mode.DUMP):
                         m.next = "READ"
             with m.State("LOAD"):
+                # Words shift in from the top; a full row is written while the next begins.
                 m.d.comb += [
-                    self.i.ready.eq(1),
-                    moved.eq(self.i.valid),
-                    self.write.eq(Mux(self.i.valid, 1 << lane, 0)),
-                    self.done.eq(moved & last),
+                    self.i.ready.eq(~(self.write & last_chunk)),
+                    moved.eq(self.i.valid & self.i.ready),
+                    self.done.eq(self.write & last_chunk),
                 ]
+                m.d.sync += self.write.eq(moved & last_lane)
+                with m.If(moved):
+                    m.d.sync += row.eq(Cat(row[bits:], self.i.payload))
+                with m.If(self.write):
+                    m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(self.done):
                     m.next = "IDLE"
             with m.State("READ"):
@@ -97,13 +103,14 @@ class Transfer(wiring.Component):
                     self.o.valid.eq(1),
                     self.o.payload.eq(row[:bits].as_signed()),
                     moved.eq(self.o.ready),
-                    self.done.eq(moved & last),
+                    self.done.eq(moved & last_lane & last_chunk),
                 ]
                 m.d.sync += wait.eq(READ_LATENCY)
                 with m.If(moved):
                     m.d.sync += row.eq(Cat(row[bits:], row[:bits]))
-                    with m.If(last):
-                        m.next = "IDLE"
-                    with m.Elif(last_lane):
-                        m.next = "READ"
+                with m.If(moved & last_lane):
+                    m.d.sync += self.chunk.eq(self.chunk + 1)
+                    m.next = "READ"
+                with m.If(self.done):
+                    m.next = "IDLE"
         return m

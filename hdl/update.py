@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import saturate, sum_comb
+from .arith import delay, saturate, sum_comb
 from .config import COARSE_BITS, THRESHOLD_BITS, EngineConfig
 from .protocol import row_layout
 
@@ -14,13 +14,14 @@ from .protocol import row_layout
 class Update(wiring.Component):
     """X_j <- saturate(soft_threshold(X_j - round_stochastic(G_j))) for the features of a chunk::
 
-        1: [(sums + terms) >> drop]   2: [acc - step]   3: [soft threshold, saturate]
+        1: [(sums + terms) >> drop] -> step   2: [down - step]   3: [select, saturate]
+           [acc -, + threshold] -> down, up      [up - step]
 
     ``terms`` carries the dither, so dropping bits rounds stochastically. Twin: `update` in
     `sim.golden`.
 
-    Latency: ``UPDATE_LATENCY``, ``acc`` belongs to the second cycle; ``saturations`` come one
-    cycle after ``o_valid``. Throughput: a chunk a cycle. Overflow: saturates and counts.
+    Latency: ``UPDATE_LATENCY``; ``saturations`` come one cycle after ``o_valid``. Throughput: a
+    chunk a cycle. Overflow: saturates and counts.
 
     Members
     -------
@@ -34,7 +35,7 @@ class Update(wiring.Component):
     regularised : In(lanes)
         Lanes on which it acts; belongs to ``sums``.
     acc : In(row_layout)
-        Model words from the accumulating copy.
+        Model words from the accumulating copy; belong to ``sums``.
     row : Out(row_layout)
     o_valid : Out(1)
     saturations : Out(range(lanes + 1))
@@ -80,23 +81,24 @@ class Update(wiring.Component):
         align = config.gradient_frac - config.code_sum_frac
         dithered = Signal(signed(config.gradient_bits), name=f"dithered_{lane}")
         step = Signal(signed(config.gradient_bits - config.gradient_drop), name=f"step_{lane}")
-        moved = Signal(signed(max(len(step), config.model_bits) + 1), name=f"moved_{lane}")
-        threshold = [Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}_{n}") for n in range(2)]
-        m.d.comb += dithered.eq((self.sums[lane] << align) + self.terms[lane])
-        m.d.sync += [
-            step.eq((dithered >> config.gradient_drop) & grid),
-            threshold[0].eq(Mux(self.regularised[lane], self.threshold, 0)),
-            moved.eq(self.acc[lane] - step),
-            threshold[1].eq(threshold[0]),
-        ]
-
-        down = Signal(signed(len(moved) + 1), name=f"down_{lane}")
-        up, soft = Signal.like(down, name=f"up_{lane}"), Signal.like(down, name=f"soft_{lane}")
+        threshold = Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}")
         m.d.comb += [
-            down.eq(moved - threshold[1]),
-            up.eq(moved + threshold[1]),
-            soft.eq(Mux(down > 0, down, Mux(up < 0, up, 0))),
+            dithered.eq((self.sums[lane] << align) + self.terms[lane]),
+            threshold.eq(Mux(self.regularised[lane], self.threshold, 0)),
         ]
+        m.d.sync += step.eq(dithered >> config.gradient_drop)
+
+        down, up = (
+            Signal(signed(max(config.model_bits + 1, len(step)) + 1), name=f"{name}_{lane}")
+            for name in ("down", "up")
+        )
+        lower = delay(m, self.acc[lane] - threshold, 1)
+        upper = delay(m, self.acc[lane] + threshold, 1)
+        m.d.sync += [down.eq(lower - (step & grid)), up.eq(upper - (step & grid))]
+
+        # Between the two the threshold holds the word at 0; where down is 0, so is the word.
+        soft = Signal.like(down, name=f"soft_{lane}")
+        m.d.comb += soft.eq(Mux(~down[-1], down, Mux(up[-1], up, 0)))
         word, overflow = saturate(m, soft, config.model_bits)
         flag = Signal(name=f"flag_{lane}")
         m.d.sync += [self.row[lane].eq(word & grid), flag.eq(overflow & valid)]

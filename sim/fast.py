@@ -151,8 +151,11 @@ def _derivative(z: int, label: int, table: Any, e: Scales, k: Constants) -> tupl
         size = min(abs(z), (np.int64(ENTRIES) << k.places) - 1)
         index = size >> k.places
         rise = table[index, 1] * (size & ((np.int64(1) << k.places) - 1))
-        sigma = table[index, 0] + _round_nearest(rise, k.places)
-        sigma += _round_nearest(table[index, 3] * e.variance, VARIANCE_FRAC)
+        below = max(k.places, VARIANCE_FRAC)
+        between = (rise << (below - k.places)) + (
+            (table[index, 3] * e.variance) << (below - VARIANCE_FRAC)
+        )
+        sigma = table[index, 0] + _round_nearest(between, below)
         f = one - sigma if z < 0 else sigma
         return (f - one if positive else f), table[index, 2]
     if k.loss == HINGE:

@@ -147,10 +147,16 @@ def margin(
     return saturate((high >> (job.bits - 1 - cut)) + offset, config.model_bits)
 
 
-def interpolate(config: EngineConfig, start: Ints, rise: Ints, magnitude: Ints) -> Ints:
-    """Between the entries of a table: ``magnitude`` is |z|, its low bits are the place between."""
+def interpolate(
+    config: EngineConfig, start: Ints, rise: Ints, magnitude: Ints, bend: Ints | int = 0
+) -> Ints:
+    """Between the entries of a table: ``magnitude`` is |z|, its low bits are the place between.
+    ``bend``, with `VARIANCE_FRAC` places more than the table, is added before the rounding."""
     places = fraction_bits(config)
-    return start + round_nearest(rise * (magnitude & ((1 << places) - 1)), places)
+    below = max(places, VARIANCE_FRAC)
+    between = rise * (magnitude & ((1 << places) - 1))
+    total = (between << below - places) + (bend << below - VARIANCE_FRAC)
+    return start + round_nearest(total, below)
 
 
 def table(config: EngineConfig, magnitude: Ints) -> dict[str, Ints]:
@@ -192,9 +198,9 @@ def derivative(
         return np.where(short, residual, 0), np.where(short, flat, 0)
     magnitude = magnitude_of(config, z)
     at = table(config, magnitude)
-    upper = interpolate(config, at["sigma"], at["sigma_rise"], magnitude)
-    bend = round_nearest(at["bend"] * epoch.variance(), VARIANCE_FRAC)
-    sigma = np.where(z < 0, one - upper - bend, upper + bend)
+    bend = at["bend"] * epoch.variance()
+    upper = interpolate(config, at["sigma"], at["sigma_rise"], magnitude, bend)
+    sigma = np.where(z < 0, one - upper, upper)
     return sigma - np.where(positive, one, 0), at["curvature"]
 
 

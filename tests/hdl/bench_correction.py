@@ -9,7 +9,7 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import COARSE_BITS, CORRECTION_LATENCY, THRESHOLD_BITS, X_WAIT
+from hdl.config import COARSE_BITS, THRESHOLD_BITS
 from hdl.protocol import group_layout, row_layout
 from sim import golden
 from tests.hdl.jobs import any_job
@@ -51,14 +51,14 @@ class CorrectionBench(Bench):
         job = any_job(config, unsigned=bool(self.odd.get()), regularised=mask.bit_length())
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
         self.shrinkages.append(golden.shrinkage(job, coefficients, group["decay"], codes))
-        if len(self.shrinkages) > X_WAIT:
+        if len(self.shrinkages) == config.shrink_latency:
             self.products.append(self.shrinkages.popleft() * self.x.array())
-        if len(self.products) == CORRECTION_LATENCY - X_WAIT:
+        if len(self.products) == config.correction_latency - config.shrink_latency + 1:
             coarse = self.model_drop.get()
             drop, random_bits = config.gradient_drop + coarse, config.random_bits + coarse
             noise = golden.dither(self.random.array(), drop, random_bits)
             product = self.products.popleft() << config.gradient_frac - config.correction_frac
-            due = self.cycle - (CORRECTION_LATENCY - 1) + config.gradient_latency
+            due = self.cycle - (config.correction_latency - 1) + config.gradient_latency
             self.board.expect(noise - product, due)
 
     def drive(self) -> None:
@@ -101,4 +101,4 @@ async def every_cycle(dut: Any) -> None:
             await bench.tick()
         bench.steady = False
         await bench.tick(bench.config.gradient_latency + 1)
-    assert bench.board.compared >= PASSES * (CYCLES - CORRECTION_LATENCY)
+    assert bench.board.compared >= PASSES * (CYCLES - bench.config.correction_latency)

@@ -8,7 +8,7 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import MIN_BITS, tree_latency
+from hdl.config import MIN_BITS
 from hdl.protocol import row_layout, token_layout
 from sim import golden
 from tests.hdl.toolkit import (
@@ -53,7 +53,7 @@ class DotBench(Bench):
         self.planes.append(unpack_plane(self.config, self.beat.get()))
         if not token["last"]:
             return
-        due = self.cycle + tree_latency(self.config.lanes) + 2
+        due = self.cycle + self.config.dot_tree_latency + 2
         if token["first_chunk"]:
             self.codes, self.words = [], []
             self.changes[due] = None

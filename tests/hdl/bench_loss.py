@@ -51,6 +51,7 @@ class LossBench(Bench):
         self.z_samples, self.z_valid = self.port("z_samples", samples), self.port("z_valid")
         self.group = self.port("group", group_layout(config))
         self.o_valid, self.o_due = self.port("o_valid"), self.port("o_due")
+        self.draw = self.port("draw")
         self.margin_count = self.port("margin_saturations", range(banks + 1))
         self.error_count = self.port("error_saturations", range(banks + 1))
         self.margins = self.scoreboard("margins")
@@ -76,10 +77,11 @@ class LossBench(Bench):
         self.dues.expect(True, self.cycle + LOSS_LATENCY - 1)
 
     def watch_random(self) -> None:
-        """Everything is rounded with the random words of the cycle before the errors."""
-        if not self.o_due.get():
+        """Everything is rounded with the random words of two cycles before the errors."""
+        if self.o_due.get():
+            self.dues.observe(True)
+        if not self.draw.get():
             return
-        self.dues.observe(True)
         config, banks = self.config, self.config.banks
         job = job_of(config, self.job.get() | {"epochs": 1}, [self.epoch.get()])
         (epoch,), noise, group = job.epochs, self.random.array(), self.waiting.popleft()
@@ -99,8 +101,8 @@ class LossBench(Bench):
         self.seen["error"] += counts[1]
         self.seen["threshold"] += bool(threshold)
         regularisation = {"decay": decay, "threshold": threshold}
-        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 1)
-        self.counts.expect(counts, self.cycle + 1)
+        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 2)
+        self.counts.expect(counts, self.cycle + 2)
 
     def watch_outputs(self) -> None:
         if self.z_valid.get():

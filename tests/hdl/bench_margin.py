@@ -48,6 +48,7 @@ async def every_cycle(dut: Any) -> None:
     for number in range(PASSES):
         bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
         bench.bits.set(bits if number else config.max_bits)
+        await bench.tick()
         bench.steady = True
         for _ in range(CYCLES):
             # As often as not within the margin's range.

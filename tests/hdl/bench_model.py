@@ -8,7 +8,7 @@ import numpy as np
 
 from hdl.config import READ_LATENCY
 from hdl.protocol import row_layout
-from tests.hdl.toolkit import Bench, Port, random_bits, random_signed, test
+from tests.hdl.toolkit import Bench, Port, random_signed, test
 
 CYCLES = 600
 
@@ -23,7 +23,7 @@ class ModelBench(Bench):
         self.row, self.chunk = self.port("row", row), self.port("chunk", address)
         self.copies = {}
         for name in ("x", "acc"):
-            places = self.port(f"{name}_chunk", address), self.port(f"write_{name}", config.lanes)
+            places = self.port(f"{name}_chunk", address), self.port(f"write_{name}")
             contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
             self.copies[name] = (*places, self.port(name, row), self.scoreboard(name), contents)
 
@@ -38,8 +38,8 @@ class ModelBench(Bench):
         row, chunk = self.row.array(), self.chunk.get()
         for read, write, out, board, contents in self.copies.values():
             board.expect(contents[read.get()], self.cycle + READ_LATENCY)
-            lanes = write.get() >> np.arange(self.config.lanes) & 1
-            contents[chunk] = np.where(lanes, row, contents[chunk])
+            if write.get():
+                contents[chunk] = row
             if board.due:
                 board.observe(out.get())
 
@@ -50,8 +50,7 @@ class ModelBench(Bench):
         self.chunk.set(rng.integers(most))
         for read, write, *_ in self.copies.values():
             read.set(rng.integers(most))
-            every = (1 << config.lanes) - 1
-            write.set(rng.choice([0, every, random_bits(rng, config.lanes)]))
+            write.set(self.chance(0.5))
 
 
 @test

@@ -36,8 +36,8 @@ class RingBench(Bench):
 
     def drive(self, writes: float, reads: float) -> None:
         advance = self.inside > 0 and self.chance(reads)
-        # Also into the place that is being read: it then shows what it held before.
-        write = self.inside < self.parameters["depth"] + advance and self.chance(writes)
+        # Not into the place that is being read.
+        write = self.inside < self.parameters["depth"] and self.chance(writes)
         self.inside += write - advance
         self.advance.set(advance)
         self.write.set(write)

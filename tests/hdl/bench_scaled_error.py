@@ -23,6 +23,7 @@ from tests.hdl.jobs import job_of, largest_step_job, random_job
 from tests.hdl.toolkit import Bench, random_signed, test
 
 PASSES, CYCLES = 14, 60
+NOISE_LATENCY = 2
 SPAN = DERIVATIVE_LATENCY + ERROR_LATENCY
 """Cycles from a sample's weight to its error."""
 
@@ -62,8 +63,8 @@ class ScaledErrorBench(Bench):
         if not with_f["valid"]:
             return [{"error": 0, "coefficient": 0}, 0]
         weight = np.array(self.history[-SPAN]["weight"])
-        error_noise = np.array(self.history[-1]["error_noise"])
-        noise = np.array(self.history[-1]["coefficient_noise"])
+        error_noise = np.array(self.history[-NOISE_LATENCY]["error_noise"])
+        noise = np.array(self.history[-NOISE_LATENCY]["coefficient_noise"])
         f, curvature = np.array(with_f["f"]), np.array(with_f["curvature"])
         h, saturated = golden.scaled_error(config, job, epoch, f, weight, error_noise)
         c = golden.coefficient(config, job, epoch, curvature, weight, noise)

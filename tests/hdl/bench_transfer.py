@@ -29,30 +29,31 @@ class TransferBench(Bench):
         self.active = self.port("active")
         self.chunk = self.port("chunk", range(config.max_chunks))
         self.x, self.row = self.port("x", row), self.port("row", row)
-        self.write = self.port("write", config.lanes)
-        self.writes = self.scoreboard("written word")
+        self.write = self.port("write")
+        self.writes = self.scoreboard("written row")
+        self.coming: list[int] = []
         self.words = self.scoreboard("sent word")
         self.ends = self.scoreboard("end")
         self.i = Stream(self, "i", word, self.watch_taken)
         self.o = Stream(self, "o", word, self.words.observe)
         self.contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
         self.reads: deque[int] = deque([0] * READ_LATENCY)
-        self.count = 0  # words of the present transfer that have moved
+        self.count = 0  # rows of the present transfer that have come
         self.busy = 0  # its cycles
 
     def watch_taken(self, word: int) -> None:
-        """A word is written in the cycle in which it is taken, into the next place."""
-        self.writes.expect([*divmod(self.count, self.config.lanes), word], self.cycle)
-        self.count += 1
-        if self.count == self.job.get()["chunks"] * self.config.lanes:
-            self.ends.expect(True, self.cycle)
+        """A row is written in the cycle after its last word was taken, into the next place."""
+        self.coming.append(word)
+        if len(self.coming) == self.config.lanes:
+            self.writes.expect([self.count, self.coming], self.cycle + 1)
+            self.count, self.coming = self.count + 1, []
+            if self.count == self.job.get()["chunks"]:
+                self.ends.expect(True, self.cycle + 1)
 
     def watch_rows(self) -> None:
-        lanes = [lane for lane in range(self.config.lanes) if self.write.get() >> lane & 1]
-        for lane in lanes:
-            word = self.row.get()[lane]
-            self.writes.observe([self.chunk.get(), lane, word])
-            self.contents[self.chunk.get(), lane] = word
+        if self.write.get():
+            self.writes.observe([self.chunk.get(), self.row.get()])
+            self.contents[self.chunk.get()] = self.row.get()
         self.reads.append(self.chunk.get())
         self.busy += self.active.get()
         if self.done.get():
@@ -101,7 +102,7 @@ async def run(dut: Any, gap: float) -> None:
         loading = await bench.move(Mode.LOAD, loaded, gap)
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
-            assert loading == loaded * lanes
+            assert loading == loaded * lanes + 1
             assert dumping == dumped * (READ_LATENCY + lanes + 1)
     await bench.finish()
 
@@ -113,5 +114,5 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in, a row in ``READ_LATENCY + lanes + 1`` cycles out."""
+    """A word a cycle in and one more, a row in ``READ_LATENCY + lanes + 1`` cycles out."""
     await run(dut, gap=0.0)

@@ -142,3 +142,15 @@ def test_sum_tree_and_delay(levels: int) -> None:
     simulator.add_testbench(visit)
     simulator.run()
     assert seen[levels:] == [(sum(row), row[0]) for row in rows[: len(rows) - levels].tolist()]
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(4, 4), (5, 3), (3, 5)])
+def test_sums_with_carry(a_bits: int, b_bits: int) -> None:
+    """Every pair of signed values, either way."""
+    ranges = (range(-(1 << (bits - 1)), 1 << (bits - 1)) for bits in (a_bits, b_bits))
+    points = list(itertools.product(*ranges, (0, 1)))
+    shapes = [signed(a_bits), signed(b_bits), unsigned(1)]
+    assert evaluate(arith.sum_with_carry, shapes, points) == [a + b + c for a, b, c in points]
+    assert evaluate(arith.add_or_subtract, shapes, points) == [
+        a - b if subtract else a + b for a, b, subtract in points
+    ]

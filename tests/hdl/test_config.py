@@ -78,7 +78,7 @@ def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"step": Step(mantissa=1 << 14, shift=20)}, "mantissa 16384 .* 14 bits"),
+        ({"step": Step(mantissa=1 << 13, shift=20)}, "mantissa 8192 .* 13 bits"),
         ({"step": Step(mantissa=1, shift=3)}, "shift 3 is out of range"),
         ({"step": Step(mantissa=4, shift=4)}, "too large for the correction at 2 bits"),
         ({"l2": 10.0}, "l2 = 10 with step size .* is out of range; keep l2 below"),
