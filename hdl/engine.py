@@ -147,7 +147,7 @@ class Engine(wiring.Component):
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
             random.draw.eq(loss.draw),
-            slots.errors_due.eq(loss.o_due),
+            slots.errors_soon.eq(loss.draw),
         ]
 
     def _queue_errors(
@@ -251,7 +251,6 @@ class Engine(wiring.Component):
             margins.r_en.eq(self.margins.ready),
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
-            slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH),
             jobs.settled.eq(~margins.r_rdy),
             evaluate.loss.eq(jobs.job.loss),
             evaluate.z.eq(loss.z),
@@ -263,6 +262,8 @@ class Engine(wiring.Component):
             status.loss_sum.eq(evaluate.total),
             status.error.eq(jobs.error),
         ]
+        # Seen a cycle late, in which one group may end and another's margins may come.
+        m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 2)
         learns = mode == Mode.TRAIN
         increments = (
             (status.margin_saturations, loss.margin_saturations),

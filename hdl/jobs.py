@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .job import Loss, Mode
 from .protocol import Error, job_layout
@@ -55,13 +56,10 @@ class JobController(wiring.Component):
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         settling = Signal(range(SETTLE_CYCLES))
-        slots_beats = Signal((job.delay * job.chunks).shape())
-        beats = Signal((slots_beats * job.bits).shape())
+        beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
         bad_chunks, bad = Signal(), Signal()
         m.d.sync += [
             self.passes.eq(~moves),
-            slots_beats.eq(job.delay * job.chunks),
-            beats.eq(slots_beats * job.bits),
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,8 +17,9 @@ from .protocol import COUNT_BITS, EPOCH_COUNT_BITS, epoch_layout, job_layout, to
 SLOT = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
 
-UNDER_WAY_BITS = 6
-"""Width of the counter of groups between their slot's end and their errors."""
+UNDER_WAY_BITS = 4
+"""Width of the counter of groups between their slot's end and their errors: some thirty cycles, in
+which no more than five slots of eight cycles end."""
 
 
 class SlotController(wiring.Component):
@@ -51,12 +54,12 @@ class SlotController(wiring.Component):
     beats : In(stream)
     room : In(1)
         Whether one more group's margins will find room.
-    errors_due : In(1)
-        A group's errors can be read from the cycle after next.
+    errors_soon : In(1)
+        A group's errors can be read three cycles later.
     token : Out(token_layout)
     beat : Out(beat_bits)
     under_way : Out(UNDER_WAY_BITS)
-        Groups taken whose errors are not there yet.
+        Groups taken whose errors are not soon there.
     cycles, beats_taken : Out(2 * COUNT_BITS)
         Counters of the job (`hdl.protocol.Status`).
     """
@@ -72,7 +75,7 @@ class SlotController(wiring.Component):
                 "epoch": Out(epoch_layout(config)),
                 "beats": In(stream.Signature(config.beat_bits)),
                 "room": In(1),
-                "errors_due": In(1),
+                "errors_soon": In(1),
                 "token": Out(token_layout(config)),
                 "beat": Out(config.beat_bits),
                 "under_way": Out(UNDER_WAY_BITS),
@@ -99,31 +102,34 @@ class SlotController(wiring.Component):
         self._count_groups(m, slot_end, pending, live, older, wants_epoch)
         self._pace(m, step & ~open_, step, open_, older, paced)
         self._send_tokens(m, step, slot_end, live, older)
-
-        with m.If(self.start):
-            m.d.sync += [self.cycles.eq(0), self.beats_taken.eq(0)]
-        with m.Elif(running & ~self.done):
-            taken = self.beats.valid & self.beats.ready
-            m.d.sync += [
-                self.cycles.eq(self.cycles + 1),
-                self.beats_taken.eq(self.beats_taken + taken),
-            ]
+        self._count_cycles(m, running)
         return m
+
+    def _count_cycles(self, m: Module, running: Signal) -> None:
+        """Counters, a cycle behind what they count."""
+        counts, taken = Signal(), Signal()
+        m.d.sync += [
+            counts.eq(running & ~self.done),
+            taken.eq(self.beats.valid & self.beats.ready),
+        ]
+        for counter, event in ((self.cycles, counts), (self.beats_taken, taken)):
+            with m.If(self.start):
+                m.d.sync += counter.eq(0)
+            with m.Elif(event):
+                m.d.sync += counter.eq(counter + 1)
 
     def _take_epochs(
         self, m: Module, running: Signal, wants_epoch: Signal, group_taken: Signal
     ) -> None:
         """When an epoch's values replace those of the last; the first also start the clock."""
-        left = Signal(UNDER_WAY_BITS)
-        m.d.comb += [
-            left.eq(self.under_way - self.errors_due),
-            self.epochs.ready.eq(wants_epoch & (left == 0)),
-        ]
-        m.d.sync += self.under_way.eq(left + group_taken)
+        m.d.comb += self.epochs.ready.eq(wants_epoch & (self.under_way == 0))
+        m.d.sync += self.under_way.eq(self.under_way + group_taken - self.errors_soon)
         with m.If(self.start):
             m.d.sync += wants_epoch.eq(1)
         with m.Elif(self.epochs.valid & self.epochs.ready):
-            m.d.sync += [self.epoch.eq(self.epochs.payload), wants_epoch.eq(0), running.eq(1)]
+            m.d.sync += [wants_epoch.eq(0), running.eq(1)]
+        with m.If(self.epochs.ready):  # whether valid or not: nothing reads it before
+            m.d.sync += self.epoch.eq(self.epochs.payload)
         with m.If(self.done):
             m.d.sync += running.eq(0)
 
@@ -136,48 +142,68 @@ class SlotController(wiring.Component):
         older: data.View,
         wants_epoch: Signal,
     ) -> None:
-        """Which slots carry a group, and the history that finds the replayed one."""
+        """Which slots carry a group, and the history that finds the replayed one.
+
+        Counters change where a slot ends and matter where the next one does; a slot has three
+        cycles at least, so what is asked of them is asked a cycle before.
+        """
         job = self.job
         groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         epochs_left = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
-        learns = job.mode == Mode.TRAIN
-        epoch_ends = groups_left == 1
-        ends = epoch_ends | (batch_left == 1)
-        last = epoch_ends & (epochs_left == 1)
-        history = Array(
-            Signal(SLOT, name=f"slot_{age}_ago") for age in range(1, self._config.max_delay + 1)
-        )
-        m.d.comb += [
-            live.eq((groups_left != 0) & (empty_left == 0)),
-            pending.eq((groups_left != 0) | (empty_left != 0)),
-            older.eq(history[job.delay - 1]),
+        last_group, last_of_batch, last_epoch = Signal(), Signal(), Signal()
+        learns, ends, last = Signal(), Signal(), Signal()
+        m.d.sync += [
+            learns.eq(job.mode == Mode.TRAIN),
+            last_group.eq(groups_left == 1),
+            last_of_batch.eq(batch_left == 1),
+            last_epoch.eq(epochs_left == 1),
         ]
+        m.d.comb += [ends.eq(last_group | last_of_batch), last.eq(last_group & last_epoch)]
+
+        groups_follow = Signal()
         with m.If(self.start):
             m.d.sync += [
                 groups_left.eq(job.groups),
                 batch_left.eq(job.batch_groups),
                 epochs_left.eq(job.epochs),
-                empty_left.eq(0),
-                *(slot.eq(0) for slot in history),
+                *(flag.eq(1) for flag in (groups_follow, live, pending)),
             ]
+        with m.Elif(slot_end & live):
+            m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
+            m.d.sync += [flag.eq(~last) for flag in (groups_follow, live, pending)]
+            with m.If(ends):
+                m.d.sync += batch_left.eq(job.batch_groups)
+                with m.If(learns & (job.sync | last)):
+                    m.d.sync += [empty_left.eq(job.delay), live.eq(0), pending.eq(1)]
+            with m.If(last_group & ~last):
+                m.d.sync += [
+                    groups_left.eq(job.groups),
+                    epochs_left.eq(epochs_left - 1),
+                    wants_epoch.eq(1),
+                ]
         with m.Elif(slot_end):
-            m.d.sync += [history[0].carried.eq(live & learns), history[0].ends.eq(ends)]
+            m.d.sync += empty_left.eq(empty_left - 1)
+            with m.If(empty_left == 1):
+                m.d.sync += [live.eq(groups_follow), pending.eq(groups_follow)]
+
+        present = Signal(SLOT)
+        m.d.comb += [present.carried.eq(live & learns), present.ends.eq(ends)]
+        self._remember(m, slot_end, present, older)
+
+    def _remember(self, m: Module, slot_end: Signal, present: data.View, older: data.View) -> None:
+        """``older`` is the slot of ``delay`` slots ago."""
+        history = [present]
+        for age in range(1, self._config.max_delay):
+            history.append(Signal(SLOT, name=f"slot_{age}_ago"))
+        chosen = Signal(self._config.max_delay)
+        m.d.sync += chosen.eq((1 << self.job.delay) >> 1)
+        with m.If(self.start):
+            m.d.sync += [slot.eq(0) for slot in (older, *history[1:])]
+        with m.Elif(slot_end):
             m.d.sync += [newer.eq(old) for old, newer in pairwise(history)]
-            with m.If(live):
-                m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
-                with m.If(ends):
-                    m.d.sync += batch_left.eq(job.batch_groups)
-                    with m.If(learns & (job.sync | last)):
-                        m.d.sync += empty_left.eq(job.delay)
-                with m.If(epoch_ends & ~last):
-                    m.d.sync += [
-                        groups_left.eq(job.groups),
-                        epochs_left.eq(epochs_left - 1),
-                        wants_epoch.eq(1),
-                    ]
-            with m.Else():
-                m.d.sync += empty_left.eq(empty_left - 1)
+            gated = (Mux(chosen[age], slot.as_value(), 0) for age, slot in enumerate(history))
+            m.d.sync += older.eq(reduce(or_, gated))
 
     def _pace(
         self,
@@ -192,18 +218,21 @@ class SlotController(wiring.Component):
         banks = self._config.banks
         spare = self._config.update_latency - 2
         least = self._config.max_bits + spare + 1
-        timer = Signal(range(max(least, banks)))
-        credit = Signal(range(self._config.max_delay + 2))
-        m.d.comb += paced.eq(~open_ & (timer == 0) & (~older.carried | (credit != 0)))
-        learns = self.job.mode == Mode.TRAIN
-        m.d.sync += credit.eq(credit + (self.errors_due & learns) - (opens & older.carried))
+        timer, spacing = Signal(range(max(least, banks))), Signal(range(max(least, banks)))
+        errors_due, waiting, credit = Signal(), Signal(), Signal(range(self._config.max_delay + 2))
+        learns, summing = Signal(), self.job.mode == Mode.EVALUATE
         written = self.job.bits + spare
-        summing = (self.job.mode == Mode.EVALUATE) & (written < banks - 1)
-        spacing = Mux(summing, banks - 1, written)
+        m.d.comb += paced.eq(~open_ & ~waiting & (~older.carried | (credit != 0)))
+        m.d.sync += [
+            learns.eq(self.job.mode == Mode.TRAIN),
+            errors_due.eq(self.errors_soon),
+            spacing.eq(Mux(summing & (written < banks - 1), banks - 1, written)),
+            credit.eq(credit + (errors_due & learns) - (opens & older.carried)),
+        ]
         with m.If(opens):
-            m.d.sync += timer.eq(spacing)
-        with m.Elif((timer != 0) & (step | ~open_)):
-            m.d.sync += timer.eq(timer - 1)
+            m.d.sync += [timer.eq(spacing), waiting.eq(1)]
+        with m.Elif(waiting & (step | ~open_)):
+            m.d.sync += [timer.eq(timer - 1), waiting.eq(timer != 1)]
 
     def _send_tokens(
         self, m: Module, step: Signal, slot_end: Signal, live: Signal, older: data.View
@@ -213,7 +242,9 @@ class SlotController(wiring.Component):
         chunk, plane = Signal(range(config.max_chunks)), Signal(range(config.max_bits))
         label, word = Signal(), Signal(token.word.shape())
         beat = Signal(range(max(config.label_beats, 2)))
-        last_plane, last_chunk = plane == job.bits - 1, chunk == job.chunks - 1
+        top_plane, top_chunk = Signal.like(plane), Signal.like(chunk)
+        m.d.sync += [top_plane.eq(job.bits - 1), top_chunk.eq(job.chunks - 1)]
+        last_plane, last_chunk = plane == top_plane, chunk == top_chunk
         last_beat = beat == config.label_beats - 1
         # Words are sent in the order of their numbers, without those the job leaves out.
         more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)

@@ -16,8 +16,8 @@ class Transfer(wiring.Component):
 
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
-    Throughput: loading a word a cycle and one cycle more, dumping a row in ``READ_LATENCY + lanes +
-    1`` cycles.
+    Throughput: loading a word a cycle and two cycles more, dumping a row in ``READ_LATENCY + 2 *
+    lanes`` cycles.
     Back-pressure: the streams' own.
 
     Members
@@ -63,53 +63,56 @@ class Transfer(wiring.Component):
         lanes, bits = self._config.lanes, self._config.model_bits
         lane = Signal(range(lanes))
         row = Signal(lanes * bits)
-        wait = Signal(range(READ_LATENCY + 1))
+        wait = Signal(range(READ_LATENCY + 2))
         last_lane, last_chunk = lane == lanes - 1, Signal()
         m.d.comb += last_chunk.eq(self.chunk == self.job.chunks - 1)
 
-        moved = Signal()
+        # Words come in at the top of the row and leave at its bottom, a cycle after their turn, so
+        # that what moves the whole row is a register.
+        moved, shift, word = Signal(), Signal(), Signal(bits)
+        m.d.sync += [shift.eq(moved), word.eq(self.i.payload)]
         with m.If(moved):
             m.d.sync += lane.eq(lane + 1)
+        with m.If(shift):
+            m.d.sync += row.eq(Cat(row[bits:], word))
+        with m.Elif(wait == 1):
+            m.d.sync += row.eq(self.x)
 
         m.d.comb += self.row.eq(row)
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += [lane.eq(0), self.chunk.eq(0), wait.eq(READ_LATENCY)]
+                m.d.sync += [lane.eq(0), self.chunk.eq(0), wait.eq(0)]
                 with m.If(self.start):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
+                        m.d.sync += wait.eq(READ_LATENCY + 1)
                         m.next = "READ"
             with m.State("LOAD"):
-                # Words shift in from the top; a full row is written while the next begins.
+                full = Signal()
                 m.d.comb += [
-                    self.i.ready.eq(~(self.write & last_chunk)),
+                    self.i.ready.eq(~(last_chunk & (full | self.write))),
                     moved.eq(self.i.valid & self.i.ready),
                     self.done.eq(self.write & last_chunk),
                 ]
-                m.d.sync += self.write.eq(moved & last_lane)
-                with m.If(moved):
-                    m.d.sync += row.eq(Cat(row[bits:], self.i.payload))
+                m.d.sync += [full.eq(moved & last_lane), self.write.eq(full)]
                 with m.If(self.write):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(self.done):
                     m.next = "IDLE"
             with m.State("READ"):
-                m.d.sync += [wait.eq(wait - 1), row.eq(self.x)]
-                with m.If(wait == 0):
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 1):
                     m.next = "DUMP"
             with m.State("DUMP"):
                 m.d.comb += [
-                    self.o.valid.eq(1),
+                    self.o.valid.eq(~shift),
                     self.o.payload.eq(row[:bits].as_signed()),
-                    moved.eq(self.o.ready),
+                    moved.eq(self.o.valid & self.o.ready),
                     self.done.eq(moved & last_lane & last_chunk),
                 ]
-                m.d.sync += wait.eq(READ_LATENCY)
-                with m.If(moved):
-                    m.d.sync += row.eq(Cat(row[bits:], row[:bits]))
                 with m.If(moved & last_lane):
-                    m.d.sync += self.chunk.eq(self.chunk + 1)
+                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(READ_LATENCY + 1)]
                     m.next = "READ"
                 with m.If(self.done):
                     m.next = "IDLE"

@@ -28,8 +28,8 @@ PASSES, GROUPS = 12, 8
 
 Token = dict[str, int]
 
-READABLE = 2
-"""Cycles from ``errors_due`` to the first in which the errors can be asked for."""
+READABLE = 3
+"""Cycles from ``errors_soon`` to the first in which the errors can be asked for."""
 
 
 class SlotsBench(Bench):
@@ -41,7 +41,7 @@ class SlotsBench(Bench):
         self.most_late, self.most_room = most_late, most_room
         self.job = self.port("job", job_layout(config))
         self.start, self.done = self.port("start"), self.port("done")
-        self.room, self.errors_due = self.port("room"), self.port("errors_due")
+        self.room, self.errors_soon = self.port("room"), self.port("errors_soon")
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
         self.epoch = self.port("epoch", epoch_layout(config))
@@ -57,6 +57,7 @@ class SlotsBench(Bench):
         self.running: Job | None = None
         self.had_room = False
         self.pass_cycles = 0
+        self.ended = False  # in the cycle before
         self.slot_start: int | None = None  # cycle of the present slot's first token
         self.due: deque[int] = deque()  # cycles in which errors will be due
         self.readable: deque[int] = deque()  # cycles from which they may be replayed
@@ -73,6 +74,9 @@ class SlotsBench(Bench):
             self.values.expect(fields)
 
     def watch_pass(self) -> None:
+        if self.ended:  # counters are a cycle behind
+            self.passes.observe(self.beats_taken.get())
+            self.pass_cycles, self.ended = self.cycles.get(), False
         if self.start.get():
             assert self.running is None, "the last pass is not done"
             self.running, self.slot_start = job_of(self.config, self.job.get()), None
@@ -82,8 +86,7 @@ class SlotsBench(Bench):
             assert self.running is not None, "done twice"
             job, self.running = self.running, None
             self.passes.expect(job.groups * len(job.epochs) * job.group_beats(self.config))
-            self.passes.observe(self.beats_taken.get())
-            self.pass_cycles = self.cycles.get()
+            self.ended = True
 
     def watch_token(self) -> None:
         token = self.token.get()
@@ -94,15 +97,15 @@ class SlotsBench(Bench):
             if token["first"] and token["first_chunk"] and not token["label"]:
                 self.check_slot_start(token)
         if token["live"] and token["group_end"]:
-            # One cycle before the errors, which come ``dot_latency`` after the beat.
-            due = self.cycle + self.config.dot_latency - 1
+            # Two cycles before the errors, which come ``dot_latency`` after the beat.
+            due = self.cycle + self.config.dot_latency - 2
             due += int(self.rng.integers(self.most_late + 1))
             self.due.append(max(due, self.due[-1] + 1 if self.due else 0))
             self.flying += 1
             if golden_job(self).learns:
                 self.readable.append(self.due[-1] + READABLE)
         assert self.under_way.get() == self.flying
-        if self.errors_due.get():
+        if self.errors_soon.get():
             self.flying -= 1
             self.values.observe(self.epoch.get())
         self.had_room = bool(self.room.get())
@@ -123,7 +126,7 @@ class SlotsBench(Bench):
             is_due = bool(self.due) and self.due[0] == self.cycle + 1
             if is_due:
                 self.due.popleft()
-            self.errors_due.set(is_due)
+            self.errors_soon.set(is_due)
             self.room.set(not self.chance(self.most_room))
             await self.tick()
 
@@ -187,7 +190,7 @@ async def run(dut: Any, gap: float, most_late: int) -> None:
     bench = SlotsBench(dut, most_late, gap)
     sources = (bench.beats, bench.epochs)
     ports = [port for source in sources for port in (source.valid, source.payload)]
-    await bench.reset(bench.job, bench.start, bench.room, bench.errors_due, *ports)
+    await bench.reset(bench.job, bench.start, bench.room, bench.errors_soon, *ports)
     for watch in (bench.watch_pass, bench.watch_token):
         bench.monitor(watch)
     endless = (random_bits(bench.rng, bench.config.beat_bits) for _ in itertools.count())

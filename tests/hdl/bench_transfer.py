@@ -42,13 +42,13 @@ class TransferBench(Bench):
         self.busy = 0  # its cycles
 
     def watch_taken(self, word: int) -> None:
-        """A row is written in the cycle after its last word was taken, into the next place."""
+        """A row is written two cycles after its last word was taken, into the next place."""
         self.coming.append(word)
         if len(self.coming) == self.config.lanes:
-            self.writes.expect([self.count, self.coming], self.cycle + 1)
+            self.writes.expect([self.count, self.coming], self.cycle + 2)
             self.count, self.coming = self.count + 1, []
             if self.count == self.job.get()["chunks"]:
-                self.ends.expect(True, self.cycle + 1)
+                self.ends.expect(True, self.cycle + 2)
 
     def watch_rows(self) -> None:
         if self.write.get():
@@ -84,7 +84,7 @@ class TransferBench(Bench):
                 if self.ends.compared > done:
                     break
                 await self.tick()
-        await self.tick(2)
+        await self.tick(4)
         assert not self.active.get(), "still active after the last word"
         return self.busy
 
@@ -102,8 +102,8 @@ async def run(dut: Any, gap: float) -> None:
         loading = await bench.move(Mode.LOAD, loaded, gap)
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
-            assert loading == loaded * lanes + 1
-            assert dumping == dumped * (READ_LATENCY + lanes + 1)
+            assert loading == loaded * lanes + 2
+            assert dumping == dumped * (READ_LATENCY + 2 * lanes)
     await bench.finish()
 
 
@@ -114,5 +114,5 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in and one more, a row in ``READ_LATENCY + lanes + 1`` cycles out."""
+    """A word a cycle in and two more, a row in ``READ_LATENCY + 2 * lanes`` cycles out."""
     await run(dut, gap=0.0)
