@@ -116,6 +116,20 @@ def partial_products(m: Module, a: Value, b: Value) -> Value:
     return (registered_product(m, a, high) << place) + low
 
 
+def long_product(m: Module, a: Value, b: Value) -> Value:
+    """a * b (unsigned), ``b`` of up to twice and ``a`` of any number of pieces of DSP blocks, three
+    cycles later."""
+    piece = DSP_BITS - 1
+    rows = []
+    for place in range(0, len(a), piece):
+        products = (
+            registered_product(m, a[place : place + piece], b[at : at + piece]) << at
+            for at in range(0, len(b), piece)
+        )
+        rows.append(delay(m, sum_comb(list(products)) << place, 1))
+    return delay(m, sum_comb(rows), 1)
+
+
 def delay(m: Module, value: Any, cycles: int) -> Any:
     """``value``, ``cycles`` cycles later."""
     for _ in range(cycles):

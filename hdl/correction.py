@@ -86,8 +86,11 @@ class Correction(wiring.Component):
             ]
             # The last level of the tree and the decay go into one register.
             total = sum_tree(m, differed, config.adder_levels, registered=False)
-            shrink = Signal(signed(config.shrink_bits), name=f"shrink_{lane}")
-            x = Signal(signed(config.model_bits), name=f"x_{lane}")
+            # Without reset, so that they can be a DSP block's input registers.
+            shrink, x = (
+                Signal(signed(width), name=f"{name}_{lane}", reset_less=True)
+                for name, width in (("shrink", config.shrink_bits), ("x", config.model_bits))
+            )
             m.d.sync += [shrink.eq(total - Mux(decaying[lane], decays, 0)), x.eq(self.x[lane])]
 
             product = partial_products(m, shrink, x)

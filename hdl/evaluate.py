@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, round_nearest
-from .config import WEIGHT_BITS, EngineConfig
+from .arith import delay, long_product, registered_product, round_nearest
+from .config import EngineConfig
 from .job import Loss
 from .protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from .tables import ENTRIES, fraction_bits, rows
+
+SUM_LATENCY = 15
+"""Cycles from a sample's turn to the total that has its loss, its own cycle among them."""
 
 
 class Evaluate(wiring.Component):
     """Adds w times the loss of every valid sample, one sample a cycle::
 
         group -> [one sample a cycle]
-        1: [residual, margin]  2, 3: [table at |z|]  4: [fall * fraction, factors by loss]
-        5: [square, sum]       6: [* weight]         7: [total]
+        1: [residual, margin, |z|]  2, 3: [table at |z|]  4: [fall * fraction]  5: [softplus]
+        2: [|residual|, 1 - margin]                       5: [factors by loss]
+        6, 7, 8: [product]  9: [+ softplus]  10, 11, 12: [* weight]  13, 14: [total]
 
     Squares are made by one multiplier from the factors that the loss selects; the logistic loss
     adds its linear part to the interpolated softplus. Twin: `loss_value` in `sim.golden`.
 
-    Latency: a group's losses are in ``total`` ``banks + 8`` cycles later. Throughput: a group in
-    ``banks`` cycles, which the slot controller grants. Overflow: impossible for 2**32 samples.
+    Latency: a group's losses are in ``total`` ``banks + SUM_LATENCY`` cycles later. Throughput: a
+    group in ``banks`` cycles, which the slot controller grants. Overflow: impossible for 2**32 samples.
 
     Members
     -------
@@ -57,20 +61,25 @@ class Evaluate(wiring.Component):
         z, sample, valid = self._serialise(m)
 
         # Stage 1.
-        positive = sample.label > 0
         residual, margin = Signal(signed(width)), Signal(signed(width))
-        m.d.sync += [residual.eq(z - sample.label), margin.eq(Mux(positive, z, -z))]
-        residual, margin = delay(m, residual, 2), delay(m, margin, 2)
+        m.d.sync += [
+            residual.eq(z - sample.label),
+            margin.eq(Mux(sample.label > 0, z, -z)),
+        ]
 
-        # Stages 2 to 4: softplus of -|z|, and the factors of the square.
-        softplus = self._softplus(m, z)
+        # Stage 2: what the losses square.
         size, short, linear = Signal(width), Signal(width), Signal(width)
-        m.d.comb += [
+        m.d.sync += [
             size.eq(Mux(residual < 0, -residual, residual)),
             short.eq(Mux(margin < one, one - margin, 0)),
             linear.eq(Mux(margin < 0, -margin, 0)),
         ]
-        factors = data.StructLayout({"left": width, "right": width + 1, "linear": width, "soft": 1})
+
+        # Stage 3, and 5: two factors of width + 1 bits.
+        far, excess = Signal(), Signal(width + 1)
+        m.d.sync += [far.eq(size >= one), excess.eq(2 * size - one)]
+        size, short, linear = delay(m, size, 1), delay(m, short, 1), delay(m, linear, 1)
+        factors = data.StructLayout({"left": width, "right": width + 1})
         terms = Signal(factors)
         with m.Switch(self.loss):
             with m.Case(Loss.SQUARED_HINGE):
@@ -80,30 +89,36 @@ class Evaluate(wiring.Component):
             with m.Case(Loss.LOGISTIC):
                 m.d.sync += [terms.left.eq(linear), terms.right.eq(2 * one)]
             with m.Case(Loss.HUBER):
-                far = size >= one
                 m.d.sync += [
                     terms.left.eq(Mux(far, one, size)),
-                    terms.right.eq(Mux(far, 2 * size - one, size)),
+                    terms.right.eq(Mux(far, excess, size)),
                 ]
             with m.Default():
                 m.d.sync += [terms.left.eq(size), terms.right.eq(size)]
-        m.d.sync += terms.soft.eq(self.loss == Loss.LOGISTIC)
+        terms = delay(m, terms, 1)
 
-        # Stages 5 to 7.
+        # Stages 6 to 14.
+        square = long_product(m, terms.left, terms.right)
+        soft, is_logistic = self._softplus(m, z), Signal()
         value = Signal(2 * width + 2)
-        product = Signal(len(value) + WEIGHT_BITS)
-        m.d.sync += [
-            value.eq(
-                terms.left * terms.right + (Mux(terms.soft, softplus, 0) << config.model_frac + 1)
-            ),
-            product.eq(value * delay(m, sample.weight, 5)),
-        ]
-        counts = delay(m, valid & sample.valid, 6)
-        with m.If(self.clear):
-            m.d.sync += self.total.eq(0)
-        with m.Elif(counts):
-            m.d.sync += self.total.eq(self.total + product)
+        m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
+        soft = Mux(is_logistic, delay(m, soft, 3), 0)
+        m.d.sync += value.eq(square + (soft << config.model_frac + 1))
+        product = long_product(m, value, delay(m, sample.weight, 9))
+        self._accumulate(m, product, delay(m, valid & sample.valid, 12))
         return m
+
+    def _accumulate(self, m: Module, product: Value, counts: Value) -> None:
+        """The total in two halves: the upper one takes the carry a cycle later."""
+        half, carry = LOSS_SUM_BITS // 2, Signal()
+        low, high = self.total[:half], self.total[half:]
+        upper = delay(m, Mux(counts, product[half:], 0), 1)
+        m.d.sync += [
+            Cat(low, carry).eq(low + Mux(counts, product[:half], 0)),
+            high.eq(high + upper + carry),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [self.total.eq(0), carry.eq(0)]
 
     def _serialise(self, m: Module) -> tuple[Signal, data.View, Signal]:
         """The samples of a group, one a cycle."""
@@ -121,7 +136,7 @@ class Evaluate(wiring.Component):
         return z[0], samples[0], rest != 0
 
     def _softplus(self, m: Module, z: Signal) -> Signal:
-        """log(1 + exp(-|z|)) from the table, at stage 4."""
+        """log(1 + exp(-|z|)) from the table, at stage 5."""
         config = self._config
         places, end = fraction_bits(config), (ENTRIES << fraction_bits(config)) - 1
         table_rows = rows(config)
@@ -137,17 +152,15 @@ class Evaluate(wiring.Component):
             init=[{n: getattr(row, n) for n, _ in layout} for row in table_rows],
         )
         size, magnitude = Signal(config.model_bits), Signal(range(ENTRIES << places))
-        m.d.comb += size.eq(Mux(z < 0, -z, z))
-        m.d.sync += magnitude.eq(Mux(size > end, end, size))
+        m.d.sync += size.eq(Mux(z < 0, -z, z))
+        m.d.comb += magnitude.eq(Mux(size > end, end, size))
 
-        read, row = table.read_port(), Signal(layout)
-        fall = Signal(len(row.softplus_fall) + places)
-        start, softplus = Signal(len(row.softplus)), Signal(len(row.softplus))
+        read, row = table.read_port(), Signal(layout, reset_less=True)
+        softplus = Signal(len(row.softplus))
         m.d.comb += [read.addr.eq(magnitude >> places), read.en.eq(1)]
+        fall = registered_product(m, row.softplus_fall, delay(m, magnitude[:places], 2))
         m.d.sync += [
             row.eq(read.data),
-            fall.eq(row.softplus_fall * delay(m, magnitude[:places], 2)),
-            start.eq(row.softplus),
+            softplus.eq(delay(m, row.softplus, 1) + round_nearest(-fall, Const(places), places)),
         ]
-        m.d.comb += softplus.eq(start + round_nearest(-fall, Const(places), places))
         return softplus

@@ -8,11 +8,14 @@ from amaranth.lib.wiring import In, Out
 
 from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
+from .evaluate import SUM_LATENCY
 from .job import Loss, Mode
 from .protocol import Error, job_layout
 
-SETTLE_CYCLES = 64
-"""Cycles after a job in which the last margins, losses and counters arrive; not part of it."""
+
+def settle_cycles(config: EngineConfig) -> int:
+    """Cycles after a job in which the last margins, losses and counters arrive; not part of it."""
+    return config.dot_latency + config.banks + SUM_LATENCY + 16
 
 
 class JobController(wiring.Component):
@@ -55,7 +58,7 @@ class JobController(wiring.Component):
         m = Module()
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
-        settling = Signal(range(SETTLE_CYCLES))
+        settling = Signal(range(settle_cycles(config)))
         beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
         bad_chunks, bad = Signal(), Signal()
         m.d.sync += [
@@ -105,7 +108,7 @@ class JobController(wiring.Component):
                 with m.If(self.done):
                     m.next = "SETTLE"
             with m.State("SETTLE"):
-                with m.If(settling != SETTLE_CYCLES - 1):
+                with m.If(settling != settle_cycles(config) - 1):
                     m.d.sync += settling.eq(settling + 1)
                 with m.Elif(self.settled):
                     m.next = "IDLE"

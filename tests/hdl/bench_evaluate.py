@@ -9,6 +9,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.config import WEIGHT_BITS
+from hdl.evaluate import SUM_LATENCY
 from hdl.job import Loss
 from hdl.protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from hdl.tables import ENTRIES, fraction_bits
@@ -17,8 +18,6 @@ from tests.hdl.jobs import any_job
 from tests.hdl.toolkit import Bench, random_bits, random_signed, test
 
 GROUPS = 60
-BEYOND_BANKS = 8
-"""Cycles that a group's sum takes beyond one for each sample."""
 
 
 class EvaluateBench(Bench):
@@ -38,7 +37,7 @@ class EvaluateBench(Bench):
 
     @property
     def latency(self) -> int:
-        return self.config.banks + BEYOND_BANKS
+        return self.config.banks + SUM_LATENCY
 
     def watch(self) -> None:
         if self.cycle == self.due:  # no later group is in it
@@ -108,7 +107,7 @@ async def run(dut: Any, gap: float) -> None:
 
 @test
 async def random_gaps(dut: Any) -> None:
-    await run(dut, gap=0.9)
+    await run(dut, gap=0.95)
 
 
 @test

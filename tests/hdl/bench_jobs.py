@@ -9,7 +9,7 @@ import numpy as np
 from amaranth.lib import data
 
 from hdl.job import Mode
-from hdl.jobs import SETTLE_CYCLES
+from hdl.jobs import settle_cycles
 from hdl.protocol import Error, job_layout, pack_job, pack_transfer
 from tests.hdl.jobs import bad_fields, overflows, random_job, verdict
 from tests.hdl.toolkit import Bench, Stream, test
@@ -39,7 +39,9 @@ class JobsBench(Bench):
 
     def watch_job(self, fields: dict[str, int]) -> None:
         if self.ended is not None:
-            assert self.cycle >= self.ended + SETTLE_CYCLES, "the results had no time to settle"
+            assert self.cycle >= self.ended + settle_cycles(self.config), (
+                "the results had no time to settle"
+            )
             self.ended = None
         said = verdict(self.config, fields)
         self.checked = self.cycle + CHECK_CYCLES, said
