@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn import datasets as bundled
-
 from .array_readers import read_npy, read_npz
 from .arrow_readers import ARROW_MAGIC, PARQUET_MAGIC, read_arrow
 from .checks import trainable
@@ -103,6 +101,8 @@ def _read_bundled(name: str) -> Dataset:
         raise InputError(
             f"sklearn:{name} is not among the bundled data sets; use one of {', '.join(BUNDLED)}"
         )
+    from sklearn import datasets as bundled  # takes as long as the rest of a start
+
     data = getattr(bundled, f"load_{name}")()
     return Dataset(
         name=name,

@@ -284,13 +284,16 @@ def _update(
 @njit(cache=True)
 def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
     """`golden.slots` with -1 for a slot without a group; ``empty`` slots follow what needs them."""
-    batches = epochs * ends.sum() if sync else 1
-    carried = np.full(groups * epochs + batches * empty, -1, dtype=np.int64)
+    batches = 1
+    if sync:
+        batches = epochs * ends.sum()
+    carried = np.empty(groups * epochs + batches * empty, dtype=np.int64)
     t = 0
     for group in range(groups * epochs):
         carried[t] = group
         t += 1
-        if sync and ends[group % groups]:
+        if group == groups * epochs - 1 or (sync and ends[group % groups]):
+            carried[t : t + empty] = -1
             t += empty
     return carried
 
@@ -345,7 +348,8 @@ def _run(
                 update_fields, count, k,
             )  # fmt: skip
             if ends[place]:
-                x[:] = acc
+                for word in range(len(x)):  # an assignment of slices takes 2 s to compile
+                    x[word] = acc[word]
     return x
 
 
