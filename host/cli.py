@@ -233,6 +233,21 @@ def host(as_json: Json = False) -> None:
     measure(as_json)
 
 
+@bench.command()
+@takes_options
+def step(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
+    *,
+    device: DeviceName = "fast",
+    as_json: Json = False,
+    options: Options,
+) -> None:
+    """Final loss with --step auto, beside that with the best power of two."""
+    from .bench_step import step as measure
+
+    measure(data, device, options, as_json)
+
+
 @dataclass(frozen=True)
 class Source:
     """What to train on, and how to read it."""
