@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 KILLS = int(os.environ.get("ZIPSGD_KILLS", "3"))
 """How often the long test kills; ``ZIPSGD_KILLS=20`` for a long run."""
+
+PLACES = {"before", "in a write", "between writes"}
 
 SET = ("sklearn:breast_cancer", "--device", "golden", "--epochs", "6", "--copies", "3")
 
@@ -74,36 +76,60 @@ def test_resuming_after_any_epoch_changes_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json", "c.json"]
 
 
+def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -> str | None:
+    """Kill -9 at a random moment from the start on, or in the next write of a checkpoint after it.
+
+    Says when and where it hit; None if the training ended before.
+    """
+    moment, in_write = rng.uniform(0, within_s), rng.random() < 0.5
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        start = time.perf_counter()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        while in_write and process.poll() is None and not unfinished(saved):
+            pass
+        ended = process.poll() is not None
+        process.kill()
+        moment = time.perf_counter() - start
+    if ended:
+        return None
+    done = len(json.loads(saved.read_text())["epochs"]) if saved.exists() else "no"  # always whole
+    place = "in a write" if unfinished(saved) else "between writes" if saved.exists() else "before"
+    return f"at {moment:.3f} s {place}, {done} epochs saved"
+
+
+def unfinished(saved: Path) -> list[Path]:
+    return list(saved.parent.glob(f".{saved.name}.*.tmp"))
+
+
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    """``ZIPSGD_KILLS=20 pytest -k kill_9 --log-cli-level=INFO`` lists the moments."""
     seed = random.randrange(1 << 32)
     logger.info("seed %d", seed)
     rng = random.Random(seed)
     whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
     program = "from host.cli import main; main()"
-    settings = ("--epochs", "100", "--device", "golden")
+    settings = ("--epochs", "50", "--device", "golden")
     plain = [sys.executable, "-c", program, "train", "sklearn:breast_cancer", *settings]
     start = time.perf_counter()
     subprocess.run([*plain, "-o", str(whole)], check=True, capture_output=True, timeout=120)
     duration = time.perf_counter() - start
     command = [*plain, "-o", str(resumed), "--checkpoint", str(saved), "--resume"]
-    killed, reached = 0, []
-    while killed < KILLS:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(rng.uniform(0.3, 1.0) * duration)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait(60)
-        if saved.exists():
-            reached.append(len(json.loads(saved.read_text())["epochs"]))  # always a whole file
-        if resumed.exists():
-            assert resumed.read_bytes() == whole.read_bytes()
-            resumed.unlink()
-            saved.unlink()
+    moments: list[str] = []
+    while len(moments) < KILLS:
+        if moment := kill(command, saved, rng, duration):
+            moments.append(moment)
+            logger.info("kill %d of %d: %s", len(moments), KILLS, moment)
+            continue
+        assert resumed.read_bytes() == whole.read_bytes()
+        resumed.unlink()
+        saved.unlink()
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert resumed.read_bytes() == whole.read_bytes()
-    logger.info("%d kills, epochs done after each: %s", killed, reached)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json", "c.json"]
+    if KILLS >= 20:
+        places = {place for moment in moments for place in PLACES if place in moment}
+        assert places == PLACES, "the kills fell in one part of the run only; run it again"
 
 
 CHANGES = [
