@@ -27,7 +27,7 @@ from .dataset import Dataset
 from .errors import InputError
 from .packed import PackedSet, PackOptions, open_packed, pack
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when readers, scaling, rounding or weaving change the bits that a source becomes."""
 
 LEAST_BYTES = 1 << 20

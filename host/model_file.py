@@ -14,11 +14,12 @@ from typing import Any, NoReturn, Self, get_args
 import numpy as np
 
 from .dataset import Floats
+from .encoding import Encoding
 from .errors import InputError
 from .rounding import Ints, Rounding
 from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
 
-FORMAT, VERSION = "zipsgd model", 1
+FORMAT, VERSION = "zipsgd model", 2
 
 MAX_BITS = 16
 """Most bits of a code that any engine takes."""
@@ -39,6 +40,8 @@ class Model:
     scaling, label_scaling
         From and to the units of the data set.
     feature_names : tuple of d str
+    encoding : Encoding or None
+        How the columns of a table become these features, if not as they are.
     """
 
     words: Ints
@@ -48,6 +51,7 @@ class Model:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    encoding: Encoding | None = None
 
     @property
     def weights(self) -> Floats:
@@ -71,6 +75,7 @@ class Model:
             "scaling": self.scaling.to_json(),
             "label_scaling": self.label_scaling.to_json(),
             "feature_names": list(self.feature_names),
+            "encoding": None if self.encoding is None else self.encoding.to_json(),
         }
 
     @classmethod
@@ -89,6 +94,7 @@ class Model:
                 scaling=Scaling.from_json(saved["scaling"]),
                 label_scaling=LabelScaling.from_json(saved["label_scaling"]),
                 feature_names=tuple(saved["feature_names"]),
+                encoding=Encoding.from_json(saved["encoding"]),
             )
             model._check()
         except KeyError as fault:
