@@ -153,6 +153,17 @@ class PackedSet:
     heldout_labels: Floats
     unrounded: Floats | None
 
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The options of a training that were decided when the set was packed."""
+        return {
+            "bits": self.bits,
+            "rounding": self.rounding,
+            "copies": len(self.copies),
+            "scale": self.scaling.kind,
+            "holdout": self.holdout,
+        }
+
     def coded(self) -> CodedPart:
         """The training part as the codes of the first copy."""
         corrected = self.rounding == "double"

@@ -209,14 +209,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
     """
     packed.check(options.config)
     copies = packed.copies[: options.epochs]
-    options = replace(
-        options,
-        bits=packed.bits,
-        rounding=packed.rounding,
-        copies=len(packed.copies),
-        scale=packed.scaling.kind,
-        holdout=packed.holdout,
-    )
+    options = replace(options, **packed.decided)
     unrounded = packed.unrounded
     return Task(
         name=packed.name,

@@ -12,7 +12,7 @@ import pytest
 from host.dataset import Dataset
 from host.devices import GoldenDevice
 from host.errors import InputError
-from host.model_file import Model, dump_model, load_model
+from host.model_file import VERSION, Model, dump_model, load_model
 from host.options import Options
 from host.readers import read_dataset
 from host.training import Task, prepare, train

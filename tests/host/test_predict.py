@@ -128,7 +128,7 @@ def test_what_training_filled_in_is_filled_in_again(
     train, saved, out = tmp_path / "a.csv", tmp_path / "m.json", tmp_path / "out.csv"
     lines = [f"{i % 9 if i % 7 else ''},{('red', 'red', 'blue', '')[i % 4]},{i}" for i in range(60)]
     train.write_text("\n".join(["size,colour,price", *lines]))
-    options = ("--one-hot", "colour", "--impute")
+    options: tuple[str, ...] = ("--one-hot", "colour", "--impute")
     source = train
     if packed:
         source = tmp_path / "a.zsgd"
