@@ -1,7 +1,8 @@
 """LIBSVM text and CSV.
 
 The libraries' fast parsers do the reading. Only if one fails, or lets a value pass that cannot be
-trained on, the text is scanned slowly for the line, the column and the remedy.
+trained on, the text is scanned slowly for the place and the remedy. A place is file:line:column,
+both counted from 1, the column in characters.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def read_libsvm(source: Source) -> Dataset:
             raise _libsvm_error(source.name, line_number, piece, "a value is not finite")
         rows, columns = matrix.shape
         if columns > MAX_COLUMNS:
-            place = _first_line(piece, columns - 1) + line_number
+            line, column = _place(piece, columns - 1)
             raise InputError(
-                f"{source.name}:{place}: feature {columns - 1} is more than this program takes "
-                f"({rows} samples with features up to number {columns - 1}, at most "
-                f"{MAX_COLUMNS - 1}); select features"
+                f"{source.name}:{line + line_number}:{column}: feature {columns - 1} is more than "
+                f"this program takes ({rows} samples with features up to number {columns - 1}, at "
+                f"most {MAX_COLUMNS - 1}); select features"
             )
         from_zero = from_zero or bool((matrix.indices == 0).any())
         size = max(WINDOW_VALUES // max(columns, 1), 1)
@@ -70,43 +71,53 @@ def _samples(piece: bytes) -> bool:
     return any(line.partition(b"#")[0].strip() for line in piece.split(b"\n"))
 
 
-def _first_line(piece: bytes, index: int) -> int:
-    """Number, from 0, of the first line that uses a feature."""
-    found = re.search(rb"[ \t]0*%d:" % index, piece)
-    return piece[: found.start()].count(b"\n") if found else 0
+def _place(piece: bytes, index: int) -> tuple[int, int]:
+    """Line, from 0, and column, from 1, of the first use of a feature."""
+    found = re.search(rb"(?<=[ \t])0*%d:" % index, piece)
+    before = piece[: found.start()] if found else b""
+    line, _, within = before.rpartition(b"\n")
+    return line.count(b"\n") + (b"\n" in before), len(within.decode(errors="replace")) + 1
 
 
 def _libsvm_error(source: str, first: int, text: bytes, reason: str) -> InputError:
-    """Names the first line with a fault, and its column, which count from 1."""
+    """Names the place of the first fault."""
     for line_number, line in enumerate(text.decode(errors="replace").split("\n"), first):
-        for fault in _libsvm_faults(line):
-            return InputError(f"{source}:{line_number}: {fault}")
-    return InputError(f"{source} is not LIBSVM text ({one_line(reason)}); correct the file")
+        for column, fault in _libsvm_faults(line):
+            return InputError(f"{source}:{line_number}:{column}: {fault}")
+    return InputError(
+        f"{source}:{first}:1: this or a later line is not LIBSVM text ({one_line(reason)}); "
+        "correct the file"
+    )
 
 
-def _libsvm_faults(line: str) -> Iterator[str]:
-    words = line.partition("#")[0].split()
+def _libsvm_faults(line: str) -> Iterator[tuple[int, str]]:
+    """Column and sentence of every fault."""
+    words = list(re.finditer(r"\S+", line.partition("#")[0]))
     if not words:
         return
     label, *pairs = words
-    yield from cell_faults("the label", label)
+    for fault in cell_faults("the label", label[0]):
+        yield label.start() + 1, fault
     previous = -1
-    for pair in pairs[1:] if pairs and pairs[0].startswith("qid:") else pairs:
-        name, _, value = pair.partition(":")
+    for pair in pairs[1:] if pairs and pairs[0][0].startswith("qid:") else pairs:
+        column = pair.start() + 1
+        name, _, value = pair[0].partition(":")
         if not (name.isdecimal() and value):
-            yield f"{pair[:MAX_SHOWN]!r} is not index:value; correct the line"
+            yield column, f"{pair[0][:MAX_SHOWN]!r} is not index:value; correct the line"
             continue
         index = int(name[:12])  # enough to see that it is out of range
         if index == previous:
-            yield f"feature {index} is there twice; keep one"
+            yield column, f"feature {index} is there twice; keep one"
         elif index < previous:
             yield (
+                column,
                 f"feature {index} comes after {previous} (indices must increase); "
-                "sort the line's features"
+                "sort the line's features",
             )
         elif index >= 1 << 29:
-            yield f"feature {index} is out of range; correct the index"
-        yield from cell_faults(f"feature {index}", value)
+            yield column, f"feature {index} is out of range; correct the index"
+        for fault in cell_faults(f"feature {index}", value):
+            yield column + len(name) + 1, fault
         previous = index
 
 
@@ -120,25 +131,23 @@ def read_csv(source: Source, options: TableOptions) -> Dataset:
         try:
             text = piece.decode("utf-8-sig" if line_number == 1 else "utf-8")
         except UnicodeDecodeError as fault:
-            place = piece[: fault.start].count(b"\n") + line_number
+            before, _, within = piece[: fault.start].rpartition(b"\n")
+            line = before.count(b"\n") + (b"\n" in piece[: fault.start]) + line_number
             raise InputError(
-                f"{source.name}:{place}: this is not UTF-8 text; "
+                f"{source.name}:{line}:{len(within.decode()) + 1}: this is not UTF-8 text; "
                 "give LIBSVM text, CSV, .npz or .npy"
             ) from fault
         lines = list(io.StringIO(text, newline=None))
-        try:
-            if reader is None:
-                start = next((i for i, line in enumerate(lines) if line.strip()), None)
-                if start is None:
-                    continue
-                reader = _CsvReader.of_first(source, lines[start], options)
-                line_number, lines = line_number + start, lines[start:]
-                if reader.header:
-                    line_number, lines = line_number + 1, lines[1:]
-            if any(line.strip() for line in lines):
-                reader.read(lines, line_number)
-        except csv.Error as fault:
-            raise InputError(f"{source.name} is not CSV ({fault}); correct the file") from fault
+        if reader is None:
+            start = next((i for i, line in enumerate(lines) if line.strip()), None)
+            if start is None:
+                continue
+            line_number, lines = line_number + start, lines[start:]
+            reader = _CsvReader.of_first(source, line_number, lines[0], options)
+            if reader.header:
+                line_number, lines = line_number + 1, lines[1:]
+        if any(line.strip() for line in lines):
+            reader.read(lines, line_number)
     if reader is None:
         raise InputError(f"{source.name} has no text in it; give it at least two samples")
     dataset = reader.builder.finish()
@@ -156,9 +165,12 @@ class _CsvReader:
     header: bool
 
     @classmethod
-    def of_first(cls, source: Source, line: str, options: TableOptions) -> _CsvReader:
+    def of_first(
+        cls, source: Source, line_number: int, line: str, options: TableOptions
+    ) -> _CsvReader:
         delimiter = max(",;\t", key=line.count)
-        first = [one_line(cell) for cell in next(csv.reader([line], delimiter=delimiter))]
+        ((_, cells),) = _records(source.name, [line], line_number, delimiter)
+        first = [one_line(cell) for cell in cells]
         header = all(number(cell) is None for cell in first)
         names = [cell if header and cell else str(j) for j, cell in enumerate(first)]
         builder = TableBuilder(source.name, source.size, names, options)
@@ -182,18 +194,15 @@ class _CsvReader:
 
     def _cells(self, lines: list[str], line_number: int) -> Floats:
         builder = self.builder
-        rows, reader = [], csv.reader(lines, delimiter=self.delimiter)
-        for cells in reader:
-            if not cells:
-                continue
+        rows = []
+        for record, cells in _records(builder.source, lines, line_number, self.delimiter):
             row = [self._value(j, cell.strip()) for j, cell in enumerate(cells)]
             if len(row) != len(builder.names) or None in row:
                 cells = [
                     "0" if value is not None else c for c, value in zip(cells, row, strict=True)
                 ]
-                for fault in _row_faults(cells, builder.names):
-                    place = line_number + reader.line_num - 1
-                    raise InputError(f"{builder.source}:{place}: {fault}")
+                for column, fault in _row_faults(cells, builder.names):
+                    raise self._fault(lines, line_number, record, column, fault)
             rows.append(row)
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(builder.names))
 
@@ -211,17 +220,66 @@ class _CsvReader:
     def _error(self, lines: list[str], line_number: int, reason: str) -> InputError:
         """Names the first line that has a fault."""
         source = self.builder.source
-        rows = csv.reader(lines, delimiter=self.delimiter)
-        for cells in rows:
-            for fault in _row_faults(cells, self.builder.names):
-                return InputError(f"{source}:{line_number + rows.line_num - 1}: {fault}")
+        for record, cells in _records(source, lines, line_number, self.delimiter):
+            for column, fault in _row_faults(cells, self.builder.names):
+                return self._fault(lines, line_number, record, column, fault)
         return InputError(
-            f"{source} is not CSV with numbers ({one_line(reason)}); correct the file"
+            f"{source}:{line_number}:1: this or a later line is not CSV with numbers "
+            f"({one_line(reason)}); correct the file"
         )
 
+    def _fault(
+        self, lines: list[str], line_number: int, record: int, cell: int, fault: str
+    ) -> InputError:
+        """The sentence on a cell, by its number, of the record that starts in line ``record``."""
+        line, column = _cell_place(lines[record - line_number :], self.delimiter, cell)
+        return InputError(f"{self.builder.source}:{record + line}:{column}: {fault}")
 
-def _row_faults(cells: list[str], names: Sequence[str]) -> Iterator[str]:
-    if cells and len(cells) != len(names):
-        yield f"{len(cells)} columns where the first line has {len(names)}; correct the line"
-    for name, cell in zip(names, cells, strict=False):
-        yield from cell_faults(f"column {name}", cell.strip())
+
+def _records(
+    source: str, lines: list[str], line_number: int, delimiter: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Line where it starts, and cells, of every record that has any; a quoted cell may go over
+    several lines."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    while True:
+        start = line_number + reader.line_num
+        try:
+            cells = next(reader, None)
+        except csv.Error as fault:
+            raise InputError(
+                f"{source}:{start}:1: this line is not CSV ({fault}); correct the line"
+            ) from fault
+        if cells is None:
+            return
+        if cells:
+            yield start, cells
+
+
+def _cell_place(lines: list[str], delimiter: str, cell: int) -> tuple[int, int]:
+    """Line, from 0, and column, from 1, where a cell of the record at the start of ``lines``
+    starts; the record's end if it has fewer cells."""
+    number, quoted, at_start = 0, False, True
+    for line_number, line in enumerate(lines):
+        for column, character in enumerate(line.rstrip("\n"), start=1):
+            if number == cell:
+                return line_number, column
+            if character == '"' and (quoted or at_start):
+                quoted = not quoted
+            at_start = character == delimiter and not quoted
+            number += at_start
+        if not quoted:
+            return line_number, len(line.rstrip("\n")) + 1
+    return len(lines) - 1, len(lines[-1].rstrip("\n")) + 1
+
+
+def _row_faults(cells: list[str], names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Number of the cell, from 0, and sentence of every fault."""
+    if len(cells) != len(names):
+        yield (
+            min(len(cells), len(names)),
+            f"{len(cells)} columns where the first line has {len(names)}; correct the line",
+        )
+    for number_, (name, cell) in enumerate(zip(names, cells, strict=False)):
+        for fault in cell_faults(f"column {name}", cell.strip()):
+            yield number_, fault
