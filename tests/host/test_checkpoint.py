@@ -90,12 +90,12 @@ def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -
 
     Says when and where it hit; None if the training ended before.
     """
-    moment, in_write = rng.uniform(0, within_s), rng.random() < 0.5
+    moment, in_write, left = rng.uniform(0, within_s), rng.random() < 0.5, unfinished(saved)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         start = time.perf_counter()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-        while in_write and process.poll() is None and not unfinished(saved):
+        while in_write and process.poll() is None and unfinished(saved) <= left:
             pass
         ended = process.poll() is not None
         process.kill()
@@ -103,12 +103,14 @@ def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -
     if ended:
         return None
     done = len(json.loads(saved.read_text())["epochs"]) if saved.exists() else "no"  # always whole
-    place = "in a write" if unfinished(saved) else "between writes" if saved.exists() else "before"
+    place = "between writes" if saved.exists() else "before"
+    if unfinished(saved) - left:
+        place = "in a write"
     return f"at {moment:.3f} s {place}, {done} epochs saved"
 
 
-def unfinished(saved: Path) -> list[Path]:
-    return list(saved.parent.glob(f".{saved.name}.*.tmp"))
+def unfinished(saved: Path) -> set[Path]:
+    return set(saved.parent.glob(f".{saved.name}.*.tmp"))
 
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
