@@ -1,8 +1,8 @@
 """LIBSVM text.
 
-`host.libsvm` does the reading. Only if it fails, or lets a value pass that cannot be trained on, the
-text is scanned slowly for the place and the remedy. A place is file:line:column, both counted from
-1, the column in characters.
+`host.libsvm` does the reading. Only if it fails, or lets a value pass that cannot be trained on,
+the text is scanned slowly for the place and the remedy. A place is file:line:column, both counted
+from 1, the column in characters.
 """
 
 from __future__ import annotations
