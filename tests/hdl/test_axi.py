@@ -1,0 +1,14 @@
+"""`hdl.axi` with independent AXI models on its ports, against `sim.golden.Golden`, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.axi.engine import AxiEngine
+from tests.geometries import GEOMETRIES
+from tests.hdl.runner import over, simulate
+
+
+@over(("4x2", "narrow"))
+def test_axi(geometry: str, simulator: str, tmp_path: Path) -> None:
+    simulate(AxiEngine(GEOMETRIES[geometry]), "bench_axi", geometry, simulator, tmp_path)
