@@ -12,6 +12,9 @@ from ..protocol import COUNT_BITS
 from .control import Control
 from .lite import CHANNELS, LiteSlave
 
+TOP = "zipsgd_axi"
+"""Verilog module, and prefix of those inside it."""
+
 WORD_BITS = LABEL_WORD_BITS
 """A model word or margin on a stream: sign-extended, so that memory holds plain 32-bit integers,
 as it does for labels."""
@@ -51,18 +54,7 @@ class AxiEngine(wiring.Component):
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        super().__init__(
-            {
-                "aclk": In(1),
-                "aresetn": In(1),
-                **{f"s_axi_{name}": member for name, member in CHANNELS.items()},
-                **_stream("s_axis_beats", In, config.beat_bits),
-                **_stream("s_axis_model", In, WORD_BITS),
-                **_stream("m_axis_model", Out, WORD_BITS, tlast=True),
-                **_stream("m_axis_margins", Out, WORD_BITS * config.banks, tlast=True),
-                "irq": Out(1),
-            }
-        )
+        super().__init__(ports(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -129,6 +121,20 @@ class AxiEngine(wiring.Component):
                 m.d.sync += words_left.eq(words_left - 1)
             with m.If(engine.margins.valid & engine.margins.ready):
                 m.d.sync += groups_left.eq(Mux(last_group, groups, groups_left - 1))
+
+
+def ports(config: EngineConfig) -> dict[str, wiring.Member]:
+    """The ports of an `AxiEngine`, under the names by which vendors' tools know the buses."""
+    return {
+        "aclk": In(1),
+        "aresetn": In(1),
+        **{f"s_axi_{name}": member for name, member in CHANNELS.items()},
+        **_stream("s_axis_beats", In, config.beat_bits),
+        **_stream("s_axis_model", In, WORD_BITS),
+        **_stream("m_axis_model", Out, WORD_BITS, tlast=True),
+        **_stream("m_axis_margins", Out, WORD_BITS * config.banks, tlast=True),
+        "irq": Out(1),
+    }
 
 
 def _stream(

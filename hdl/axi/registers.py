@@ -7,8 +7,9 @@ layouts of `hdl.protocol`. Addresses are the same for every engine; only widths 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from amaranth.lib import data
@@ -25,9 +26,8 @@ ADDRESS_BITS = 12
 """Byte addresses: 4 KiB, the smallest window that interconnects hand out."""
 
 MAGIC = int.from_bytes(b"ZSGD", "big")
-MAP_VERSION = 1
-"""Raised when an address or a meaning changes."""
 
+DIGEST = "digest"
 EPOCH_DEPTH = 64
 """Epochs that can wait in the queue."""
 
@@ -97,7 +97,14 @@ def register_map(config: EngineConfig) -> tuple[Register, ...]:
             register = Register(group=group, address=address, **vars(entry))
             registers.append(register)
             address += register.words * WORD_BYTES
-    return tuple(registers)
+    digest = _digest(registers)
+    return tuple(replace(r, value=digest) if r.name == DIGEST else r for r in registers)
+
+
+def _digest(registers: list[Register]) -> int:
+    """CRC-32 of names, addresses and ways of access: another map has another digest."""
+    lines = (f"{r.full_name} {r.address:#x} {r.access}\n" for r in registers)
+    return zlib.crc32("".join(lines).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +121,7 @@ class _Entry:
 def _identity(config: EngineConfig) -> Iterator[_Entry]:
     constants = {
         "magic": (MAGIC, "`ZSGD` in ASCII: this is the engine."),
-        "version": (MAP_VERSION, "Version of this register map."),
+        DIGEST: (0, "Of this register map; software made for another reads another."),
         "epoch_depth": (EPOCH_DEPTH, "Epochs that the queue holds."),
     }
     for field in fields(config):

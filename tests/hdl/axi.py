@@ -14,7 +14,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import FallingEdge, Timer
+from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, with_timeout
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -50,6 +50,9 @@ OUTPUTS = (
     *(f"{stream}_{name}" for stream in OUT_STREAMS for name in ("tdata", "tvalid", "tlast")),
     "irq",
 )
+ANSWER_CYCLES = 4000
+"""No answer takes longer, with many more to come before it."""
+
 PROBED = 0.05
 """Share of cycles in which the outputs are watched while every input changes."""
 
@@ -255,6 +258,12 @@ class AxiBench(JobBench):
                 handle.value = value
             self.probes += 1
 
+    def times(self, letters: str) -> list[int]:
+        """Cycles in which items of a channel of the bus are taken, from now on."""
+        cycles: list[int] = []
+        Channel(self, f"{BUS}_{letters}", [], lambda: cycles.append(self.cycle))
+        return cycles
+
     # What a host does.
 
     async def write(self, name: str, value: int, response: AxiResp = AxiResp.OKAY) -> None:
@@ -263,7 +272,7 @@ class AxiBench(JobBench):
     async def write_bytes(
         self, address: int, value: int, count: int, response: AxiResp = AxiResp.OKAY
     ) -> None:
-        answer = await self.master.write(address, value.to_bytes(count, "little"))
+        answer = await self._answered(self.master.write(address, value.to_bytes(count, "little")))
         assert answer.resp == response, f"write of {value:#x} to {address:#x}: {answer.resp}"
 
     async def write_in_pieces(self, name: str, value: int) -> None:
@@ -274,9 +283,18 @@ class AxiBench(JobBench):
 
     async def read(self, name: str) -> int:
         register = self.registers[name]
-        answer = await self.master.read(register.address, register.words * WORD_BYTES)
+        answer = await self.read_bytes(register.address, register.words * WORD_BYTES)
         assert answer.resp == AxiResp.OKAY, f"{name}: {answer.resp}"
         return int.from_bytes(answer.data, "little")
+
+    async def read_bytes(self, address: int, count: int) -> Any:
+        return await self._answered(self.master.read(address, count))
+
+    async def _answered(self, access: Any) -> Any:
+        try:
+            return await with_timeout(access, ANSWER_CYCLES * CLOCK_NS, "ns")
+        except SimTimeoutError as error:
+            raise AssertionError("the bus was not answered") from error
 
     async def finish_job(self) -> None:
         """Wait for the end of the job, by interrupt or by asking; then compare its status."""

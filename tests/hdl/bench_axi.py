@@ -15,9 +15,10 @@ from hdl.protocol import Error, epoch_layout, job_layout
 from tests.hdl.axi import AxiBench
 from tests.hdl.bench_engine import Stimulus
 from tests.hdl.jobs import PASSES, verdict
-from tests.hdl.toolkit import random_bits, test
+from tests.hdl.toolkit import random_bits, random_signed, test
 
 KINDS = ("calm", "overflow", "any")
+ACCESSES = 20
 RUNNING = 100
 """Cycles after which a job without data is surely waiting for it."""
 
@@ -60,12 +61,16 @@ async def train(dut: Any, gap: float) -> None:
 
 
 async def stage(bench: AxiBench, group: str, fields: dict[str, int]) -> None:
-    """Write fields that change, sometimes by bytes."""
+    """Write fields that change, sometimes by bytes, none waiting for the last one's response."""
+    writes = []
     for name, value in fields.items():
+        register = f"{group}_{name}"
         if bench.stalls and bench.chance(0.1):
-            await bench.write_in_pieces(f"{group}_{name}", value)
-        elif bench.replay.values[f"{group}_{name}"] != value:
-            await bench.write(f"{group}_{name}", value)
+            writes.append(cocotb.start_soon(bench.write_in_pieces(register, value)))
+        elif bench.replay.values[register] != value:
+            writes.append(cocotb.start_soon(bench.write(register, value)))
+    for write in writes:
+        await write
 
 
 async def push(bench: AxiBench, epochs: list[int]) -> None:
@@ -88,6 +93,23 @@ async def random_stalls(dut: Any) -> None:
 async def no_stalls(dut: Any) -> None:
     """The cycle model, to the cycle, through the AXI ports."""
     await train(dut, gap=0.0)
+
+
+@test
+async def rate(dut: Any) -> None:
+    """A write and a read every other cycle, each answered two cycles after it was sent."""
+    bench = AxiBench(dut, gap=0.0)
+    await bench.start()
+    for letter, answers in (("w", "b"), ("ar", "r")):
+        sent, answered = bench.times(letter), bench.times(answers)
+        seeds = random_signed(bench.rng, 31, ACCESSES)
+        access = bench.write if letter == "w" else bench.read
+        arguments = [(seed,) if letter == "w" else () for seed in np.abs(seeds).tolist()]
+        tasks = [cocotb.start_soon(access("job_seed", *more)) for more in arguments]
+        for task in tasks:
+            await task
+        assert np.array_equal(np.array(answered) - sent, [2] * ACCESSES)
+        assert np.array_equal(np.diff(answered), [2] * (ACCESSES - 1))
 
 
 @test
@@ -114,7 +136,7 @@ async def registers(dut: Any) -> None:
     ends = {r.group: r.address + WORD_BYTES * r.words for r in bench.registers.values()}
     for address in (*ends.values(), 0xFFC):
         await bench.write_bytes(address, 1, WORD_BYTES, AxiResp.SLVERR)
-        answer = await bench.master.read(address, WORD_BYTES)
+        answer = await bench.read_bytes(address, WORD_BYTES)
         assert answer.resp == AxiResp.SLVERR and not any(answer.data)
     assert set(ends) == set(BASES)
     kept = bench.replay.values
@@ -150,7 +172,7 @@ async def refusals(dut: Any) -> None:
     bench.present = None  # this test compares the status itself
     await bench.tick(RUNNING)
     assert await bench.read("control_done") and bench.irq.get()
-    assert await bench.read("status_error") == Error.RANGE.value
+    assert Error(await bench.read("status_error")) == Error.RANGE
     assert await bench.read("control_epochs_waiting") == 1
     await bench.write("control_done", 0)
     assert bench.irq.get()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hdl.axi.engine import AxiEngine
 from tests.geometries import GEOMETRIES
-from tests.hdl.runner import over, simulate
+from tests.hdl.runner import SIMULATORS, simulate
 
 
-@over(("4x2", "narrow"))
+@pytest.mark.parametrize(
+    ("geometry", "simulator"), [("4x2", "verilator"), ("narrow", SIMULATORS[-1])]
+)
 def test_axi(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(AxiEngine(GEOMETRIES[geometry]), "bench_axi", geometry, simulator, tmp_path)
