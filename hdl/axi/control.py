@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..protocol import Status, epoch_layout, job_layout
 from .lite import BUS
-from .registers import EPOCH_DEPTH, WORD_BITS, WORD_BYTES, Register, register_map
+from .registers import EPOCH_DEPTH, WORD_BITS, WORD_BYTES, register_map
 
 
 class Control(wiring.Component):
@@ -51,15 +51,12 @@ class Control(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        staged_job, staged_epoch = (
-            Signal(job_layout(self._config)),
-            Signal(epoch_layout(self._config)),
-        )
+        staged_job = Signal(job_layout(self._config))
+        staged_epoch = Signal(epoch_layout(self._config))
         start, push, clear = Signal(), Signal(), Signal()
-        acknowledged, enable, done, idle = Signal(), Signal(), Signal(), Signal(init=1)
+        acknowledged, enable, done = Signal(), Signal(), Signal()
         queue = fifo.SyncFIFOBuffered(width=epoch_layout(self._config).size, depth=EPOCH_DEPTH)
-        cleared = clear & self.job.ready
-        m.submodules.queue = ResetInserter(cleared)(queue)
+        m.submodules.queue = ResetInserter(clear & self.job.ready)(queue)
 
         m.d.comb += [
             self.job.payload.eq(staged_job),
@@ -71,6 +68,32 @@ class Control(wiring.Component):
             queue.r_en.eq(self.epochs.ready),
             self.irq.eq(done & enable),
         ]
+        self._note_end(m, done, acknowledged)
+
+        refused = ((start | clear) & ~self.job.ready) | (push & ~queue.w_rdy)
+        commands = {
+            "control_start": start,
+            "control_push_epoch": push,
+            "control_clear_epochs": clear,
+        }
+        staged = {
+            "control_interrupt_enable": enable,
+            **_fields("job", staged_job),
+            **_fields("epoch", staged_epoch),
+        }
+        shown = {
+            "control_busy": ~self.job.ready,
+            "control_done": done,
+            "control_epochs_waiting": queue.level,
+            **_fields("status", self.status),
+        }
+        self._write(m, {**commands, "control_done": acknowledged, **staged}, refused)
+        self._read(m, {**dict.fromkeys(commands, Const(0)), **shown, **staged})
+        return m
+
+    def _note_end(self, m: Module, done: Signal, acknowledged: Signal) -> None:
+        """The end of a job is noted even if the note of the last one is cleared just then."""
+        idle = Signal(init=1)
         m.d.sync += idle.eq(self.job.ready)
         with m.If(self.job.valid):
             m.d.sync += done.eq(0)
@@ -79,63 +102,38 @@ class Control(wiring.Component):
         with m.Elif(acknowledged):
             m.d.sync += done.eq(0)
 
-        refused = ((start | clear) & ~self.job.ready) | (push & ~queue.w_rdy)
-        writable = {
-            "control_start": start,
-            "control_push_epoch": push,
-            "control_clear_epochs": clear,
-            "control_done": acknowledged,
-            "control_interrupt_enable": enable,
-            **_fields("job", staged_job),
-            **_fields("epoch", staged_epoch),
-        }
-        readable = {
-            "control_busy": ~self.job.ready,
-            "control_done": done,
-            "control_interrupt_enable": enable,
-            "control_epochs_waiting": queue.level,
-            **_fields("job", staged_job),
-            **_fields("epoch", staged_epoch),
-            **_fields("status", self.status),
-        }
-        self._write(m, writable, refused)
-        self._read(m, readable)
-        return m
-
     def _write(self, m: Module, writable: dict[str, Value], refused: Value) -> None:
         """Bytes that are strobed go into a register; the 1 of a command lasts one cycle."""
-        m.d.comb += self.bus.write_error.eq(1)
-        with m.Switch(self.bus.write_word):
-            for register, value in self._having(writable):
+        bus = self.bus
+        m.d.comb += bus.write_error.eq(1)
+        with m.Switch(bus.write_word):
+            for name, value in writable.items():
+                register = self._registers[name]
                 with m.Case(register.address // WORD_BYTES):
                     if register.access == "write":
-                        m.d.comb += self.bus.write_error.eq(0)
-                        self._write_bytes(m, value)
+                        m.d.comb += bus.write_error.eq(0)
+                        for byte, strobe in enumerate(bus.write_bytes):
+                            part = slice(8 * byte, 8 * byte + 8)
+                            with m.If(bus.write & strobe):
+                                m.d.sync += value[part].eq(bus.write_data[part])
                     else:
-                        pulse = self.bus.write & self.bus.write_bytes[0] & self.bus.write_data[0]
-                        m.d.comb += [value.eq(pulse), self.bus.write_error.eq(refused)]
-
-    def _write_bytes(self, m: Module, value: Value) -> None:
-        for index in range(0, len(value), 8):
-            with m.If(self.bus.write & self.bus.write_bytes[index // 8]):
-                m.d.sync += value[index : index + 8].eq(self.bus.write_data[index : index + 8])
+                        pulse = bus.write & bus.write_bytes[0] & bus.write_data[0]
+                        m.d.comb += [value.eq(pulse), bus.write_error.eq(refused)]
 
     def _read(self, m: Module, readable: dict[str, Value]) -> None:
-        """Commands read as zero."""
-        m.d.comb += self.bus.read_error.eq(1)
-        with m.Switch(self.bus.read_word):
-            for register in self._registers.values():
-                value = Value.cast(readable.get(register.full_name, register.value or 0))
+        """Every register reads as what is ``readable`` under its name, or as its constant."""
+        bus = self.bus
+        m.d.comb += bus.read_error.eq(1)
+        with m.Switch(bus.read_word):
+            for name, register in self._registers.items():
+                constant = register.value
+                value = readable[name] if constant is None else Const(constant, WORD_BITS)
                 for word in range(register.words):
                     with m.Case(register.address // WORD_BYTES + word):
                         part = value[word * WORD_BITS : (word + 1) * WORD_BITS]
-                        m.d.comb += [self.bus.read_data.eq(part), self.bus.read_error.eq(0)]
-
-    def _having(self, values: dict[str, Value]) -> list[tuple[Register, Value]]:
-        return [(self._registers[name], value) for name, value in values.items()]
+                        m.d.comb += [bus.read_data.eq(part), bus.read_error.eq(0)]
 
 
 def _fields(group: str, view: data.View) -> dict[str, Value]:
-    return {
-        f"{group}_{name}": Value.cast(view[name]) for name in data.Layout.cast(view.shape()).members
-    }
+    names = data.Layout.cast(view.shape()).members
+    return {f"{group}_{name}": Value.cast(view[name]) for name in names}

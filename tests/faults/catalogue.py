@@ -314,8 +314,8 @@ OTHERS = (
         name="axi-strobes",
         stage="axi/control",
         what="a byte of a register is written whether it is strobed or not",
-        old="self.bus.write & self.bus.write_bytes[index // 8]",
-        new="self.bus.write",
+        old="with m.If(bus.write & strobe):",
+        new="with m.If(bus.write):",
         geometry="narrow",
     ),
     Fault(
