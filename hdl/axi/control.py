@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..protocol import Status, epoch_layout, job_layout
 from .lite import BUS
-from .registers import EPOCH_DEPTH, WORD_BITS, WORD_BYTES, register_map
+from .registers import (
+    EPOCH_DEPTH,
+    GROUP_BYTES,
+    GROUPS,
+    WORD_BITS,
+    WORD_BYTES,
+    register_map,
+)
 
 
 class Control(wiring.Component):
@@ -105,33 +112,56 @@ class Control(wiring.Component):
     def _write(self, m: Module, writable: dict[str, Value], refused: Value) -> None:
         """Bytes that are strobed go into a register; the 1 of a command lasts one cycle."""
         bus = self.bus
+        bit = bus.write & bus.write_bytes[0] & bus.write_data[0]
         m.d.comb += bus.write_error.eq(1)
-        with m.Switch(bus.write_word):
-            for name, value in writable.items():
-                register = self._registers[name]
-                with m.Case(register.address // WORD_BYTES):
-                    if register.access == "write":
-                        m.d.comb += bus.write_error.eq(0)
-                        for byte, strobe in enumerate(bus.write_bytes):
-                            part = slice(8 * byte, 8 * byte + 8)
-                            with m.If(bus.write & strobe):
-                                m.d.sync += value[part].eq(bus.write_data[part])
-                    else:
-                        pulse = bus.write & bus.write_bytes[0] & bus.write_data[0]
-                        m.d.comb += [value.eq(pulse), bus.write_error.eq(refused)]
+        for name, value in writable.items():
+            register = self._registers[name]
+            chosen = Signal(name=f"{name}_chosen")
+            m.d.sync += chosen.eq(bus.write_word == register.address // WORD_BYTES)
+            if register.access == "write":
+                for byte in range((register.bits + 7) // 8):
+                    part = slice(8 * byte, 8 * byte + 8)
+                    with m.If(chosen & bus.write & bus.write_bytes[byte]):
+                        m.d.sync += value[part].eq(bus.write_data[part])
+                with m.If(chosen):
+                    m.d.comb += bus.write_error.eq(0)
+            else:
+                m.d.comb += value.eq(chosen & bit)
+                with m.If(chosen):
+                    m.d.comb += bus.write_error.eq(refused)
 
     def _read(self, m: Module, readable: dict[str, Value]) -> None:
-        """Every register reads as what is ``readable`` under its name, or as its constant."""
-        bus = self.bus
-        m.d.comb += bus.read_error.eq(1)
-        with m.Switch(bus.read_word):
-            for name, register in self._registers.items():
+        """Every register reads as what is ``readable`` under its name, or as its constant.
+
+        A word of each group is chosen first, and a cycle later one of the groups.
+        """
+        bus, index_bits = self.bus, (GROUP_BYTES // WORD_BYTES).bit_length() - 1
+        index, number = bus.read_word[:index_bits], bus.read_word[index_bits:]
+        chosen, error = Const(0, WORD_BITS), Const(1)
+        for place, group in enumerate(GROUPS):
+            words = self._words(group, readable)
+            word, known = Signal(WORD_BITS, name=f"{group}_word"), Signal(name=f"{group}_known")
+            m.d.sync += known.eq((number == place) & (index < len(words)))
+            with m.Switch(index[: (len(words) - 1).bit_length()]):
+                for offset, value in enumerate(words[:-1]):
+                    with m.Case(offset):
+                        m.d.sync += word.eq(value)
+                with m.Default():
+                    m.d.sync += word.eq(words[-1])
+            chosen, error = chosen | Mux(known, word, 0), error & ~known
+        m.d.comb += [bus.read_data.eq(chosen), bus.read_error.eq(error)]
+
+    def _words(self, group: str, readable: dict[str, Value]) -> list[Value]:
+        """What stands at the addresses of ``group``, which are in a row."""
+        words = []
+        for name, register in self._registers.items():
+            if register.group == group:
                 constant = register.value
                 value = readable[name] if constant is None else Const(constant, WORD_BITS)
-                for word in range(register.words):
-                    with m.Case(register.address // WORD_BYTES + word):
-                        part = value[word * WORD_BITS : (word + 1) * WORD_BITS]
-                        m.d.comb += [bus.read_data.eq(part), bus.read_error.eq(0)]
+                words += [
+                    value[place : place + WORD_BITS] for place in range(0, register.bits, WORD_BITS)
+                ]
+        return words
 
 
 def _fields(group: str, view: data.View) -> dict[str, Value]:

@@ -59,11 +59,12 @@ BUS = wiring.Signature(
         "read_error": In(1),
     }
 )
-"""Requests that registers answer in the same cycle, as their source has them.
+"""Requests that registers answer, as their source has them.
 
-While ``write`` is set, the bytes ``write_bytes`` of ``write_data`` are for the register at
-``write_word``, or ``write_error`` refuses them. ``read_data`` is what stands at ``read_word``, or
-``read_error`` says that nothing does. Reading changes nothing, so it needs no strobe.
+``write_word`` and ``read_word`` stand for a cycle before they are used, so that their decoding may
+be registered. While ``write`` is set, the bytes ``write_bytes`` of ``write_data`` are for the
+register at ``write_word``, or ``write_error`` refuses them. ``read_data`` is what stands at
+``read_word``, or ``read_error`` says that nothing does. Reading changes nothing: it has no strobe.
 """
 
 
@@ -79,8 +80,8 @@ class LiteSlave(wiring.Component):
     response is lost, whatever the master does. Writes and reads do not wait for each other.
     Protection (``awprot``, ``arprot``) is ignored.
 
-    Latency: 2 cycles from the items to the response. Throughput: a write and a read every 2 cycles.
-    Back-pressure: outputs are registers or depend on registers alone.
+    Latency: 3 cycles from the items to the response. Throughput: a write and a read every 3 cycles.
+    Back-pressure: outputs are registers or depend on registers alone, and so does ``bus``.
 
     Members
     -------
@@ -95,13 +96,17 @@ class LiteSlave(wiring.Component):
         m = Module()
         bus = self.bus
         have_address, have_data, have_read = Signal(), Signal(), Signal()
-        read = Signal()
+        write_known, read_known, read = Signal(), Signal(), Signal()
         m.d.comb += [
             self.awready.eq(~have_address),
             self.wready.eq(~have_data),
             self.arready.eq(~have_read),
-            bus.write.eq(have_address & have_data & (~self.bvalid | self.bready)),
-            read.eq(have_read & (~self.rvalid | self.rready)),
+            bus.write.eq(write_known & have_data & ~self.bvalid),
+            read.eq(read_known & ~self.rvalid),
+        ]
+        m.d.sync += [
+            write_known.eq(have_address & ~bus.write),
+            read_known.eq(have_read & ~read),
         ]
 
         with m.If(self.awvalid & self.awready):
@@ -112,8 +117,6 @@ class LiteSlave(wiring.Component):
                 bus.write_bytes.eq(self.wstrb),
                 have_data.eq(1),
             ]
-        with m.If(self.bready):
-            m.d.sync += self.bvalid.eq(0)
         with m.If(bus.write):
             m.d.sync += [
                 have_address.eq(0),
@@ -121,11 +124,11 @@ class LiteSlave(wiring.Component):
                 self.bvalid.eq(1),
                 self.bresp.eq(Mux(bus.write_error, Response.SLVERR, Response.OKAY)),
             ]
+        with m.Elif(self.bready):
+            m.d.sync += self.bvalid.eq(0)
 
         with m.If(self.arvalid & self.arready):
             m.d.sync += [bus.read_word.eq(self.araddr[BYTE_BITS:]), have_read.eq(1)]
-        with m.If(self.rready):
-            m.d.sync += self.rvalid.eq(0)
         with m.If(read):
             m.d.sync += [
                 have_read.eq(0),
@@ -133,4 +136,6 @@ class LiteSlave(wiring.Component):
                 self.rdata.eq(bus.read_data),
                 self.rresp.eq(Mux(bus.read_error, Response.SLVERR, Response.OKAY)),
             ]
+        with m.Elif(self.rready):
+            m.d.sync += self.rvalid.eq(0)
         return m

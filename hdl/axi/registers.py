@@ -31,8 +31,9 @@ DIGEST = "digest"
 EPOCH_DEPTH = 64
 """Epochs that can wait in the queue."""
 
-BASES = {"identity": 0x000, "control": 0x100, "job": 0x200, "epoch": 0x300, "status": 0x400}
-"""First byte address of each group of registers."""
+GROUPS = ("identity", "control", "job", "epoch", "status")
+GROUP_BYTES = 0x100
+"""Each group of registers has this much room, one after the other."""
 
 Access = Literal["read", "write", "command", "clear"]
 """``read`` only; ``write``: reads back what was written; ``command``: writing 1 does something,
@@ -46,7 +47,7 @@ class Register:
     Parameters
     ----------
     group, name : str
-        A key of `BASES`, and a name that is unique in it.
+        One of `GROUPS`, and a name that is unique in it.
     address : int
         Byte address of the first word; further words of a wide value follow, low ones first.
     bits : int
@@ -91,9 +92,9 @@ def register_map(config: EngineConfig) -> tuple[Register, ...]:
         "status": _status(),
     }
     registers = []
-    for group, entries in groups.items():
-        address = BASES[group]
-        for entry in entries:
+    for number, group in enumerate(GROUPS):
+        address = number * GROUP_BYTES
+        for entry in groups[group]:
             register = Register(group=group, address=address, **vars(entry))
             registers.append(register)
             address += register.words * WORD_BYTES

@@ -11,7 +11,8 @@ import pytest
 
 from hdl.axi.registers import (
     ADDRESS_BITS,
-    BASES,
+    GROUP_BYTES,
+    GROUPS,
     WORD_BITS,
     WORD_BYTES,
     Register,
@@ -36,8 +37,9 @@ def test_addresses_are_apart_and_the_same_for_every_engine(geometry: str) -> Non
     assert addresses == sorted(set(addresses))
     assert addresses[-1] < 1 << ADDRESS_BITS
     for register in registers:
-        later = [base for base in BASES.values() if base > BASES[register.group]]
-        assert BASES[register.group] <= register.address < min([*later, 1 << ADDRESS_BITS])
+        last = register.address + WORD_BYTES * register.words - 1
+        assert GROUPS[register.address // GROUP_BYTES] == register.group
+        assert GROUPS[last // GROUP_BYTES] == register.group
         assert register.words == 1 or register.access == "read"
     names = [(r.full_name, r.address) for r in register_map(EngineConfig())]
     assert [(r.full_name, r.address) for r in registers] == names
