@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from amaranth.lib import data
 
-from ..config import COARSE_BITS, NOISE_BITS, VARIANCE_FRAC, EngineConfig
+from ..config import COARSE_BITS, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC, EngineConfig
 from ..job import Loss, Mode
 from ..protocol import Error, Status, epoch_layout, job_layout
 
@@ -89,7 +89,7 @@ def register_map(config: EngineConfig) -> tuple[Register, ...]:
         "control": _control(),
         "job": _staged("job", job_layout(config), _job_texts(config)),
         "epoch": _staged("epoch", epoch_layout(config), _epoch_texts(config)),
-        "status": _status(),
+        "status": _status(config),
     }
     registers = []
     for number, group in enumerate(GROUPS):
@@ -166,14 +166,15 @@ def _staged(group: str, layout: data.StructLayout, texts: Mapping[str, str]) -> 
         yield _Entry(name=name, bits=field.width, access="write", text=texts[name])
 
 
-def _status() -> Iterator[_Entry]:
+def _status(config: EngineConfig) -> Iterator[_Entry]:
+    loss_frac = 2 * config.model_frac + 1 + WEIGHT_FRAC
     texts = {
         "cycles": "Clock cycles of the last pass.",
         "beats": "Beats taken by the last pass; beats / cycles is the utilisation.",
         "margin_saturations": "Margins that did not fit.",
         "error_saturations": "Scaled errors that did not fit.",
         "model_saturations": "Model words that did not fit.",
-        "loss_sum": "Sum of the losses of an EVALUATE job.",
+        "loss_sum": f"Sum of the losses of an EVALUATE job, {loss_frac} fractional bits.",
         "error": f"Why the last job was refused: {_names(Error)}.",
     }
     for name, field in data.Layout.cast(Status):
