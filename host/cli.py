@@ -18,6 +18,7 @@ from typer import Context
 from typer.core import TyperGroup
 
 from . import data_cli, doctor_cli, predict_cli
+from .choices import Interface
 from .data_cli import Impute, OneHot, column_names
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
@@ -182,11 +183,21 @@ def compare(
 def elaborate(
     lanes: Annotated[int, typer.Option(help="Features in a beat.")] = Options.lanes,
     banks: Annotated[int, typer.Option(help="Samples in a beat.")] = Options.banks,
+    interface: Annotated[
+        Interface, typer.Option(help="Ports: plain streams, or AXI4-Stream and AXI4-Lite.")
+    ] = "streams",
     output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file.")] = Path(
         "engine.v"
     ),
+    header: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the AXI4-Lite registers as a C header too."),
+    ] = None,
 ) -> None:
     """Write the engine's Verilog, the same in every run."""
+    from hdl.axi.engine import TOP as AXI_TOP
+    from hdl.axi.engine import AxiEngine
+    from hdl.axi.render import c_header
     from hdl.engine import Engine
     from hdl.verilog import to_verilog
     from sim.build import TOP
@@ -194,8 +205,16 @@ def elaborate(
     from .files import replacing
 
     config = engine_config(lanes, banks)
+    if header and interface != "axi-stream":
+        raise InputError("--header describes AXI4-Lite registers; add --interface axi-stream")
     with replacing(output) as stream:
-        stream.write(to_verilog(Engine(config), TOP).encode())
+        if interface == "axi-stream":
+            stream.write(to_verilog(AxiEngine(config), AXI_TOP).encode())
+        else:
+            stream.write(to_verilog(Engine(config), TOP).encode())
+    if header:
+        with replacing(header) as stream:
+            stream.write(c_header(config).encode())
 
 
 @app.command()

