@@ -38,7 +38,7 @@ def data(samples: int, features: int, bits: int, seed: int = 0) -> tuple[Floats,
 @given(
     name=st.sampled_from(ALL),
     size=st.tuples(st.integers(1, 40), st.integers(1, 100)),
-    bits=st.integers(2, 16),
+    bits=st.integers(2, 32),
     seed=st.integers(0, 2**64 - 1),
     first_row=st.integers(0, 2**40),
 )
