@@ -83,6 +83,11 @@ class FastDevice(GoldenDevice):
         self.config = config
         self._golden = Fast(config)
 
+    def run(self, job: Job, woven: Woven) -> Counters:
+        from .fused import unweave
+
+        return self._golden.run(job, Samples(**vars(unweave(woven, self.config))))
+
 
 class SimDevice:
     """The engine's Verilog, compiled by Verilator and called in process, on an unstalled stream.

@@ -32,7 +32,15 @@ from .rounding import (
     fraction_bits,
 )
 from .scaling import largest_code
-from .weaving import Woven, check_shape, group_bytes, groups_of, label_words
+from .weaving import (
+    Unwoven,
+    Woven,
+    check_shape,
+    group_bytes,
+    groups_of,
+    label_words,
+    unweave_words,
+)
 
 MAGIC = 1.5 * 2.0**52
 """Added to a number below 2**51 it leaves the nearest integer in the low bits, ties to even."""
@@ -202,20 +210,38 @@ def _round_row(
     return good
 
 
+def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
+    """What `host.weaving.unweave` gives, at memory speed; codes are int32 if those hold them."""
+    wide = woven.unsigned and woven.bits == 32
+    shape = (woven.groups * config.banks, woven.chunks * config.lanes)
+    codes = np.empty(shape, dtype=np.int64 if wide else np.int32)
+    _unweave_into(codes, woven, config, 0)
+    return unweave_words(woven, config, codes.reshape(woven.groups, config.banks, -1))
+
+
 def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Codes:
     """Codes (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
     shape = (min(stop, woven.samples) - start, woven.features)
     codes: Codes = np.empty(shape, dtype=code_type(max(woven.bits, 16)))
-    beats = woven.beats.reshape(woven.groups, -1)
-    _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
+    _unweave_into(codes, woven, config, start)
     return codes
+
+
+def _unweave_into(codes: NDArray[Any], woven: Woven, config: EngineConfig, first: int) -> None:
+    """The first features of samples from number ``first`` on."""
+    beats = woven.beats.reshape(woven.groups, -1)
+    _unweave(beats, first, (config.lanes, config.banks, woven.bits), not woven.unsigned, codes)
 
 
 @_jit
 def _unweave(
-    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: Codes
+    beats: NDArray[np.uint8],
+    first: int,
+    shape: tuple[int, int, int],
+    signed: bool,
+    codes: NDArray[Any],
 ) -> None:
-    lanes, banks, _, bits = shape
+    lanes, banks, bits = shape
     unit = min(lanes, 8)
     beat_bytes = lanes * banks // 8
     for sample in range(len(codes)):
@@ -235,6 +261,6 @@ def _unweave(
                 planes = _transpose(planes)
                 for i in range(count):
                     byte = np.int64(planes >> np.uint64(8 * i) & np.uint64(255))
-                    if weight + top == bits:  # the sign is its highest bit
+                    if signed and weight + top == bits:  # the highest bit is the sign
                         byte -= byte >> (top - 1) << top
                     row[start + i] |= byte << weight

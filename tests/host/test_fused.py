@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hdl.config import EngineConfig
 from host.dataset import Floats
 from host.errors import InputError
-from host.fused import round_and_weave, unweave_rows
+from host.fused import round_and_weave, unweave, unweave_rows
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.scaling import largest_code
-from host.weaving import weave
+from host.weaving import code_range, weave
+from host.weaving import unweave as readable_unweave
 from tests.geometries import ALL, GEOMETRIES
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
@@ -60,6 +61,36 @@ def test_it_equals_rounding_then_weaving(
     assert vars(woven).keys() == vars(expected).keys()
     for field in ("bits", "chunks", "groups", "samples", "features"):
         assert getattr(woven, field) == getattr(expected, field)
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(ALL),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 40)),
+    bits=st.integers(2, 32),
+    words=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_samples_come_back_from_the_stream(
+    name: str, size: tuple[int, int], bits: int, words: tuple[bool, bool, bool]
+) -> None:
+    config, rng = GEOMETRIES[name], np.random.default_rng(bits)
+    bits, samples, (unsigned, weighted, offset) = min(bits, config.max_bits), size[0], words
+    least, most = code_range(bits, unsigned)
+    codes = rng.integers(least, most, (samples, min(size[1], config.max_features)), endpoint=True)
+    codes[0] = most
+    numbers = [rng.integers(0, 999, samples) for _ in range(3)]
+    woven = weave(
+        codes,
+        numbers[0],
+        bits,
+        config,
+        weights=numbers[1] if weighted else None,
+        offsets=numbers[2] if offset else None,
+        unsigned=unsigned,
+    )
+    expected = readable_unweave(woven, config)
+    for field, values in vars(unweave(woven, config)).items():
+        np.testing.assert_array_equal(values, getattr(expected, field))
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)
