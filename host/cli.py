@@ -167,6 +167,7 @@ def compare(
 def elaborate(
     lanes: Annotated[int, typer.Option(help="Features in a beat.")] = Options.lanes,
     banks: Annotated[int, typer.Option(help="Samples in a beat.")] = Options.banks,
+    max_bits: Annotated[int, typer.Option(help="Most bits of a code.")] = Options.max_bits,
     output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file.")] = Path(
         "engine.v"
     ),
@@ -178,7 +179,7 @@ def elaborate(
 
     from .files import replacing
 
-    config = engine_config(lanes, banks)
+    config = engine_config(lanes, banks, max_bits)
     with replacing(output) as stream:
         stream.write(to_verilog(Engine(config), TOP).encode())
 
