@@ -81,7 +81,7 @@ class Setup:
 
 SETUP = Setup(
     options=Options(
-        lanes=64, banks=8, max_bits=FULL_BITS, delay=2, batch=256, sync=True, epochs=12, copies=8
+        lanes=64, banks=8, max_bits=FULL_BITS, delay=2, batch=1024, sync=True, epochs=12, copies=8
     ),
     samples=8192,
     features=784,
@@ -168,7 +168,7 @@ def time_to_loss(setup: Setup = SETUP, device: str = "fast", as_json: bool = Fal
     reference = min(runs[FULL_BITS], key=lambda run: run.losses[-1])
     target = (1 + WITHIN) * float(reference.losses[-1])
     results = _results(setup, runs, target)
-    facts = describe(dataset, task.train.v, task.train.y)
+    facts = describe(dataset, loss)
     if as_json:
         record = {**facts, "target_loss": target, "results": [asdict(one) for one in results]}
         typer.echo(json.dumps(record))
@@ -203,20 +203,20 @@ def synthetic(samples: int, features: int, seed: int = 0) -> Dataset:
     return Dataset("synthetic", columns, labels, names, Dataset("test", columns, labels, names))
 
 
-def describe(dataset: Dataset, v: Floats, y: Floats) -> dict[str, float | str]:
-    """Facts of the set, and of its scaled features v (n, F) and labels y (n)."""
-    spectrum = np.linalg.eigvalsh(v.T @ v / len(v))
+def describe(dataset: Dataset, loss: Loss) -> dict[str, float | str]:
+    """Facts of the set, and of its loss once scaled."""
+    spectrum = np.linalg.eigvalsh(loss.moments)
     centred = (dataset.features - dataset.features.mean(axis=0)) / dataset.features.std(axis=0)
-    best = np.linalg.lstsq(v, y, rcond=None)[0]
+    best: Floats = np.linalg.solve(loss.moments, loss.product).astype(np.float64)
     return {
         "data": "synthetic",
-        "samples": len(y),
-        "features": v.shape[1] - 1,
+        "samples": dataset.features.shape[0],
+        "features": dataset.features.shape[1],
         "median_skewness": float(np.median((centred**3).mean(axis=0))),
         "condition_number": float(spectrum[-1] / spectrum[0]),
         "first_component": float(spectrum[-1] / spectrum.sum()),
-        "zero_loss": float(np.square(y).mean() / 2),
-        "least_loss": float(np.square(v @ best - y).mean() / 2),
+        "zero_loss": loss.square / 2,
+        "least_loss": loss(best),
     }
 
 

@@ -111,6 +111,20 @@ def test_drawn_codes_follow_the_exact_probabilities(bits: int, how: Rounding) ->
     assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5  # chi-square: mean, deviation
 
 
+@pytest.mark.parametrize("bits", [17, 24, 32])
+@pytest.mark.parametrize("beyond", [0.25, 1.0, 1.75])
+def test_wide_codes_have_their_value_as_mean(bits: int, beyond: float) -> None:
+    """Between two odd codes, far from zero, where float64 has the fewest places to spare."""
+    n, draws = 2 ** (bits - 1) - 1, 40_000
+    lower = n - 2 * (n // 5)
+    v = np.full((draws, 1), (lower + beyond) / n)
+    above = round_codes(v, bits, "double", Draws(bits)).astype(np.int64) - lower
+    assert set(above.ravel().tolist()) == {0, 1, 2}
+    p = beyond / 2
+    assert abs(above.mean() - beyond) < 4 * (2 * p * (1 - p) / draws) ** 0.5
+    assert abs((above == 1).mean() - 2 * p * (1 - p)) < 4 * 0.5 / draws**0.5
+
+
 @given(
     st.integers(2, 16),
     st.floats(-1, 1),
