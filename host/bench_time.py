@@ -17,8 +17,8 @@ What is fair about it:
 The samples are synthetic, and the result depends on them and on the mini-batch: few bits add noise,
 which mini-batches average out, and it costs nothing as long as stability limits the step. Ratios
 at 4 and 3 bits: 8.0 and 11.4 with seed 0, 7.9 and 10.2 with seed 1, 7.9 and 10.0 with seed 2. With
-mini-batches of 512 and seed 0 they are 7.6 and 9.8; of 256, 7.9 and 10.6 with seed 0, 8.5 and 9.9 with seed 1, and with seed 2 the noise of 3 bits
-keeps the loss above the target for all 12 epochs.
+mini-batches of 512 and seed 0 they are 7.6 and 9.8; of 256, 7.9 and 10.6 with seed 0, 8.5 and 9.9
+with seed 1, and with seed 2 the noise of 3 bits keeps the loss above the target for all 12 epochs.
 """
 
 from __future__ import annotations

@@ -152,8 +152,9 @@ def test_full_scale_and_odd_codes_are_exact_and_nothing_lies_beyond(
 ) -> None:
     n = 2 ** (bits - 1) - 1
     rng = np.random.default_rng(bits)
-    odd = np.arange(-n, n + 1, 2)
-    if bits > 10:
+    if bits <= 10:
+        odd = np.arange(-n, n + 1, 2)
+    else:
         some = 2 * rng.integers(-n // 2, n // 2, 1000) + 1
         odd = np.array([-n, -n + 2, -1, 1, n - 2, n, *some])
     v = np.tile(odd / n, (50, 1))
