@@ -119,12 +119,14 @@ def test_every_option_reaches_the_training() -> None:
         "holdout": 0.5,
         "lanes": 8,
         "banks": 2,
+        "max_bits": 16,
     }
     assert values.keys() == Options.__dataclass_fields__.keys()
     arguments = [
         text
         for name, value in values.items()
-        for text in ([f"--{name}"] if value is True else [f"--{name}", str(value)])
+        for flag in [f"--{name.replace('_', '-')}"]
+        for text in ([flag] if value is True else [flag, str(value)])
     ]
     out, _ = zipsgd("train", "sklearn:diabetes", "--device", "golden", "--json", *arguments)
     summary = json.loads(out.splitlines()[-1])["summary"]
@@ -276,6 +278,8 @@ def test_elaborate_has_no_header_of_streams(tmp_path: Path) -> None:
 def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
     _, err = zipsgd("elaborate", "--lanes", "3", "-o", tmp_path / "engine.v", code=2)
     assert "lanes must be a power of two" in err
+    _, err = zipsgd("elaborate", "--max-bits", "33", "-o", tmp_path / "engine.v", code=2)
+    assert "max_bits must be 2 to 32, not 33" in err
     assert not list(tmp_path.iterdir())
 
 
