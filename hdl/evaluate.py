@@ -28,7 +28,8 @@ class Evaluate(wiring.Component):
     adds its linear part to the interpolated softplus. Twin: `loss_value` in `sim.golden`.
 
     Latency: a group's losses are in ``total`` ``banks + SUM_LATENCY`` cycles later. Throughput: a
-    group in ``banks`` cycles, which the slot controller grants. Overflow: impossible for 2**32 samples.
+    group in ``banks`` cycles, which the slot controller grants. Overflow: impossible for 2**32
+    samples.
 
     Members
     -------

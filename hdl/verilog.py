@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from amaranth.back import verilog
 from amaranth.lib import wiring
+
+WAIVERS = Path(__file__).with_name("lint.vlt")
+"""What Verilator's ``-Wall`` need not say of the text, each with its reason."""
 
 
 def to_verilog(component: wiring.Component, name: str) -> str:

@@ -13,8 +13,8 @@ from .options import Options
 from .scaling import largest_code
 from .steps import ROWS, default_step, scheduled
 
-CANDIDATES = 12
-"""Powers of two that are tried, downwards from the largest stable one."""
+CANDIDATES = 14
+"""Powers of two that are tried, downwards from one that is too large."""
 
 PARTS = 16
 """Parts of an epoch: in each the noise has the strength that it has at the part's start."""
@@ -68,40 +68,41 @@ class Curvature:
 
     def excess(self, step: float, samples: int, options: Options) -> float:
         """Predicted loss above the best model's, after all epochs of ``samples`` updates."""
-        distance, count = self.start, samples / PARTS
+        block = options.stale
+        distance, count = self.start, samples / block / PARTS
         for epoch in range(1, options.epochs + 1):
             s = scheduled(step, options.schedule, epoch)
-            rate = np.square(1 - s * self.eigenvalues)
+            rate = np.square(1 - s * block * self.eigenvalues)
             with np.errstate(over="ignore"):
                 kept = np.minimum(rate**count, LARGEST)
             still = np.abs(1 - rate) < 1e-12
             added = np.where(still, count, (1 - kept) / np.where(still, 1, 1 - rate))
             for _ in range(PARTS):
                 noise = self.noise + self.excess_noise * (self.eigenvalues @ distance)
-                distance = np.minimum(kept * distance + s * s * noise * added, LARGEST)
+                distance = np.minimum(kept * distance + block * s * s * noise * added, LARGEST)
         return float(self.eigenvalues @ distance) / 2
 
 
 def auto_step(v: Floats, y: Floats, samples: int, options: Options) -> float:
     """A step size for training on ``samples`` samples, of which v (n, F) and y (n) are the first.
 
-    Averaged over samples and roundings, the squared distance c_i of the model from the best one
-    along eigenvector i of E[v v^T] follows, with each sample and step size s,
+    Gradients of B samples are computed at one and the same model: a mini-batch and what its delay
+    adds (`Options.stale`). Averaged over samples and roundings, the squared distance c_i of the
+    model from the best one along eigenvector i of E[v v^T] follows, with each B samples and step
+    size s,
 
-        c_i  <-  (1 - s L_i)^2 c_i  +  s^2 g_i,
+        c_i  <-  (1 - s B L_i)^2 c_i  +  s^2 B g_i,
 
     where L_i is the eigenvalue and g_i the gradient's second moment: the first term is what is not
-    learned yet, the second the noise that stays. The loss above the best model's is
-    sum_i L_i c_i / 2. This is computed for powers of two, over the epochs and their schedule, and
-    the one with the lowest loss is taken.
+    learned yet, and grows if s B L_i is above 2; the second the noise that stays. The loss above
+    the best model's is sum_i L_i c_i / 2. This is computed for powers of two, over the epochs and
+    their schedule, and the one with the lowest loss is taken.
 
-    The recursion knows nothing of stale gradients; the largest candidate is `default_step`, which
-    bounds them, or twice that if the schedule lowers the step after the first epoch.
+    With constant steps, or mini-batches so large that an epoch has only a few, the best step may
+    be one that this takes for unstable: a delay overlaps with its mini-batch only in part.
     """
     v, y = v[:ROWS], y[:ROWS]
-    largest = default_step(v, options.stale)
-    if options.schedule != "constant" and options.epochs > 1:
-        largest = 2 * largest
+    largest = 8 * default_step(v, options.stale)
     curvature = Curvature.of(v, y, options)
     steps = [math.ldexp(largest, -index) for index in range(CANDIDATES)]
     return min(steps, key=lambda step: curvature.excess(step, samples, options))

@@ -12,3 +12,6 @@ FeatureScale = Literal["sigma", "minmax", "maxabs"]
 
 Schedule = Literal["1/k", "1/sqrt(k)", "constant"]
 """Step size over the epochs, see `host.steps`."""
+
+Interface = Literal["streams", "axi-stream"]
+"""Ports of the Verilog: plain valid/ready streams, or AXI4-Stream and AXI4-Lite (docs/axi.md)."""

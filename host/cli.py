@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
+from typer import Context
 from typer.core import TyperGroup
 
-from . import data_cli, doctor_cli, predict_cli
+from . import data_cli, doctor_cli, plan_cli, predict_cli
+from .choices import Interface
 from .data_cli import Impute, OneHot, column_names
 from .errors import InputError, ZipsgdError
 from .options import Options, engine_config
@@ -50,6 +52,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(data_cli.app, name="data")
 app.command("eval")(predict_cli.eval_command)
 app.command("predict")(predict_cli.predict_command)
+app.command("plan")(plan_cli.plan_command)
 app.command("doctor")(doctor_cli.doctor_command)
 
 Data = Annotated[
@@ -64,9 +67,16 @@ DropConstant = Annotated[
 DeviceName = Annotated[str, typer.Option("--device", help="sim, golden or fast.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
 
+CONTEXT = "context"
+WRITTEN = "COMMANDLINE"
+"""Name of the source of an option's value that is on the command line."""
+
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command(..., options: Options)`` one command-line option a field of `Options`."""
+    """Give ``command(..., options, given)`` one command-line option a field of `Options`.
+
+    ``given`` are the names of those fields that the user wrote, the others have their defaults.
+    """
     hints = get_type_hints(Options, include_extras=True)
     extra = [
         inspect.Parameter(
@@ -78,12 +88,17 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
         for field in fields(Options)
     ]
     signature = inspect.signature(command, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
+    made = ("options", "given")
+    own = [parameter for parameter in signature.parameters.values() if parameter.name not in made]
+    own.append(inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=Context))
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
+        context: Context = arguments.pop(CONTEXT)
         options = Options(**{parameter.name: arguments.pop(parameter.name) for parameter in extra})
-        command(**arguments, options=options)
+        sources = ((option.name, context.get_parameter_source(option.name)) for option in extra)
+        given = frozenset(name for name, source in sources if source and source.name == WRITTEN)
+        command(**arguments, options=options, given=given)
 
     parameters = [*own, *extra]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -112,6 +127,7 @@ def train(
     plot: Annotated[Path | None, typer.Option(help="Loss per epoch (.png or .svg).")] = None,
     as_json: Json = False,
     options: Options,
+    given: frozenset[str],
 ) -> None:
     """Train a model; a row an epoch. The default device is the simulated engine."""
     from .checkpoint import check_checkpoint
@@ -134,7 +150,7 @@ def train(
             resume=resume,
             log=stack.enter_context(writing(log)) if log else None,
         )
-        source = Source(data, target, drop_constant, column_names(one_hot), impute)
+        source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
         task, epochs = _train(source, [device], as_json, options, files)
         if stream:
             stream.write(dump_model(task.model(epochs[-1].words)))
@@ -154,12 +170,13 @@ def compare(
     devices: Annotated[str, typer.Option(help="Two or more, with commas.")] = "golden,sim",
     as_json: Json = False,
     options: Options,
+    given: frozenset[str],
 ) -> None:
     """Train on several devices; exit 5 at the first model word that differs after an epoch."""
     names = devices.split(",")
     if len(names) < 2:
         raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
-    source = Source(data, target, drop_constant, column_names(one_hot), impute)
+    source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
     _train(source, names, as_json, options, Files())
 
 
@@ -167,20 +184,39 @@ def compare(
 def elaborate(
     lanes: Annotated[int, typer.Option(help="Features in a beat.")] = Options.lanes,
     banks: Annotated[int, typer.Option(help="Samples in a beat.")] = Options.banks,
+    interface: Annotated[
+        Interface, typer.Option(help="Ports: plain streams, or AXI4-Stream and AXI4-Lite.")
+    ] = "streams",
+    max_bits: Annotated[int, typer.Option(help="Most bits of a code.")] = Options.max_bits,
     output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file.")] = Path(
         "engine.v"
     ),
+    header: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the AXI4-Lite registers as a C header too."),
+    ] = None,
 ) -> None:
     """Write the engine's Verilog, the same in every run."""
+    from hdl.axi.engine import TOP as AXI_TOP
+    from hdl.axi.engine import AxiEngine
+    from hdl.axi.render import c_header
     from hdl.engine import Engine
     from hdl.verilog import to_verilog
     from sim.build import TOP
 
     from .files import replacing
 
-    config = engine_config(lanes, banks)
+    config = engine_config(lanes, banks, max_bits)
+    if header and interface != "axi-stream":
+        raise InputError("--header describes AXI4-Lite registers; add --interface axi-stream")
     with replacing(output) as stream:
-        stream.write(to_verilog(Engine(config), TOP).encode())
+        if interface == "axi-stream":
+            stream.write(to_verilog(AxiEngine(config), AXI_TOP).encode())
+        else:
+            stream.write(to_verilog(Engine(config), TOP).encode())
+    if header:
+        with replacing(header) as stream:
+            stream.write(c_header(config).encode())
 
 
 @app.command()
@@ -226,11 +262,43 @@ def sim_speed() -> None:
 
 
 @bench.command()
+def cycles(as_json: Json = False) -> None:
+    """Cycles a sample, measured and predicted, beside the published engines of equal width."""
+    from .bench_cycles import cycles as measure
+
+    measure(as_json)
+
+
+@bench.command()
+def time_to_loss(as_json: Json = False) -> None:
+    """Cycles to one and the same loss at 32, 8, 4 and 3 bits, on one engine; a minute."""
+    from .bench_time import time_to_loss as measure
+
+    measure(as_json=as_json)
+
+
+@bench.command()
 def host(as_json: Json = False) -> None:
     """Speed from a file to a packed set, stage by stage, beside scikit-learn."""
     from .bench_host import host as measure
 
     measure(as_json)
+
+
+@bench.command()
+@takes_options
+def step(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
+    *,
+    device: DeviceName = "fast",
+    as_json: Json = False,
+    options: Options,
+    given: frozenset[str],
+) -> None:
+    """Final loss with --step auto, beside that with the best power of two."""
+    from .bench_step import step as measure
+
+    measure(data, device, options, as_json)
 
 
 @dataclass(frozen=True)
@@ -242,6 +310,7 @@ class Source:
     drop_constant: bool
     one_hot: tuple[str, ...]
     impute: bool
+    given: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +334,13 @@ def _train(
 
     found = [find_device(name) for name in devices]
     task = prepare_source(
-        source.data, source.target, source.drop_constant, options, source.one_hot, source.impute
+        source.data,
+        source.target,
+        source.drop_constant,
+        options,
+        source.one_hot,
+        source.impute,
+        source.given,
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     table = report.columns(task.score_name)

@@ -36,7 +36,13 @@ class Device(Protocol):
         """Set the model: int64 (chunks * lanes)."""
 
     def run(self, job: Job, woven: Woven) -> Counters:
-        """All epochs of a job, each a pass over the same woven data set."""
+        """All epochs of a job, each a pass over the same woven data set.
+
+        Raises
+        ------
+        ValueError
+            If the data set is not woven for the job, see `check_fits`.
+        """
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
@@ -48,6 +54,20 @@ class Device(Protocol):
 def samples_of(woven: Woven, config: EngineConfig) -> Samples:
     """What the golden model takes instead of the stream."""
     return Samples(**vars(unweave(woven, config)))
+
+
+def check_fits(job: Job, woven: Woven) -> None:
+    """Raises `ValueError` unless the stream of ``woven`` is the one that ``job`` describes.
+
+    An engine cannot tell: it would take labels for weights, or one code for another.
+    """
+    for name in ("bits", "chunks", "groups", "unsigned", "weighted", "offset"):
+        asked, there = getattr(job, name), getattr(woven, name)
+        if asked != there:
+            raise ValueError(
+                f"the job says {name} = {asked} and its data set is woven with {name} = {there}; "
+                "describe the data set as it is woven, or weave it for the job"
+            )
 
 
 class GoldenDevice:
@@ -63,6 +83,7 @@ class GoldenDevice:
         self._golden.load(words)
 
     def run(self, job: Job, woven: Woven) -> Counters:
+        check_fits(job, woven)
         return self._golden.run(job, samples_of(woven, self.config))
 
     def read_model(self, chunks: int) -> Ints:
@@ -82,6 +103,12 @@ class FastDevice(GoldenDevice):
 
         self.config = config
         self._golden = Fast(config)
+
+    def run(self, job: Job, woven: Woven) -> Counters:
+        from .fused import unweave
+
+        check_fits(job, woven)
+        return self._golden.run(job, Samples(**vars(unweave(woven, self.config))))
 
 
 class SimDevice:
@@ -109,6 +136,7 @@ class SimDevice:
             self._engine.load(words)
 
     def run(self, job: Job, woven: Woven) -> Counters:
+        check_fits(job, woven)
         with _host_errors():
             return self._engine.run(job, woven.beats)
 

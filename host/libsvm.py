@@ -15,7 +15,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.datasets import load_svmlight_file
 
 from .dataset import Floats
 
@@ -43,6 +42,8 @@ def parse(text: bytes) -> tuple[Any, Floats]:
     indices, starts = np.empty(pairs, dtype=np.int32), np.zeros(lines + 1, dtype=np.int64)
     rows, highest = _parse(characters, POWERS, values, slow, indices, starts)
     if rows <= 0:
+        from sklearn.datasets import load_svmlight_file  # takes as long as the rest of a start
+
         matrix, labels = load_svmlight_file(io.BytesIO(text), zero_based=True)
         return matrix, labels
     pairs = int(starts[rows])
@@ -69,7 +70,8 @@ def _parse(
     """
     slow[:] = 0
     size, last = len(text), len(values) - 1
-    place = rows = pairs = highest = 0
+    # Typed: numba would compile `_number` once more for a target that is the literal 0.
+    place = rows = pairs = highest = int(np.int64(0))
     while place < size:
         while place < size and (_blank(text[place]) or text[place] == 10):
             place += 1

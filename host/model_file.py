@@ -13,15 +13,15 @@ from typing import Any, NoReturn, Self, get_args
 
 import numpy as np
 
+from hdl.config import MAX_BITS, MIN_BITS
+
 from .dataset import Floats
+from .encoding import Encoding
 from .errors import InputError
 from .rounding import Ints, Rounding
 from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
 
-FORMAT, VERSION = "zipsgd model", 1
-
-MAX_BITS = 16
-"""Most bits of a code that any engine takes."""
+FORMAT, VERSION = "zipsgd model", 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,8 @@ class Model:
     scaling, label_scaling
         From and to the units of the data set.
     feature_names : tuple of d str
+    encoding : Encoding or None
+        How the columns of a table become these features, if not as they are.
     """
 
     words: Ints
@@ -48,6 +50,7 @@ class Model:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    encoding: Encoding | None = None
 
     @property
     def weights(self) -> Floats:
@@ -71,6 +74,7 @@ class Model:
             "scaling": self.scaling.to_json(),
             "label_scaling": self.label_scaling.to_json(),
             "feature_names": list(self.feature_names),
+            "encoding": None if self.encoding is None else self.encoding.to_json(),
         }
 
     @classmethod
@@ -89,6 +93,7 @@ class Model:
                 scaling=Scaling.from_json(saved["scaling"]),
                 label_scaling=LabelScaling.from_json(saved["label_scaling"]),
                 feature_names=tuple(saved["feature_names"]),
+                encoding=Encoding.from_json(saved["encoding"]),
             )
             model._check()
         except KeyError as fault:
@@ -106,7 +111,7 @@ class Model:
         conditions = {
             "words": self.words.shape == (d + 1,),
             "fractional_bits": self.fractional_bits in range(64),
-            "bits": self.bits in range(2, MAX_BITS + 1),
+            "bits": self.bits in range(MIN_BITS, MAX_BITS + 1),
             "rounding": self.rounding in get_args(Rounding),
             "feature_names": all(isinstance(name, str) for name in self.feature_names),
             "scaling": self.scaling.kind in get_args(FeatureScale)

@@ -23,15 +23,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
+from hdl.config import MAX_BITS, MIN_BITS, EngineConfig
 
 from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
+from .encoding import Encoding
 from .errors import InputError
 from .fused import round_and_weave, unweave_rows
 from .gather import WINDOW_VALUES
 from .moments import Moments
-from .rounding import Draws, Rounding, check_rounding, quantise_labels
+from .rounding import Codes, Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
 from .weaving import Woven, check_shape, group_bytes, groups_of
 
@@ -72,7 +73,7 @@ class PackOptions:
         for name, least in (("bits", 2), ("copies", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
-        check_rounding(min(self.bits, 16), self.rounding)
+        check_rounding(min(self.bits, MAX_BITS), self.rounding)
 
     @property
     def geometry(self) -> dict[str, int]:
@@ -108,7 +109,7 @@ class CodedPart:
                 total -= float((codes % 2 == 0).sum(axis=0) @ np.square(weights / n))
         return total / len(self.y) / 2
 
-    def windows(self) -> Iterator[tuple[NDArray[np.int16], Floats]]:
+    def windows(self) -> Iterator[tuple[Codes, Floats]]:
         """Codes (rows, F) and labels (rows), a window of samples at a time."""
         for rows in _windows(self.woven.samples, self.woven.features, self.config):
             codes = unweave_rows(self.woven, self.config, rows.start, rows.stop)
@@ -127,7 +128,7 @@ class PackedSet:
         An engine whose stream it is; `GEOMETRY` is all that counts.
     bits, rounding, seed, holdout
         As it was packed.
-    scaling, label_scaling, feature_names
+    scaling, label_scaling, feature_names, encoding
         As in a model.
     copies : tuple of Woven
     labels, head, heldout, heldout_labels, unrounded
@@ -144,12 +145,24 @@ class PackedSet:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    encoding: Encoding | None
     copies: tuple[Woven, ...]
     labels: Floats
     head: Floats
     heldout: Floats
     heldout_labels: Floats
     unrounded: Floats | None
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The options of a training that were decided when the set was packed."""
+        return {
+            "bits": self.bits,
+            "rounding": self.rounding,
+            "copies": len(self.copies),
+            "scale": self.scaling.kind,
+            "holdout": self.holdout,
+        }
 
     def coded(self) -> CodedPart:
         """The training part as the codes of the first copy."""
@@ -219,6 +232,7 @@ def pack(dataset: Dataset, stream: BinaryIO, options: PackOptions, digest: str =
         "holdout": options.holdout,
         "scaling": scaling.to_json(),
         "label_scaling": label_scaling.to_json(),
+        "encoding": None if dataset.encoding is None else dataset.encoding.to_json(),
     }
     writer = ContainerWriter(stream, content, shapes)
     draws = [Draws.of(options.seed, index) for index in range(len(copies))]
@@ -262,11 +276,11 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
     """Raises whatever a header that `pack` did not write deserves."""
     if content["format"] != FORMAT:
         raise ValueError(f"the format is {content['format']!r} and not {FORMAT!r}")
-    bits, n = _whole(content, "bits", 2, 16), _whole(content, "samples", 1, 1 << 40)
+    bits, n = _whole(content, "bits", MIN_BITS, MAX_BITS), _whole(content, "samples", 1, 1 << 40)
     count, seed = _whole(content, "copies", 1, 1 << 16), _whole(content, "seed", 0, 1 << 128)
     geometry = {name: _whole(content["geometry"], name, 1, 1 << 16) for name in GEOMETRY}
     # Wide enough for every code and label format: only the stream's shape is asked of it.
-    config = EngineConfig(**geometry, max_bits=16, error_bits=40, error_frac=30)
+    config = EngineConfig(**geometry, max_bits=MAX_BITS, error_bits=40, error_frac=30)
     names = tuple(content["feature_names"])
     scaling = Scaling.from_json(content["scaling"])
     features = len(names) + 1
@@ -306,6 +320,7 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         scaling=scaling,
         label_scaling=LabelScaling.from_json(content["label_scaling"]),
         feature_names=names,
+        encoding=Encoding.from_json(content["encoding"]),
         copies=tuple(copies),
         unrounded=arrays.get("unrounded"),
         **{name: arrays[name] for name in ("labels", "head", "heldout", "heldout_labels")},

@@ -21,6 +21,7 @@ from sim.golden import Counters
 from .auto_step import auto_step
 from .dataset import Dataset, Floats
 from .devices import Device
+from .encoding import Encoding
 from .errors import InputError, MismatchError
 from .fused import round_and_weave
 from .model_file import Model
@@ -71,7 +72,7 @@ class Task:
     name : str
         Of the data set.
     options : Options
-    scaling, label_scaling, feature_names
+    scaling, label_scaling, feature_names, encoding
         See `Model`.
     train : Part or CodedPart
     heldout : Part
@@ -90,6 +91,7 @@ class Task:
     heldout: Part
     jobs: tuple[Job, ...]
     copies: tuple[Woven, ...]
+    encoding: Encoding | None
 
     @property
     def config(self) -> EngineConfig:
@@ -115,6 +117,7 @@ class Task:
             scaling=self.scaling,
             label_scaling=self.label_scaling,
             feature_names=self.feature_names,
+            encoding=self.encoding,
         )
 
     def evaluate(self, weights: Floats) -> Losses:
@@ -187,6 +190,7 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         scaling=scaling,
         label_scaling=label_scaling,
         feature_names=dataset.feature_names,
+        encoding=dataset.encoding,
         train=part,
         heldout=scaled(heldout),
         **_jobs_and_copies(part, _copies(part, options), options),
@@ -205,14 +209,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
     """
     packed.check(options.config)
     copies = packed.copies[: options.epochs]
-    options = replace(
-        options,
-        bits=packed.bits,
-        rounding=packed.rounding,
-        copies=len(packed.copies),
-        scale=packed.scaling.kind,
-        holdout=packed.holdout,
-    )
+    options = replace(options, **packed.decided)
     unrounded = packed.unrounded
     return Task(
         name=packed.name,
@@ -220,6 +217,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
         scaling=packed.scaling,
         label_scaling=packed.label_scaling,
         feature_names=packed.feature_names,
+        encoding=packed.encoding,
         train=packed.coded() if unrounded is None else Part(v=unrounded, y=packed.labels),
         heldout=Part(v=packed.heldout, y=packed.heldout_labels),
         **_jobs_and_copies(Part(v=packed.head, y=packed.labels), copies, options),

@@ -287,13 +287,16 @@ def _update(
 @njit(cache=True)
 def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
     """`golden.slots` with -1 for a slot without a group; ``empty`` slots follow what needs them."""
-    batches = epochs * ends.sum() if sync else 1
-    carried = np.full(groups * epochs + batches * empty, -1, dtype=np.int64)
+    batches = 1
+    if sync:
+        batches = epochs * ends.sum()
+    carried = np.empty(groups * epochs + batches * empty, dtype=np.int64)
     t = 0
     for group in range(groups * epochs):
         carried[t] = group
         t += 1
-        if sync and ends[group % groups]:
+        if group == groups * epochs - 1 or (sync and ends[group % groups]):
+            carried[t : t + empty] = -1
             t += empty
     return carried
 
@@ -348,8 +351,31 @@ def _run(
                 update_fields, count, k,
             )  # fmt: skip
             if ends[place]:
-                x[:] = acc
+                for word in range(len(x)):  # an assignment of slices takes 2 s to compile
+                    x[word] = acc[word]
     return x
+
+
+def slots(job: Job) -> tuple[Ints, Bools]:
+    """`golden.slots` with -1 for a slot without a group; which groups end their mini-batch."""
+    ends = (np.arange(job.groups) + 1) % job.batch_groups == 0
+    ends[-1] = True
+    empty = job.delay if job.learns else 0
+    return _slots(job.groups, len(job.epochs), ends, job.sync, empty), ends
+
+
+def predict_cycles(config: EngineConfig, job: Job) -> int:
+    """`golden.predict_cycles`, for jobs of millions of samples."""
+    return _cycles(config, job, slots(job)[0])
+
+
+def _cycles(config: EngineConfig, job: Job, carried: Ints) -> int:
+    beats, spacing = job.group_beats(config), job.slot_cycles(config)
+    return int(
+        _predict_cycles(
+            carried, job.groups, job.delay, job.learns, beats, spacing, config.dot_latency
+        )
+    )
 
 
 class Fast:
@@ -374,31 +400,19 @@ class Fast:
         update_random = RandomSource(config, config.lanes, 0, job.seed)
         loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
-        place = np.arange(job.groups)
-        ends = (place + 1) % job.batch_groups == 0
-        ends[-1] = True
-        empty = job.delay if job.learns else 0
-        carried = _slots(job.groups, len(job.epochs), ends, job.sync, empty)
+        carried, ends = slots(job)
         scales = np.array([_scales(config, job, index) for index in range(len(job.epochs))])
         count = np.zeros(5, dtype=np.int64)
         used = copies[: len(job.epochs)]
         self.x = _run(
             carried, ends, job.delay, job.learns, job.groups,
-            np.stack([samples.codes for samples in used]),
+            np.stack([samples.codes for samples in used]) if used[1:] else used[0].codes[None],
             np.stack([_sample_words(job, samples) for samples in used]),
             scales, self.x, self.acc, self.margins, update_random.state, loss_random.state,
             _table(config), count, _constants(config, job),
         )  # fmt: skip
         return Counters(
-            cycles=_predict_cycles(
-                carried,
-                job.groups,
-                job.delay,
-                job.learns,
-                job.group_beats(config),
-                job.slot_cycles(config),
-                config.dot_latency,
-            ),
+            cycles=_cycles(config, job, carried),
             beats=job.groups * len(job.epochs) * job.group_beats(config),
             margin_saturations=int(count[0]),
             error_saturations=int(count[1]) if job.learns else 0,

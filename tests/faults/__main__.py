@@ -41,7 +41,7 @@ def plant(faults: list[Fault], testbench: str | None) -> int:
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         root = copy_project(Path(folder))
-        for stage, geometry in sorted({(testbench or f.stage, f.geometry) for f in faults}):
+        for stage, geometry in sorted({(testbench or f.testbench, f.geometry) for f in faults}):
             verdict = run_testbench(root, stage, geometry)
             failed |= verdict != Verdict.PASSED
             say(f"{'no fault':18} test_{stage} on {geometry}: {verdict.value}")
@@ -49,7 +49,7 @@ def plant(faults: list[Fault], testbench: str | None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = find(fault, Path(folder), testbench) == Verdict.FAILED
         failed |= not found
-        place = f"test_{testbench or fault.stage} on {fault.geometry}"
+        place = f"test_{testbench or fault.testbench} on {fault.geometry}"
         say(f"{fault.name:18} {place}: {'found' if found else 'NOT FOUND'} ({fault.what})")
     return NOT_FOUND if failed else 0
 

@@ -14,7 +14,7 @@ class Fault:
     ----------
     name : str
     stage : str
-        Module of `hdl`, and name of the testbench that must fail.
+        Module of `hdl`, ``package/module`` in a package of it.
     what : str
         What is wrong then.
     old, new : str
@@ -29,6 +29,11 @@ class Fault:
     old: str
     new: str
     geometry: str = "4x2"
+
+    @property
+    def testbench(self) -> str:
+        """The testbench that must fail: the module's, or its package's."""
+        return self.stage.split("/")[0]
 
     def plant(self, root: Path) -> None:
         """Change the source below ``root``.
@@ -280,6 +285,62 @@ OTHERS = (
         what="the updates draw their random words one cycle early",
         old="after[READ_LATENCY + CORRECTION_LATENCY - 1]",
         new="after[READ_LATENCY + CORRECTION_LATENCY - 2]",
+    ),
+    Fault(
+        name="axi-lost-response",
+        stage="axi/lite",
+        what="a write does not wait until the last response has been taken",
+        old="bus.write.eq(write_known & have_data & ~self.bvalid)",
+        new="bus.write.eq(write_known & have_data)",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-unsteady-response",
+        stage="axi/lite",
+        what="a read's response goes away whether it was taken or not",
+        old="with m.Elif(self.rready):",
+        new="with m.Else():",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-path",
+        stage="axi/lite",
+        what="awready follows bready within the cycle",
+        old="self.awready.eq(~have_address)",
+        new="self.awready.eq(~have_address | (bus.write & self.bready))",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-strobes",
+        stage="axi/control",
+        what="a byte of a register is written whether it is strobed or not",
+        old="with m.If(chosen & bus.write & bus.write_bytes[byte]):",
+        new="with m.If(chosen & bus.write):",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-busy",
+        stage="axi/control",
+        what="starting a job while one is under way is answered as if it had been done",
+        old="refused = ((start | clear) & ~self.job.ready)",
+        new="refused = (clear & ~self.job.ready)",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-sign",
+        stage="axi/engine",
+        what="words on streams are extended with zeros",
+        old="value[-1].replicate(",
+        new="(value[-1] & 0).replicate(",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-last",
+        stage="axi/engine",
+        what="the second packet of margins of a job ends a group too late",
+        old="Mux(last_group, groups, groups_left - 1)",
+        new="groups_left - 1",
+        geometry="narrow",
     ),
 )
 """Every other stage: planted by ``python -m tests.faults``."""

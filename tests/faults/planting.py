@@ -80,4 +80,4 @@ def find(fault: Fault, folder: Path, testbench: str | None = None) -> Verdict:
     """Plant ``fault`` in a copy below ``folder``; what its testbench, or another, says of it."""
     root = copy_project(folder)
     fault.plant(root)
-    return run_testbench(root, testbench or fault.stage, fault.geometry)
+    return run_testbench(root, testbench or fault.testbench, fault.geometry)

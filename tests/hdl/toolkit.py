@@ -139,6 +139,7 @@ class Bench:
     Members
     -------
     config : EngineConfig
+    clock : handle
     parameters : dict
         What the runner was given for this testbench besides.
     rng : numpy.random.Generator
@@ -147,8 +148,9 @@ class Bench:
         Falling edges so far.
     """
 
-    def __init__(self, dut: Any) -> None:
+    def __init__(self, dut: Any, clock: str = "clk") -> None:
         self.dut = dut
+        self.clock = getattr(dut, clock)
         self.config: EngineConfig = GEOMETRIES[os.environ["ZIPSGD_TEST_GEOMETRY"]]
         self.parameters: dict[str, int] = json.loads(os.environ["ZIPSGD_TEST_PARAMETERS"])
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
@@ -171,16 +173,20 @@ class Bench:
         """Start the clock and reset; ``inputs`` are zero meanwhile."""
         for port in inputs:
             port.set(0)
-        self.dut.rst.value = 1
-        Clock(self.dut.clk, CLOCK_NS, "ns").start()
+        await self.run_clock(self.dut.rst, active=1)
+
+    async def run_clock(self, reset: Any, active: int) -> None:
+        """Start the clock, hold ``reset`` for a while, then start the monitors."""
+        reset.value = active
+        Clock(self.clock, CLOCK_NS, "ns").start()
         for _ in range(RESET_CYCLES):
-            await RisingEdge(self.dut.clk)
-        self.dut.rst.value = 0
+            await RisingEdge(self.clock)
+        reset.value = 1 - active
         cocotb.start_soon(self._sample())
 
     async def _sample(self) -> None:
         while True:
-            await FallingEdge(self.dut.clk)
+            await FallingEdge(self.clock)
             self.cycle += 1
             for function in self._monitors:
                 function()
@@ -188,7 +194,7 @@ class Bench:
     async def tick(self, cycles: int = 1) -> None:
         """To the next moment at which inputs are driven."""
         for _ in range(cycles):
-            await RisingEdge(self.dut.clk)
+            await RisingEdge(self.clock)
 
     async def finish(self) -> None:
         """Let every pipeline run empty, then let every scoreboard check that nothing is left."""
@@ -237,9 +243,9 @@ class Stream:
             self.payload.set(item)
             self.valid.set(1)
             for _ in range(PATIENCE_CYCLES):
-                await FallingEdge(bench.dut.clk)
+                await FallingEdge(bench.clock)
                 taken = self.ready.get()
-                await RisingEdge(bench.dut.clk)
+                await RisingEdge(bench.clock)
                 if taken:
                     break
             else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import random
-import signal
+import re
 import subprocess
 import sys
 import time
@@ -14,16 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from host import devices
+from host.checkpoint import Checkpoint
 from host.cli import app
 from host.devices import GoldenDevice
+from host.errors import InputError
+from host.options import Options
+from host.readers import read_dataset
+from host.training import prepare, train
+from tests.host.damage import json_values, replaced_somewhere
 
 logger = logging.getLogger(__name__)
 
 KILLS = int(os.environ.get("ZIPSGD_KILLS", "3"))
 """How often the long test kills; ``ZIPSGD_KILLS=20`` for a long run."""
+
+PLACES = {"before", "in a write", "between writes"}
 
 SET = ("sklearn:breast_cancer", "--device", "golden", "--epochs", "6", "--copies", "3")
 
@@ -74,36 +85,64 @@ def test_resuming_after_any_epoch_changes_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json", "c.json"]
 
 
+def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -> str | None:
+    """Kill -9 at a random moment from the start on, or in the next write of a checkpoint after it.
+
+    Says when and where it hit; None if the training ended before.
+    """
+    moment, in_write, left = rng.uniform(0, within_s), rng.random() < 0.5, unfinished(saved)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        start = time.perf_counter()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        while in_write and process.poll() is None and unfinished(saved) <= left:
+            pass
+        ended = process.poll() is not None
+        process.kill()
+        moment = time.perf_counter() - start
+    if ended:
+        return None
+    done = len(json.loads(saved.read_text())["epochs"]) if saved.exists() else "no"  # always whole
+    place = "between writes" if saved.exists() else "before"
+    if unfinished(saved) - left:
+        place = "in a write"
+    return f"at {moment:.3f} s {place}, {done} epochs saved"
+
+
+def unfinished(saved: Path) -> set[Path]:
+    return set(saved.parent.glob(f".{saved.name}.*.tmp"))
+
+
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    """``ZIPSGD_KILLS=20 pytest -k kill_9 --log-cli-level=INFO`` lists the moments."""
     seed = random.randrange(1 << 32)
     logger.info("seed %d", seed)
     rng = random.Random(seed)
     whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    data = tmp_path / "data.csv"
+    data.write_text("".join(f"{i % 7},{i % 5},{i % 11},{i % 35}\n" for i in range(300)))
     program = "from host.cli import main; main()"
-    settings = ("--epochs", "100", "--device", "golden")
-    plain = [sys.executable, "-c", program, "train", "sklearn:breast_cancer", *settings]
+    settings = ("--epochs", "60", "--device", "golden")
+    plain = [sys.executable, "-c", program, "train", str(data), *settings]
     start = time.perf_counter()
     subprocess.run([*plain, "-o", str(whole)], check=True, capture_output=True, timeout=120)
     duration = time.perf_counter() - start
     command = [*plain, "-o", str(resumed), "--checkpoint", str(saved), "--resume"]
-    killed, reached = 0, []
-    while killed < KILLS:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(rng.uniform(0.3, 1.0) * duration)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait(60)
-        if saved.exists():
-            reached.append(len(json.loads(saved.read_text())["epochs"]))  # always a whole file
-        if resumed.exists():
-            assert resumed.read_bytes() == whole.read_bytes()
-            resumed.unlink()
-            saved.unlink()
+    moments: list[str] = []
+    while len(moments) < KILLS:
+        if moment := kill(command, saved, rng, duration):
+            moments.append(moment)
+            logger.info("kill %d of %d: %s", len(moments), KILLS, moment)
+            continue
+        assert resumed.read_bytes() == whole.read_bytes()
+        resumed.unlink()
+        saved.unlink()
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert resumed.read_bytes() == whole.read_bytes()
-    logger.info("%d kills, epochs done after each: %s", killed, reached)
+    assert sorted(tmp_path.iterdir()) == [whole, resumed, saved, data]
+    if KILLS >= 20:
+        places = {place for moment in moments for place in PLACES if place in moment}
+        assert places == PLACES, "the kills fell in one part of the run only; run it again"
 
 
 CHANGES = [
@@ -146,19 +185,47 @@ def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     assert "cannot be written" in missing.stderr
 
 
-def test_no_damage_of_a_checkpoint_is_a_traceback(tmp_path: Path) -> None:
-    saved = tmp_path / "c.json"
-    run(*SET, "--checkpoint", saved)
-    good = json.loads(saved.read_text())
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The checkpoint of a whole training."""
+    options = Options(epochs=2, copies=1, step=0.01)
+    task = prepare(read_dataset("sklearn:iris"), options)
+    checkpoint = Checkpoint(tmp_path_factory.mktemp("done") / "c.json", task, resume=False)
+    checkpoint.save(list(train(task, GoldenDevice(task.config))))
+    return checkpoint
+
+
+def refused(done: Checkpoint, content: bytes) -> None:
+    path = done.path.with_name("damaged.json")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(str(path))) as caught:
+        Checkpoint(path, done.task, resume=True)
+    assert "\n" not in str(caught.value) and "; " in str(caught.value)
+
+
+def test_no_damage_of_a_checkpoint_is_a_traceback(done: Checkpoint) -> None:
+    text = done.path.read_bytes()
+    good = json.loads(text)
+    assert len(Checkpoint(done.path, done.task, resume=True).done) == 2
     strange: list[Any] = [None, 3, "x", [1], [[]], {"a": 1}]
     replaced = [(name, bad) for name in good for bad in strange]
     contents = [{**good, name: bad} for name, bad in replaced]
     contents += [{k: v for k, v in good.items() if k != name} for name in good]
     contents += [{**good, "words": [1 << 70] * len(good["words"])}]
     contents += [{**good, "epochs": [{**good["epochs"][0], "counters": {"cycles": 0}}]}]
-    texts = [json.dumps(content) for content in contents]
-    texts += ["", "[]", "{", saved.read_text()[:500], "\x00", "[" * 100_000, '{"format": NaN}']
-    for text in texts:
-        saved.write_text(text)
-        done = run(*SET, "--checkpoint", saved, "--resume", code=2)
-        assert done.stderr.startswith("zipsgd: ") and str(saved) in done.stderr, text[:80]
+    texts = [json.dumps(content).encode() for content in contents]
+    texts += [b"", b"[]", b"{", text[:500], b"\x00", b"[" * 100_000, b'{"format": NaN}', b"\xff"]
+    for damaged in texts:
+        refused(done, damaged)
+
+
+@given(place=st.integers(0), value=json_values)
+def test_no_value_in_a_checkpoint_is_a_traceback(done: Checkpoint, place: int, value: Any) -> None:
+    """Any one value replaced by any other."""
+    good = json.loads(done.path.read_bytes())
+    changed = replaced_somewhere(good, place, value)
+    path = done.path.with_name("changed.json")
+    path.write_text(json.dumps(changed))
+    with contextlib.suppress(InputError):
+        found = Checkpoint(path, done.task, resume=True).done
+        assert len(found) <= 2 and (not found or len(found[-1].words) == 16)

@@ -119,12 +119,14 @@ def test_every_option_reaches_the_training() -> None:
         "holdout": 0.5,
         "lanes": 8,
         "banks": 2,
+        "max_bits": 16,
     }
     assert values.keys() == Options.__dataclass_fields__.keys()
     arguments = [
         text
         for name, value in values.items()
-        for text in ([f"--{name}"] if value is True else [f"--{name}", str(value)])
+        for flag in [f"--{name.replace('_', '-')}"]
+        for text in ([flag] if value is True else [flag, str(value)])
     ]
     out, _ = zipsgd("train", "sklearn:diabetes", "--device", "golden", "--json", *arguments)
     summary = json.loads(out.splitlines()[-1])["summary"]
@@ -258,9 +260,26 @@ def test_elaborate_writes_the_same_verilog_in_every_run(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == paths
 
 
+def test_elaborate_with_axi_ports(tmp_path: Path) -> None:
+    verilog, header = tmp_path / "axi.v", tmp_path / "axi.h"
+    options = ("--lanes", "8", "--banks", "1", "--interface", "axi-stream")
+    zipsgd("elaborate", *options, "-o", verilog, "--header", header)
+    assert "module zipsgd_axi(" in verilog.read_text()
+    assert "#define ZIPSGD_IDENTITY_LANES_VALUE 0x8\n" in header.read_text()
+
+
+def test_elaborate_has_no_header_of_streams(tmp_path: Path) -> None:
+    options = ("-o", tmp_path / "engine.v", "--header", tmp_path / "engine.h")
+    _, err = zipsgd("elaborate", *options, code=2)
+    assert "add --interface axi-stream" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
     _, err = zipsgd("elaborate", "--lanes", "3", "-o", tmp_path / "engine.v", code=2)
     assert "lanes must be a power of two" in err
+    _, err = zipsgd("elaborate", "--max-bits", "33", "-o", tmp_path / "engine.v", code=2)
+    assert "max_bits must be 2 to 32, not 33" in err
     assert not list(tmp_path.iterdir())
 
 

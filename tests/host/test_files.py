@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from host.errors import InputError
-from host.files import replacing
+from host.files import remove_abandoned, replacing
 
 
 def test_the_file_appears_complete_and_keeps_the_usual_mode(tmp_path: Path) -> None:
@@ -45,3 +47,35 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_an_error_at_once(tmp_path: Path, path: str) -> None:
     with pytest.raises(InputError), replacing(tmp_path / path):
         pytest.fail("the block must not run")
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from host.files import replacing
+with replacing(Path(sys.argv[1])) as stream:
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path, others = tmp_path / "out", [tmp_path / ".out.tmp", tmp_path / ".out.0123abcg.tmp"]
+    other_target = tmp_path / ".out.json.0123abcd.tmp"
+    for other in (*others, other_target):
+        other.touch()
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WRITE, str(path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (living,) = set(tmp_path.glob(".out.*.tmp")) - {*others, other_target}
+        with replacing(path) as stream:
+            stream.write(b"mine")
+        assert living.exists(), "another process writes it"
+        process.kill()
+        process.wait(10)
+    with replacing(path):
+        assert not living.exists()
+    remove_abandoned(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from hdl.config import EngineConfig
 from host.dataset import Floats
 from host.errors import InputError
-from host.fused import round_and_weave, unweave_rows
+from host.fused import round_and_weave, unweave, unweave_rows
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.scaling import largest_code
-from host.weaving import weave
+from host.weaving import code_range, weave
+from host.weaving import unweave as readable_unweave
 from tests.geometries import ALL, GEOMETRIES
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
@@ -38,7 +40,7 @@ def data(samples: int, features: int, bits: int, seed: int = 0) -> tuple[Floats,
 @given(
     name=st.sampled_from(ALL),
     size=st.tuples(st.integers(1, 40), st.integers(1, 100)),
-    bits=st.integers(2, 16),
+    bits=st.integers(2, 32),
     seed=st.integers(0, 2**64 - 1),
     first_row=st.integers(0, 2**40),
 )
@@ -60,6 +62,53 @@ def test_it_equals_rounding_then_weaving(
     assert vars(woven).keys() == vars(expected).keys()
     for field in ("bits", "chunks", "groups", "samples", "features"):
         assert getattr(woven, field) == getattr(expected, field)
+
+
+@pytest.mark.parametrize("unsigned", [False, True])
+@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("name", ["4x2", "16x1", "16x4", "64x1"])
+def test_every_code_is_unwoven(name: str, bits: int, unsigned: bool) -> None:
+    """The widest codes and the others, in every place of a byte."""
+    config = replace(GEOMETRIES[name], max_bits=16, error_bits=40, error_frac=30)
+    least, most = code_range(bits, unsigned)
+    span = np.linspace(least, most, 151).astype(np.int64)
+    codes = np.array([np.roll(span, k)[:13] for k in range(0, 151, 2)])
+    labels = np.arange(len(codes)) - 5
+    woven = weave(codes, labels, bits, config, unsigned=unsigned)
+    found, expected = unweave(woven, config), readable_unweave(woven, config)
+    assert np.array_equal(found.codes, expected.codes)
+    assert np.array_equal(found.codes.reshape(-1, found.codes.shape[2])[: len(codes), :13], codes)
+    assert np.array_equal(found.labels, expected.labels)
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(ALL),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 40)),
+    bits=st.integers(2, 32),
+    words=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_samples_come_back_from_the_stream(
+    name: str, size: tuple[int, int], bits: int, words: tuple[bool, bool, bool]
+) -> None:
+    config, rng = GEOMETRIES[name], np.random.default_rng(bits)
+    bits, samples, (unsigned, weighted, offset) = min(bits, config.max_bits), size[0], words
+    least, most = code_range(bits, unsigned)
+    codes = rng.integers(least, most, (samples, min(size[1], config.max_features)), endpoint=True)
+    codes[0] = most
+    numbers = [rng.integers(0, 999, samples) for _ in range(3)]
+    woven = weave(
+        codes,
+        numbers[0],
+        bits,
+        config,
+        weights=numbers[1] if weighted else None,
+        offsets=numbers[2] if offset else None,
+        unsigned=unsigned,
+    )
+    expected = readable_unweave(woven, config)
+    for field, values in vars(unweave(woven, config)).items():
+        np.testing.assert_array_equal(values, getattr(expected, field))
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import datasets
 from sklearn.datasets import load_svmlight_file
 
 from host import libsvm
@@ -63,7 +64,7 @@ def test_usual_text_needs_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("scikit-learn was asked")
 
-    monkeypatch.setattr(libsvm, "load_svmlight_file", fail)
+    monkeypatch.setattr(datasets, "load_svmlight_file", fail)
     matrix, labels = libsvm.parse(
         b"# made up\n+1 1:0.5 3:1e-3 # good\r\n\n-1 2:0.12345678901234567"
     )

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from host.dataset import Dataset
 from host.devices import GoldenDevice
+from host.encoding import Encoding
 from host.errors import InputError
-from host.model_file import Model, dump_model, load_model
+from host.model_file import VERSION, Model, dump_model, load_model
 from host.options import Options
 from host.readers import read_dataset
 from host.training import Task, prepare, train
+from tests.host.damage import json_values, replaced_somewhere
 
 
 def trained(name: str, options: Options) -> tuple[Dataset, Task, Model, float | None]:
@@ -77,10 +81,12 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return apply
 
 
+ENCODING = {"columns": ["a", "b"], "categories": {"b": ["x", "y"]}, "fill": {"a": 1.0, "b": "x"}}
+
 FAULTS: dict[str, tuple[str, Any]] = {
     "format": ("format", "other"),
     "no format": ("format", ...),
-    "newer": ("version", 2),
+    "newer": ("version", VERSION + 1),
     "no words": ("words", ...),
     "a word too few": ("words.0", ...),
     "fraction of a word": ("words.0", 0.5),
@@ -91,7 +97,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "fractional bits": ("fractional_bits", -1),
     "fractional bits as text": ("fractional_bits", "16"),
     "bits": ("bits", 1),
-    "many bits": ("bits", 17),
+    "many bits": ("bits", 33),
     "bits as number": ("bits", 4.5),
     "bits as list": ("bits", [4]),
     "rounding": ("rounding", "up"),
@@ -115,6 +121,17 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "names as number": ("feature_names", 3),
     "name as number": ("feature_names.0", 3),
     "more": ("more", 1),
+    "no encoding": ("encoding", ...),
+    "encoding as number": ("encoding", 0),
+    "encoding as list": ("encoding", []),
+    "encoding without columns": ("encoding", {"categories": {}, "fill": {}}),
+    "a fill that is no number": ("encoding", ENCODING | {"fill": {"a": "x"}}),
+    "a fill that is a whole number": ("encoding", ENCODING | {"fill": {"a": 1}}),
+    "a fill that is no category": ("encoding", ENCODING | {"fill": {"b": "z"}}),
+    "a fill of no column": ("encoding", ENCODING | {"fill": {"c": 1.0}}),
+    "a category as number": ("encoding", ENCODING | {"categories": {"b": [1]}}),
+    "categories as text": ("encoding", ENCODING | {"categories": {"b": "xy"}}),
+    "a column twice": ("encoding", ENCODING | {"columns": ["a", "a", "b"]}),
 }
 
 
@@ -134,6 +151,23 @@ def test_what_is_not_a_model_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not a model"):
         load_model(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0), value=json_values)
+def test_no_value_in_a_model_is_a_traceback(
+    model: Model, path: Path, place: int, value: Any
+) -> None:
+    """Any one value replaced by any other: refused in a sentence, or a model that predicts."""
+    saved = json.loads(dump_model(replace(model, encoding=Encoding.from_json(ENCODING))))
+    path.write_text(json.dumps(replaced_somewhere(saved, place, value)))
+    try:
+        found = load_model(path)
+    except InputError as fault:
+        assert "model.json is not a model" in str(fault) and "train the model again" in str(fault)
+    else:
+        with np.errstate(all="ignore"):
+            assert found.predict(np.zeros((2, 10))).shape == (2,)
 
 
 def test_a_file_cut_short_is_refused(model: Model, path: Path) -> None:

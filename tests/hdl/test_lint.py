@@ -1,0 +1,65 @@
+"""Verilator's ``-Wall`` is silent over the Verilog, but for the waivers of `hdl/lint.vlt`."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hdl.axi.engine import AxiEngine
+from hdl.engine import Engine
+from hdl.verilog import WAIVERS, to_verilog
+from sim.build import find_verilator
+from tests.geometries import GEOMETRIES
+
+GEOMETRY = "16x1"
+"""Small, and what is waived occurs in it."""
+
+INTERFACES = {"streams": Engine, "axi-stream": AxiEngine}
+
+
+@functools.cache
+def verilog(interface: str) -> str:
+    return to_verilog(INTERFACES[interface](GEOMETRIES[GEOMETRY]), "engine_top")
+
+
+def lint(text: str, folder: Path, *waivers: Path) -> list[str]:
+    """The kinds of warnings, each as often as it occurs."""
+    path, root = folder / "engine.v", find_verilator()
+    path.write_text(text, encoding="utf-8")
+    verilator = str(root / "bin" / "verilator_bin")
+    done = subprocess.run(
+        [verilator, "--lint-only", "-Wall", "--top-module", "engine_top", *waivers, path],
+        env={**os.environ, "VERILATOR_ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.findall(r"^%(?:Warning|Error)-(\w+)", done.stderr, re.MULTILINE)
+    assert bool(done.returncode) == bool(found), done.stderr
+    return found
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_no_warnings(interface: str, tmp_path: Path) -> None:
+    assert lint(verilog(interface), tmp_path, WAIVERS) == []
+
+
+def test_every_waiver_is_needed(tmp_path: Path) -> None:
+    waived = re.findall(r"^lint_off -rule (\w+) .*-match", WAIVERS.read_text(), re.MULTILINE)
+    assert set(waived) == set(lint(verilog("axi-stream"), tmp_path))
+
+
+def test_waivers_leave_the_rest(tmp_path: Path) -> None:
+    """A value that is cut and a wire that nothing drives are still seen."""
+    faults = """
+  wire [1:0] cut = 3'd5;
+  wire undriven;
+  wire read = undriven & cut[0];
+endmodule"""
+    text = verilog("streams").replace("\nendmodule", faults, 1)
+    assert set(lint(text, tmp_path, WAIVERS)) == {"WIDTHTRUNC", "UNDRIVEN"}
