@@ -53,6 +53,9 @@ SEED_BITS = 32
 READ_LATENCY = 2
 """Cycles from a memory's address to its data: block RAM plus an output register."""
 
+LABELS_LATENCY = 2
+"""Cycles from a group's last beat to its labels (see `hdl.labels`)."""
+
 MARGIN_LATENCY = 3
 """Cycles from dot product to margin (see the stages in `hdl.margin`)."""
 
@@ -316,12 +319,12 @@ class EngineConfig:
     @property
     def label_wait(self) -> int:
         """From complete labels to the dot product of the same group on an unstalled stream."""
-        return max(self.dot_pipeline - self.label_beats - 2, 0)
+        return max(self.dot_pipeline - self.label_beats - 1 - LABELS_LATENCY, 0)
 
     @property
     def dot_latency(self) -> int:
         """From a group's last beat to its errors."""
-        return 1 + self.label_wait + LOSS_LATENCY
+        return LABELS_LATENCY + self.label_wait + LOSS_LATENCY
 
     @property
     def update_latency(self) -> int:

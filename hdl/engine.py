@@ -147,7 +147,7 @@ class Engine(wiring.Component):
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
             random.draw.eq(loss.draw),
-            slots.errors_soon.eq(loss.draw),
+            slots.errors_soon.eq(loss.o_soon),
         ]
 
     def _queue_errors(

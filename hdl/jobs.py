@@ -29,7 +29,7 @@ class JobController(wiring.Component):
     i : In(stream of job_layout)
         ``ready`` while idle.
     job : Out(job_layout)
-        The present or last job.
+        The present job; anything while idle.
     start : Out(1)
         Set for one cycle, ``job`` is stable from here.
     passes : Out(1)
@@ -84,9 +84,8 @@ class JobController(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += checked.eq(2)
+                m.d.sync += [checked.eq(2), job.eq(self.i.payload)]
                 with m.If(self.i.valid):
-                    m.d.sync += job.eq(self.i.payload)
                     m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += checked.eq(checked - 1)

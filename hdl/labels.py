@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import WEIGHT_FRAC, EngineConfig
 from .protocol import (
     job_layout,
@@ -21,7 +22,7 @@ class Labels(wiring.Component):
     """Puts the label words of a group together; a label beat brings ``lanes`` bits of each sample's
     word. Words that the job does not send read as weight 1 and offset 0.
 
-    Latency: 1 cycle from the group's last beat to ``valid``. Throughput: a beat a cycle.
+    Latency: `LABELS_LATENCY` from the group's last beat to ``valid``. Throughput: a beat a cycle.
 
     Members
     -------
@@ -49,16 +50,24 @@ class Labels(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        arrived = self.token.live & self.token.label
-        m.d.sync += self.valid.eq(arrived & self.token.group_end)
-
         layouts = (label_layout(config), weight_layout(), offset_layout(config))
+        arrived, group_end = Signal(len(layouts)), Signal()
+        beat = delay(m, self.beat, 1)
+        with m.If(self.token.live & self.token.label):
+            m.d.sync += arrived.eq(1 << self.token.word)
+        with m.Else():
+            m.d.sync += arrived.eq(0)
+        m.d.sync += [
+            group_end.eq(self.token.live & self.token.label & self.token.group_end),
+            self.valid.eq(group_end),
+        ]
+
         for bank in range(config.banks):
-            part = self.beat.word_select(bank, config.lanes)
+            part = beat.word_select(bank, config.lanes)
             words = []
             for index, layout in enumerate(layouts):
                 word = Signal(config.lanes * config.label_beats, name=f"word_{bank}_{index}")
-                with m.If(arrived & (self.token.word == index)):
+                with m.If(arrived[index]):
                     # The first beat holds the lowest bits, and ends up there.
                     m.d.sync += word.eq(Cat(word[config.lanes :], part))
                 words.append(data.View(layout, word[: layout.size]))

@@ -46,7 +46,7 @@ class Loss(wiring.Component):
     random : In(ArrayLayout(field_bits, 2 * banks + 2))
         Fields for the coefficients, the errors, decay and threshold.
     draw : Out(1)
-        ``random`` is used up: two cycles before ``o_valid``.
+        ``random`` is used up: three cycles before ``o_valid``.
     z : Out(ArrayLayout(signed(model_bits), banks))
     z_samples : Out(ArrayLayout(sample_layout, banks))
         The samples that ``z`` belongs to.
@@ -55,6 +55,8 @@ class Loss(wiring.Component):
     o_valid : Out(1)
     o_due : Out(1)
         One cycle before ``o_valid``.
+    o_soon : Out(1)
+        Two cycles before ``o_valid``.
     margin_saturations, error_saturations : Out(range(banks + 1))
         Saturations among the samples of ``group``; zero unless ``o_valid``.
     """
@@ -78,6 +80,7 @@ class Loss(wiring.Component):
                 "group": Out(group_layout(config)),
                 "o_valid": Out(1),
                 "o_due": Out(1),
+                "o_soon": Out(1),
                 "margin_saturations": Out(range(banks + 1)),
                 "error_saturations": Out(range(banks + 1)),
             }
@@ -90,9 +93,13 @@ class Loss(wiring.Component):
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 2)),
+            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 3)),
         ]
-        m.d.sync += [self.o_due.eq(self.draw), self.o_valid.eq(self.o_due)]
+        m.d.sync += [
+            self.o_soon.eq(self.draw),
+            self.o_due.eq(self.o_soon),
+            self.o_valid.eq(self.o_due),
+        ]
 
         margin_flags, error_flags = [], []
         for bank in range(self._config.banks):
@@ -139,7 +146,7 @@ class Loss(wiring.Component):
         """Decay and threshold of the group, stochastically rounded with its last two fields."""
         config, group = self._config, self.group
         bits = config.random_bits
-        decay_noise, threshold_noise = self.random[-2], self.random[-1]
+        decay_noise, threshold_noise = delay(m, self.random[-2], 1), delay(m, self.random[-1], 1)
         decay = Signal(config.correction_unit_bits - bits + 1)
         m.d.sync += decay.eq((self.epoch.decay + dither(decay_noise, bits, bits)) >> bits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,13 +47,23 @@ class Margin(wiring.Component):
         drop = Signal(range(config.max_bits))
         # With a bit below the point: the highest that falls, which rounds.
         shifted = Signal(signed(config.dot_bits + 1))
-        moved = Signal(signed(config.dot_bits + 2))
+        # What does not fit one bit more than a margin saturates whatever the offset.
+        _, beyond = saturate(m, shifted[1:].as_signed(), config.model_bits + 1)
+        far, sign = delay(m, beyond, 1), delay(m, shifted[-1], 1)
+        moved = Signal(signed(config.model_bits + 2))
         nearest, overflow = saturate(m, moved, config.model_bits)
+        limit = Const((1 << (config.model_bits - 1)) - 1) ^ sign.replicate(config.model_bits)
         m.d.sync += [
             drop.eq(self.bits - 1),
             shifted.eq(Cat(0, self.product).as_signed() >> drop),
-            moved.eq(sum_with_carry(shifted[1:].as_signed(), delay(m, self.offset, 1), shifted[0])),
-            self.z.eq(nearest),
-            self.saturated.eq(overflow),
+            moved.eq(
+                sum_with_carry(
+                    shifted[1 : config.model_bits + 2].as_signed(),
+                    delay(m, self.offset, 1),
+                    shifted[0],
+                )
+            ),
+            self.z.eq(Mux(far, limit, nearest)),
+            self.saturated.eq(far | overflow),
         ]
         return m

@@ -37,7 +37,7 @@ class ScaledError(wiring.Component):
                                             5: [+ noise, round]  6: [clamp, valid] -> c
 
     Latency: ``ERROR_LATENCY``; ``weight`` is taken ``DERIVATIVE_LATENCY`` cycles before ``f``, the
-    random bits two cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
+    random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
     and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
     Members
@@ -99,25 +99,28 @@ class ScaledError(wiring.Component):
         # With a bit below the point: the highest that falls, which rounds.
         product = Signal(signed(len(self.f) + len(step)))
         shifted, drop = Signal(signed(len(product) + 1)), Signal(range(STEP_DROPS))
-        near, overflow = saturate(m, shifted[1:].as_signed(), config.error_bits)
-        h, rounds, saturated = Signal(signed(config.error_bits)), Signal(), Signal()
+        _, overflow = saturate(m, shifted[1:].as_signed(), config.error_bits)
         m.d.sync += [
             drop.eq(epoch.step_drop),
             product.eq(partial_products(m, step, self.f)),
             shifted.eq(Cat(0, product).as_signed() >> drop),
-            h.eq(near),
-            rounds.eq(shifted[0] & ~overflow),
-            saturated.eq(overflow),
         ]
 
+        # Stage 5 puts the limit in place of what did not fit, so that its mux joins the sum's LUTs.
+        most = (1 << (config.error_bits - 1)) - 1
+        low, far = delay(m, shifted[1 : config.error_bits + 1], 1), delay(m, overflow, 1)
+        sign = delay(m, shifted[-1], 1)
+        rounds = delay(m, shifted[0] & ~overflow, 1)
+        full = delay(m, shifted[1 : config.error_bits + 1] == most, 1)
+        limit = Const(most) ^ sign.replicate(config.error_bits)
         grid = Signal(signed(NOISE_BITS + 1))
         m.d.sync += grid.eq(-(1 << self.job.error_drop))
-        noise = Cat(self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 0).as_signed()
+        noise = delay(m, self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 1)
         noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
-        most = (1 << (config.error_bits - 1)) - 1
+        h = Mux(far, limit, low).as_signed()
         m.d.sync += [
-            noisy.eq(sum_with_carry(h, noise, rounds)),
-            beyond.eq(saturated | (rounds & (h == most))),
+            noisy.eq(sum_with_carry(h, Cat(noise, 0).as_signed(), rounds)),
+            beyond.eq(far | (rounds & full)),
         ]
         nearest, _ = saturate(m, noisy, config.error_bits)
         coarse = Signal(signed(config.error_bits))
@@ -134,7 +137,7 @@ class ScaledError(wiring.Component):
         product = Signal(config.correction_unit_bits + len(scale))
         # The highest bit that falls rounds to the unit in which the noise is drawn.
         unit, rounds = product[CURVATURE_FRAC:], product[CURVATURE_FRAC - 1]
-        noise = self.coefficient_noise[: config.random_bits]
+        noise = delay(m, self.coefficient_noise[: config.random_bits], 1)
         noisy = Signal(len(unit) + 1)
         m.d.sync += [
             product.eq(partial_products(m, scale, self.epoch.correction)),

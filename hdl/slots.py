@@ -59,7 +59,7 @@ class SlotController(wiring.Component):
     token : Out(token_layout)
     beat : Out(beat_bits)
     under_way : Out(UNDER_WAY_BITS)
-        Groups taken whose errors are not soon there.
+        Groups taken whose errors are not soon there, the last one a cycle late.
     cycles, beats_taken : Out(2 * COUNT_BITS)
         Counters of the job (`hdl.protocol.Status`).
     """
@@ -122,8 +122,15 @@ class SlotController(wiring.Component):
         self, m: Module, running: Signal, wants_epoch: Signal, group_taken: Signal
     ) -> None:
         """When an epoch's values replace those of the last; the first also start the clock."""
-        m.d.comb += self.epochs.ready.eq(wants_epoch & (self.under_way == 0))
-        m.d.sync += self.under_way.eq(self.under_way + group_taken - self.errors_soon)
+        taken, none = Signal(), Signal()
+        m.d.sync += [
+            taken.eq(group_taken),
+            self.under_way.eq(self.under_way + taken - self.errors_soon),
+        ]
+        m.d.comb += [
+            none.eq(~taken & (self.under_way == 0)),
+            self.epochs.ready.eq(wants_epoch & none),
+        ]
         with m.If(self.start):
             m.d.sync += wants_epoch.eq(1)
         with m.Elif(self.epochs.valid & self.epochs.ready):

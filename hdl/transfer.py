@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,10 +73,10 @@ class Transfer(wiring.Component):
         m.d.sync += [shift.eq(moved), word.eq(self.i.payload)]
         with m.If(moved):
             m.d.sync += lane.eq(lane + 1)
-        with m.If(shift):
-            m.d.sync += row.eq(Cat(row[bits:], word))
-        with m.Elif(wait == 1):
-            m.d.sync += row.eq(self.x)
+        changes, capture = Signal(), Signal()
+        m.d.sync += [changes.eq(moved | (wait == 2)), capture.eq(wait == 2)]
+        with m.If(changes):
+            m.d.sync += row.eq(Mux(capture, self.x, Cat(row[bits:], word)))
 
         m.d.comb += self.row.eq(row)
         with m.FSM() as fsm:

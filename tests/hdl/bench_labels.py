@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from amaranth.lib import data
 
-from hdl.config import LABEL_WORD_BITS, WEIGHT_FRAC
+from hdl.config import LABEL_WORD_BITS, LABELS_LATENCY, WEIGHT_FRAC
 from hdl.protocol import (
     MAX_LABEL_WORDS,
     job_layout,
@@ -52,7 +52,9 @@ class LabelsBench(Bench):
             job, banks = self.job.get(), range(self.config.banks)
             assert sorted(words) == [0, *[1] * job["weighted"], *[2] * job["offset"]]
             of_bank = [{number: words[number][bank] for number in words} for bank in banks]
-            self.board.expect([self.sample(words) for words in of_bank], self.cycle + 1)
+            self.board.expect(
+                [self.sample(words) for words in of_bank], self.cycle + LABELS_LATENCY
+            )
             self.beats = {}
 
     def sample(self, words: dict[int, int]) -> dict[str, int]:

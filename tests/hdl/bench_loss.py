@@ -77,7 +77,7 @@ class LossBench(Bench):
         self.dues.expect(True, self.cycle + LOSS_LATENCY - 1)
 
     def watch_random(self) -> None:
-        """Everything is rounded with the random words of two cycles before the errors."""
+        """Everything is rounded with the random words of three cycles before the errors."""
         if self.o_due.get():
             self.dues.observe(True)
         if not self.draw.get():
@@ -101,8 +101,8 @@ class LossBench(Bench):
         self.seen["error"] += counts[1]
         self.seen["threshold"] += bool(threshold)
         regularisation = {"decay": decay, "threshold": threshold}
-        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 2)
-        self.counts.expect(counts, self.cycle + 2)
+        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 3)
+        self.counts.expect(counts, self.cycle + 3)
 
     def watch_outputs(self) -> None:
         if self.z_valid.get():

@@ -23,7 +23,7 @@ from tests.hdl.jobs import job_of, largest_step_job, random_job
 from tests.hdl.toolkit import Bench, random_signed, test
 
 PASSES, CYCLES = 14, 60
-NOISE_LATENCY = 2
+NOISE_LATENCY = 3
 SPAN = DERIVATIVE_LATENCY + ERROR_LATENCY
 """Cycles from a sample's weight to its error."""
 

@@ -96,6 +96,7 @@ class SlotsBench(Bench):
             self.tokens.observe(meaning(token))
             if token["first"] and token["first_chunk"] and not token["label"]:
                 self.check_slot_start(token)
+        assert self.under_way.get() == self.flying
         if token["live"] and token["group_end"]:
             # Two cycles before the errors, which come ``dot_latency`` after the beat.
             due = self.cycle + self.config.dot_latency - 2
@@ -104,7 +105,6 @@ class SlotsBench(Bench):
             self.flying += 1
             if golden_job(self).learns:
                 self.readable.append(self.due[-1] + READABLE)
-        assert self.under_way.get() == self.flying
         if self.errors_soon.get():
             self.flying -= 1
             self.values.observe(self.epoch.get())
