@@ -21,6 +21,8 @@ from typing import Any
 
 Bit = int | str
 Cell = dict[str, Any]
+Pin = tuple[str, str, int]
+"""Cell, port, index."""
 
 PRODUCT_BITS, FACTOR_BITS = 36, 18
 RAM, RAM_PORT_BITS = "DP16KD", 18
@@ -48,36 +50,38 @@ class Report:
 class _Netlist:
     cells: dict[str, Cell]
     drivers: dict[Bit, str] = field(default_factory=dict)
-    users: dict[Bit, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    users: dict[Bit, list[Pin]] = field(default_factory=lambda: defaultdict(list))
     ports: set[Bit] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for name, cell in self.cells.items():
             for pin, bits in cell["connections"].items():
-                for bit in bits:
+                for index, bit in enumerate(bits):
                     if cell["port_directions"][pin] == "output":
                         self.drivers[bit] = name
                     else:
-                        self.users[bit].append((name, pin))
+                        self.users[bit].append((name, pin, index))
 
-    def connect(self, name: str, pin: str, bit: Bit, direction: str = "input") -> None:
-        """Connect a pin, which may have been open."""
-        cell = self.cells[name]
-        for old in cell["connections"].get(pin, ()):
-            if (name, pin) in self.users[old]:
-                self.users[old].remove((name, pin))
-        cell["connections"][pin] = [bit]
-        cell["port_directions"][pin] = direction
-        if direction == "input":
-            self.users[bit].append((name, pin))
-        else:
-            self.drivers[bit] = name
+    def connect(self, name: str, pin: str, bit: Bit, index: int = 0) -> None:
+        """Connect an input, of which a single bit may have been open."""
+        cell, place = self.cells[name], (name, pin, index)
+        bits = cell["connections"].setdefault(pin, [""])
+        if place in self.users[bits[index]]:
+            self.users[bits[index]].remove(place)
+        bits[index] = bit
+        cell["port_directions"][pin] = "input"
+        self.users[bit].append(place)
+
+    def drive(self, name: str, pin: str, bit: Bit) -> None:
+        """Let an output of one bit drive ``bit``."""
+        self.cells[name]["connections"][pin] = [bit]
+        self.drivers[bit] = name
 
     def remove(self, name: str) -> None:
         for pin, bits in self.cells.pop(name)["connections"].items():
-            for bit in bits:
-                if (name, pin) in self.users[bit]:
-                    self.users[bit].remove((name, pin))
+            for index, bit in enumerate(bits):
+                if (name, pin, index) in self.users[bit]:
+                    self.users[bit].remove((name, pin, index))
 
     def is_used(self, bit: Bit) -> bool:
         return bool(self.users[bit]) or bit in self.ports
@@ -130,7 +134,7 @@ def _output_registers(state: _Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[
         readers = state.users[bit]
         if len(readers) != 1 or bit in state.ports:
             return None
-        name, port = readers[0]
+        name, port, _ = readers[0]
         if port != "DI" or not _plain_register(state.cells[name]):
             return None
         clocks.add(state.cells[name]["connections"]["CLK"][0])
@@ -145,7 +149,7 @@ def _absorb(state: _Netlist, name: str, registers: dict[str, str]) -> Bit:
         connections = state.cells[register]["connections"]
         (clock,), (bit,) = connections["CLK"], connections["Q"]
         state.remove(register)
-        state.connect(name, pin, bit, "output")
+        state.drive(name, pin, bit)
     return clock
 
 
@@ -217,13 +221,13 @@ def _copy_registers(state: _Netlist, module: dict[str, Any], report: Report) -> 
             for pin, bits in cell["connections"].items():
                 if pin != "Q":
                     state.connect(copy, pin, bits[0])
-            state.connect(copy, "Q", fresh, "output")
-            for reader, pin in readers[at : at + READERS]:
-                state.connect(reader, pin, fresh)
+            state.drive(copy, "Q", fresh)
+            for reader, pin, index in readers[at : at + READERS]:
+                state.connect(reader, pin, fresh, index)
             fresh, report.copies = fresh + 1, report.copies + 1
 
 
-def _place(reader: tuple[str, str]) -> tuple[int, str]:
+def _place(reader: Pin) -> tuple[int, str]:
     """Readers of one lane or bank have its number in their names."""
     found = NUMBER.search(reader[0])
     return (int(found[1]) if found else -1, reader[0])

@@ -297,7 +297,7 @@ class EngineConfig:
     @property
     def correction_latency(self) -> int:
         """From a replayed parity plane to the dithered correction (see `hdl.correction`)."""
-        return self.shrink_latency + 2
+        return self.shrink_latency + 3
 
     @property
     def gradient_latency(self) -> int:
@@ -309,7 +309,7 @@ class EngineConfig:
         """Cycles by which a token's model words are read later than its replayed beat and errors:
         the correction needs them after it has summed its coefficients, and what is read later is
         written sooner after it."""
-        return self.shrink_latency
+        return self.shrink_latency + 1
 
     @property
     def dot_pipeline(self) -> int:

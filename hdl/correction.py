@@ -21,13 +21,13 @@ class Correction(wiring.Component):
     multiplication by X_j. The dither joins here because the sum is free here: what is left of
     the stochastic rounding in `hdl.update.Update` is dropping bits::
 
-        [tree: sum of c_k, - decay] -> shrink -> [* X_j] -> [dither - product]
-        model words -------------------> x ------/
+        [tree: sum of c_k, - decay] -> shrink -> factor -> [* X_j] -> [dither - product]
+        model words ------------------------------> x ------/
 
     Twins: `shrinkage` and `dither` in `sim.golden`.
 
     Latency: ``gradient_latency``, to arrive with `hdl.gradient.Gradient`; ``x`` is taken
-    ``shrink_latency - 1`` cycles after the beat, ``random`` is used up ``correction_latency - 1``
+    ``shrink_latency`` cycles after the beat, ``random`` is used up ``correction_latency - 1``
     cycles after it. Throughput: a chunk a cycle. Overflow: impossible.
 
     Members
@@ -86,14 +86,17 @@ class Correction(wiring.Component):
             ]
             # The last level of the tree and the decay go into one register.
             total = sum_tree(m, differed, config.adder_levels, registered=False)
+            shrink = Signal(signed(config.shrink_bits), name=f"shrink_{lane}")
             # Without reset, so that they can be a DSP block's input registers.
-            shrink, x = (
-                Signal(signed(width), name=f"{name}_{lane}", reset_less=True)
-                for name, width in (("shrink", config.shrink_bits), ("x", config.model_bits))
-            )
-            m.d.sync += [shrink.eq(total - Mux(decaying[lane], decays, 0)), x.eq(self.x[lane])]
+            factor = Signal.like(shrink, name=f"factor_{lane}", reset_less=True)
+            x = Signal(signed(config.model_bits), name=f"x_{lane}", reset_less=True)
+            m.d.sync += [
+                shrink.eq(total - Mux(decaying[lane], decays, 0)),
+                factor.eq(shrink),
+                x.eq(self.x[lane]),
+            ]
 
-            product = partial_products(m, shrink, x)
+            product = partial_products(m, factor, x)
             noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             term = Signal(signed(config.correction_bits), name=f"term_{lane}")
             m.d.sync += term.eq(noise - (product << align))

@@ -55,6 +55,7 @@ class Dot(wiring.Component):
         summed = delay(m, self.token, config.dot_tree_latency)
         takes_plane = delay(m, self.token.live & ~self.token.label, config.dot_tree_latency)
         takes_chunk = delay(m, takes_plane & summed.last, 1)
+        negative = delay(m, self.token.first & self.is_signed, config.dot_tree_latency)
         first_chunk = delay(m, summed.first_chunk, 1)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
 
@@ -66,9 +67,7 @@ class Dot(wiring.Component):
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
             upper = Mux(summed.first, 0, horner << 1)
             with m.If(takes_plane):
-                m.d.sync += horner.eq(
-                    add_or_subtract(upper, partial, summed.first & self.is_signed)
-                )
+                m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
 
             total = self.product[bank]
             with m.If(takes_chunk):

@@ -53,6 +53,7 @@ class Gradient(wiring.Component):
         levels = config.code_tree_latency
         summed = delay(m, self.token, levels)
         takes_plane = delay(m, self.token.replay & ~self.token.label, levels)
+        negative = delay(m, self.token.first & self.is_signed, levels)
 
         for lane in range(config.lanes):
             gated = [
@@ -63,9 +64,7 @@ class Gradient(wiring.Component):
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
             upper = Mux(summed.first, 0, horner << 1)
             with m.If(takes_plane):
-                m.d.sync += horner.eq(
-                    add_or_subtract(upper, partial, summed.first & self.is_signed)
-                )
+                m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
             aligned = delay(m, horner, config.gradient_latency - levels - 1)
             m.d.comb += self.sums[lane].eq(aligned)
         return m

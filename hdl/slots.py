@@ -151,8 +151,8 @@ class SlotController(wiring.Component):
     ) -> None:
         """Which slots carry a group, and the history that finds the replayed one.
 
-        Counters change where a slot ends and matter where the next one does; a slot has three
-        cycles at least, so what is asked of them is asked a cycle before.
+        Counters change a cycle after a slot has ended and matter where the next one does; slots
+        are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
         job = self.job
         groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
@@ -168,27 +168,29 @@ class SlotController(wiring.Component):
         ]
         m.d.comb += [ends.eq(last_group | last_of_batch), last.eq(last_group & last_epoch)]
 
-        groups_follow = Signal()
+        groups_follow, counted, batch_ended = Signal(), Signal(), Signal()
+        m.d.sync += [counted.eq(slot_end & live), batch_ended.eq(ends)]
         with m.If(self.start):
             m.d.sync += [
                 groups_left.eq(job.groups),
                 batch_left.eq(job.batch_groups),
                 epochs_left.eq(job.epochs),
-                *(flag.eq(1) for flag in (groups_follow, live, pending)),
             ]
-        with m.Elif(slot_end & live):
+        with m.Elif(counted):
             m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
-            m.d.sync += [flag.eq(~last) for flag in (groups_follow, live, pending)]
-            with m.If(ends):
+            with m.If(batch_ended):
                 m.d.sync += batch_left.eq(job.batch_groups)
-                with m.If(learns & (job.sync | last)):
-                    m.d.sync += [empty_left.eq(job.delay), live.eq(0), pending.eq(1)]
+            with m.If(last_group):
+                m.d.sync += [groups_left.eq(job.groups), epochs_left.eq(epochs_left - 1)]
+
+        with m.If(self.start):
+            m.d.sync += [flag.eq(1) for flag in (groups_follow, live, pending)]
+        with m.Elif(slot_end & live):
+            m.d.sync += [flag.eq(~last) for flag in (groups_follow, live, pending)]
+            with m.If(ends & learns & (job.sync | last)):
+                m.d.sync += [empty_left.eq(job.delay), live.eq(0), pending.eq(1)]
             with m.If(last_group & ~last):
-                m.d.sync += [
-                    groups_left.eq(job.groups),
-                    epochs_left.eq(epochs_left - 1),
-                    wants_epoch.eq(1),
-                ]
+                m.d.sync += wants_epoch.eq(1)
         with m.Elif(slot_end):
             m.d.sync += empty_left.eq(empty_left - 1)
             with m.If(empty_left == 1):

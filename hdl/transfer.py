@@ -65,7 +65,7 @@ class Transfer(wiring.Component):
         row = Signal(lanes * bits)
         wait = Signal(range(READ_LATENCY + 2))
         last_lane, last_chunk = lane == lanes - 1, Signal()
-        m.d.comb += last_chunk.eq(self.chunk == self.job.chunks - 1)
+        m.d.sync += last_chunk.eq(self.chunk == self.job.chunks - 1)
 
         # Words come in at the top of the row and leave at its bottom, a cycle after their turn, so
         # that what moves the whole row is a register.

@@ -51,9 +51,9 @@ class CorrectionBench(Bench):
         job = any_job(config, unsigned=bool(self.odd.get()), regularised=mask.bit_length())
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
         self.shrinkages.append(golden.shrinkage(job, coefficients, group["decay"], codes))
-        if len(self.shrinkages) == config.shrink_latency:
+        if len(self.shrinkages) == config.shrink_latency + 1:
             self.products.append(self.shrinkages.popleft() * self.x.array())
-        if len(self.products) == config.correction_latency - config.shrink_latency + 1:
+        if len(self.products) == config.correction_latency - config.shrink_latency:
             coarse = self.model_drop.get()
             drop, random_bits = config.gradient_drop + coarse, config.random_bits + coarse
             noise = golden.dither(self.random.array(), drop, random_bits)
