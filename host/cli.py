@@ -124,6 +124,8 @@ def train(
         check_checkpoint(checkpoint, resume)
     elif resume:
         raise InputError("--resume needs a --checkpoint to go on from")
+    if options.snapshot_every and not output:
+        raise InputError("--snapshot-every saves models beside the one of --output; pass -o too")
     if plot:
         check_plot(plot)
     with ExitStack() as stack:
@@ -132,6 +134,7 @@ def train(
         files = Files(
             checkpoint=checkpoint,
             resume=resume,
+            snapshots=output,
             log=stack.enter_context(writing(log)) if log else None,
         )
         source = Source(data, target, drop_constant, column_names(one_hot), impute)
@@ -265,6 +268,8 @@ class Files:
 
     checkpoint: Path | None = None
     resume: bool = False
+    snapshots: Path | None = None
+    """Beside this one, with the epoch in their names."""
     log: TextIO | None = None
 
 
@@ -273,6 +278,7 @@ def _train(
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
     from . import report
+    from .advice import advise
     from .checkpoint import Checkpoint
     from .devices import find_device
     from .prepare import prepare_source
@@ -283,6 +289,7 @@ def _train(
         source.data, source.target, source.drop_constant, options, source.one_hot, source.impute
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
+    advise(task)
     table = report.columns(task.score_name)
     out = report.plain_console()
     epochs: list[Epoch] = []
@@ -302,15 +309,30 @@ def _train(
         if not as_json:
             out.print(report.heading_row(table))
         run = chain(done, compare(task, opened, done))
-        for epoch in report.with_progress(run, options.epochs, out):
+        for epoch in report.with_progress(run, len(task.jobs), out):
             epochs.append(epoch)
-            if saved and epoch.number > len(done):
-                saved.save(epochs)
+            if len(epochs) > len(done):
+                if saved:
+                    saved.save(epochs)
+                if files.snapshots and options.snapshot_every:
+                    save_snapshot(files.snapshots, task, epoch)
             show(report.epoch_record(epoch), report.epoch_row(table, epoch))
     record = report.summary(task, devices, epochs)
     show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
+
+
+def save_snapshot(output: Path, task: Task, epoch: Epoch) -> None:
+    """Write the model after an epoch in which one is due."""
+    from .files import replacing
+    from .model_file import dump_model
+
+    every = task.options.snapshot_every
+    if every and epoch.number % every == 0:
+        name = f"{output.stem}-epoch{epoch.number}{output.suffix}"
+        with replacing(output.with_name(name)) as stream:
+            stream.write(dump_model(task.model(epoch.words)))
 
 
 def main() -> None:

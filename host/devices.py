@@ -35,11 +35,15 @@ class Device(Protocol):
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        """All epochs of a job, each a pass over the same woven data set."""
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``."""
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
+
+    def margins(self) -> Ints:
+        """Margins of the last job, which must have been one that predicts: int64 (groups, banks),
+        ``model_frac`` fractional bits."""
 
     def close(self) -> None:
         """Release the device; it cannot be used afterwards."""
@@ -62,11 +66,14 @@ class GoldenDevice:
     def load_model(self, words: Ints) -> None:
         self._golden.load(words)
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        return self._golden.run(job, samples_of(woven, self.config))
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        return self._golden.run(job, *(samples_of(woven, self.config) for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
         return self._golden.x[: chunks * self.config.lanes].copy()
+
+    def margins(self) -> Ints:
+        return self._golden.margins
 
     def close(self) -> None:
         pass
@@ -108,13 +115,16 @@ class SimDevice:
         with _host_errors():
             self._engine.load(words)
 
-    def run(self, job: Job, woven: Woven) -> Counters:
+    def run(self, job: Job, *copies: Woven) -> Counters:
         with _host_errors():
-            return self._engine.run(job, woven.beats)
+            return self._engine.run(job, *(woven.beats for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
         with _host_errors():
             return self._engine.dump(chunks)
+
+    def margins(self) -> Ints:
+        return self._engine.margins
 
     def close(self) -> None:
         self._engine.close()

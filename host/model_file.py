@@ -13,12 +13,13 @@ from typing import Any, NoReturn, Self, get_args
 
 import numpy as np
 
+from .choices import LossName
 from .dataset import Floats
 from .errors import InputError
 from .rounding import Ints, Rounding
 from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
 
-FORMAT, VERSION = "zipsgd model", 1
+FORMAT, VERSION = "zipsgd model", 2
 
 MAX_BITS = 16
 """Most bits of a code that any engine takes."""
@@ -39,6 +40,8 @@ class Model:
     scaling, label_scaling
         From and to the units of the data set.
     feature_names : tuple of d str
+    loss : str
+        That training minimised: it says what a margin means.
     """
 
     words: Ints
@@ -48,11 +51,13 @@ class Model:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    loss: LossName = "least-squares"
 
     @property
     def weights(self) -> Floats:
         """float64 (d + 1): the margin of scaled features v is ``with_intercept(v) @ weights``."""
-        return self.words.astype(np.float64) * (full_scale(self.bits) * 2.0**-self.fractional_bits)
+        scale = full_scale(self.bits, self.scaling.unsigned)
+        return self.words.astype(np.float64) * (scale * 2.0**-self.fractional_bits)
 
     def predict(self, features: Floats) -> Floats:
         """Features (n, d) in the units of the data set -> labels (n)."""
@@ -71,6 +76,7 @@ class Model:
             "scaling": self.scaling.to_json(),
             "label_scaling": self.label_scaling.to_json(),
             "feature_names": list(self.feature_names),
+            "loss": self.loss,
         }
 
     @classmethod
@@ -78,6 +84,10 @@ class Model:
         """Raises `InputError` or `ValueError` with a sentence unless `to_json` made ``saved``."""
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:
             raise ValueError(f'it lacks "format": "{FORMAT}"')
+        if saved.get("version") == 1 and isinstance(saved.get("scaling"), dict):
+            # All models of the first version are of least squares on signed codes.
+            scaling = {**saved["scaling"], "unsigned": False}
+            saved = {**saved, "version": VERSION, "loss": "least-squares", "scaling": scaling}
         if saved.get("version") != VERSION:
             raise ValueError(f"its version is {saved.get('version')!r} and not {VERSION}")
         try:
@@ -89,6 +99,7 @@ class Model:
                 scaling=Scaling.from_json(saved["scaling"]),
                 label_scaling=LabelScaling.from_json(saved["label_scaling"]),
                 feature_names=tuple(saved["feature_names"]),
+                loss=saved["loss"],
             )
             model._check()
         except KeyError as fault:
@@ -118,6 +129,7 @@ class Model:
                 for two in two_valued
             ),
             "label_scaling": labels.low < labels.high,
+            "loss": self.loss in get_args(LossName),
         }
         wrong = [name for name, holds in conditions.items() if not holds]
         if wrong:

@@ -237,7 +237,7 @@ def test_ctrl_c_exits_130_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Interrupted(GoldenDevice):
-        def run(self, job: Job, woven: Woven) -> Counters:
+        def run(self, job: Job, *copies: Woven) -> Counters:
             raise KeyboardInterrupt
 
     monkeypatch.setitem(devices.DEVICES, "golden", Interrupted)

@@ -1,0 +1,149 @@
+"""Logistic training from few bits: both correction terms against what lacks one, and float64.
+
+Every method is given its own best step out of the same powers of two, so that none loses by a step
+that suits another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from .choices import Correction, Rounding
+from .dataset import Dataset
+from .devices import Device, open_device
+from .errors import InputError, MismatchError
+from .options import Options
+from .readers import read_dataset
+from .scaling import Scaling
+from .task import prepare
+from .training import train, train_float
+
+OPTIONS = Options(loss="logistic", epochs=16, schedule="1/sqrt(k)", copies=8)
+STEPS = tuple(2.0**exponent for exponent in range(-9, 0))
+
+MOST_ABOVE_FLOAT = 0.01
+"""Share by which the corrected training may end above float64."""
+
+
+class Method(NamedTuple):
+    """A way to train from codes."""
+
+    title: str
+    rounding: Rounding
+    correction: Correction
+
+
+METHODS = (
+    Method("double, both terms", "double", "full"),
+    Method("curvature only", "double", "curvature"),
+    Method("no correction", "double", "none"),
+    Method("single", "single", "full"),
+    Method("nearest", "nearest", "full"),
+)
+
+
+@dataclass(frozen=True)
+class Final:
+    """Final training losses, one a seed, with the best of `STEPS`: that of the lowest mean."""
+
+    step: float
+    losses: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.losses))
+
+    @classmethod
+    def best(cls, of_step: Iterable[tuple[float, tuple[float, ...]]]) -> Final:
+        """Of step sizes and their losses."""
+        return min((cls(*each) for each in of_step), key=lambda final: final.mean)
+
+
+def logistic(
+    sources: Sequence[str], device: str, bits: int, seeds: int, two_valued: bool
+) -> None:
+    """Print a table, a row a data set.
+
+    Parameters
+    ----------
+    two_valued : bool
+        Whether columns with two values keep their exact codes. Without, they are scaled and
+        rounded like all others: only so does rounding matter where all columns are such.
+
+    Raises
+    ------
+    MismatchError
+        If the corrected training ends more than `MOST_ABOVE_FLOAT` above float64.
+    """
+    options = replace(OPTIONS, bits=bits)
+    table = Table(
+        title=f"Logistic loss, q = {bits}, {options.epochs} epochs, step s/sqrt(k), best s, "
+        f"mean of {seeds} seeds, {device}; above float64"
+    )
+    for heading in ("data", "float64", *(method.title for method in METHODS)):
+        table.add_column(heading, justify="left" if heading == "data" else "right")
+    missed = []
+    with closing(open_device(device, options.config)) as engine:
+        for source in sources:
+            dataset = read_dataset(source, drop_constant=True)
+            if not two_valued:
+                dataset = replace(dataset, name=f"{dataset.name}, all rounded")
+            baseline, found = measure(dataset, engine, options, seeds, two_valued)
+            above = [final.mean / baseline.mean - 1 for final in found]
+            table.add_row(
+                dataset.name,
+                f"{baseline.mean:.5f} {_shown(baseline.step)}",
+                *(
+                    f"{final.mean:.5f} {_shown(final.step)} {share:+.2%}"
+                    for final, share in zip(found, above, strict=True)
+                ),
+            )
+            if above[0] > MOST_ABOVE_FLOAT:
+                missed.append(dataset.name)
+    Console(highlight=False, soft_wrap=True, width=200).print(table)
+    if missed:
+        raise MismatchError(
+            f"{' and '.join(missed)}: double sampling with both terms must end within "
+            f"{MOST_ABOVE_FLOAT:.0%} of float64"
+        )
+
+
+def measure(
+    dataset: Dataset, engine: Device, options: Options, seeds: int, two_valued: bool = True
+) -> tuple[Final, tuple[Final, ...]]:
+    """The float64 baseline and every one of `METHODS`, each with its best step."""
+    scaling = None if two_valued else plain_scaling
+
+    def final(method: Method, step: float) -> tuple[float, ...]:
+        losses = []
+        for seed in range(seeds):
+            chosen = replace(
+                options,
+                rounding=method.rounding,
+                correction=method.correction,
+                step=step,
+                seed=seed,
+            )
+            try:
+                *_, last = train(prepare(dataset, chosen, scaling), engine)
+            except InputError:  # the step is beyond the correction's range
+                return (np.inf,)
+            losses.append(last.losses.train)
+        return tuple(losses)
+
+    def final_float(step: float) -> tuple[float, ...]:
+        *_, last = train_float(prepare(dataset, replace(options, step=step), scaling))
+        return (last.train,)
+
+    methods = tuple(
+        Final.best((step, final(method, step)) for step in STEPS) for method in METHODS
+    )
+    return Final.best((step, final_float(step)) for step in STEPS), methods
