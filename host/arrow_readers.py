@@ -94,12 +94,16 @@ def _column(builder: TableBuilder, column: int, array: Any, first: int) -> Float
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         values = array.cast(pa.float64()).to_numpy(False)
     else:
-        hint = "pass --one-hot " + name if column != builder.target else "encode it as a number"
+        hint = "encode it as a number"
+        if column != builder.target and builder.options.encoding is None:
+            hint = f"pass --one-hot {name}"
         raise InputError(f"{builder.source}: column {name} holds {kind}, not numbers; {hint}")
     missing = np.isnan(values)
-    if missing.any() and (column == builder.target or not builder.options.impute):
+    if missing.any() and (column == builder.target or not builder.impute):
         row = first + int(missing.argmax())
-        remedy = "remove the row" if column == builder.target else "pass --impute or remove the row"
+        remedy = "remove the row"
+        if column != builder.target and builder.options.encoding is None:
+            remedy = "pass --impute or remove the row"
         raise InputError(
             f"{builder.source}: row {row} (from 0) of column {name} is missing; {remedy}"
         )

@@ -6,11 +6,11 @@ that suits another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -19,15 +19,18 @@ from rich.table import Table
 from .choices import Correction, Rounding
 from .dataset import Dataset
 from .devices import Device, open_device
-from .errors import InputError, MismatchError
+from .errors import MismatchError
+from .job_plan import plan_jobs
 from .options import Options
 from .readers import read_dataset
 from .scaling import Scaling
-from .task import prepare
+from .task import Task, prepare
 from .training import train, train_float
 
 OPTIONS = Options(loss="logistic", epochs=16, schedule="1/sqrt(k)", copies=8)
 STEPS = tuple(2.0**exponent for exponent in range(-9, 0))
+
+Result = TypeVar("Result")
 
 MOST_ABOVE_FLOAT = 0.01
 """Share by which the corrected training may end above float64."""
@@ -67,9 +70,7 @@ class Final:
         return min((cls(*each) for each in of_step), key=lambda final: final.mean)
 
 
-def logistic(
-    sources: Sequence[str], device: str, bits: int, seeds: int, two_valued: bool
-) -> None:
+def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_valued: bool) -> None:
     """Print a table, a row a data set.
 
     Parameters
@@ -120,30 +121,42 @@ def measure(
     dataset: Dataset, engine: Device, options: Options, seeds: int, two_valued: bool = True
 ) -> tuple[Final, tuple[Final, ...]]:
     """The float64 baseline and every one of `METHODS`, each with its best step."""
-    scaling = None if two_valued else plain_scaling
+    scaling = None
+    if not two_valued:
+        train_part, _ = dataset.split(options.holdout, options.seed)
+        scaling = replace(Scaling.fit(train_part.features, options.scale), two_valued=())
+    tasks = {
+        (rounding, seed): prepare(
+            dataset, replace(options, rounding=rounding, seed=seed, step=STEPS[0]), scaling
+        )
+        for rounding in dict.fromkeys(method.rounding for method in METHODS)
+        for seed in range(seeds)
+    }
 
     def final(method: Method, step: float) -> tuple[float, ...]:
-        losses = []
-        for seed in range(seeds):
-            chosen = replace(
-                options,
-                rounding=method.rounding,
-                correction=method.correction,
-                step=step,
-                seed=seed,
-            )
-            try:
-                *_, last = train(prepare(dataset, chosen, scaling), engine)
-            except InputError:  # the step is beyond the correction's range
-                return (np.inf,)
-            losses.append(last.losses.train)
-        return tuple(losses)
+        chosen = [
+            with_step(tasks[method.rounding, seed], step, method.correction)
+            for seed in range(seeds)
+        ]
+        return tuple(_last(train(task, engine)).losses.train for task in chosen)
 
-    def final_float(step: float) -> tuple[float, ...]:
-        *_, last = train_float(prepare(dataset, replace(options, step=step), scaling))
-        return (last.train,)
+    def with_step(task: Task, step: float, correction: Correction = "full") -> Task:
+        options = replace(task.options, step=step, correction=correction)
+        return replace(task, options=options, jobs=plan_jobs(task.copies[0], options, step))
 
-    methods = tuple(
-        Final.best((step, final(method, step)) for step in STEPS) for method in METHODS
+    methods = tuple(Final.best((step, final(method, step)) for step in STEPS) for method in METHODS)
+    plain = [tasks["double", seed] for seed in range(seeds)]
+    baseline = Final.best(
+        (step, tuple(_last(train_float(with_step(task, step))).train for task in plain))
+        for step in STEPS
     )
-    return Final.best((step, final_float(step)) for step in STEPS), methods
+    return baseline, methods
+
+
+def _last(results: Iterable[Result]) -> Result:
+    *_, last = results
+    return last
+
+
+def _shown(step: float) -> str:
+    return f"(2^{math.log2(step):.0f})"

@@ -11,9 +11,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, get_type_hints
 
 import typer
+from typer import Context
 from typer.core import TyperGroup
 
 from . import data_cli, doctor_cli, predict_cli
@@ -64,9 +65,16 @@ DropConstant = Annotated[
 DeviceName = Annotated[str, typer.Option("--device", help="sim, golden or fast.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
 
+CONTEXT = "context"
+WRITTEN = "COMMANDLINE"
+"""Name of the source of an option's value that is on the command line."""
+
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command(..., options: Options)`` one command-line option a field of `Options`."""
+    """Give ``command(..., options, given)`` one command-line option a field of `Options`.
+
+    ``given`` are the names of those fields that the user wrote, the others have their defaults.
+    """
     hints = get_type_hints(Options, include_extras=True)
     extra = [
         inspect.Parameter(
@@ -78,12 +86,17 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
         for field in fields(Options)
     ]
     signature = inspect.signature(command, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
+    made = ("options", "given")
+    own = [parameter for parameter in signature.parameters.values() if parameter.name not in made]
+    own.append(inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=Context))
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
+        context: Context = arguments.pop(CONTEXT)
         options = Options(**{parameter.name: arguments.pop(parameter.name) for parameter in extra})
-        command(**arguments, options=options)
+        sources = ((option.name, context.get_parameter_source(option.name)) for option in extra)
+        given = frozenset(name for name, source in sources if source and source.name == WRITTEN)
+        command(**arguments, options=options, given=given)
 
     parameters = [*own, *extra]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -112,6 +125,7 @@ def train(
     plot: Annotated[Path | None, typer.Option(help="Loss per epoch (.png or .svg).")] = None,
     as_json: Json = False,
     options: Options,
+    given: frozenset[str],
 ) -> None:
     """Train a model; a row an epoch. The default device is the simulated engine."""
     from .checkpoint import check_checkpoint
@@ -137,7 +151,7 @@ def train(
             snapshots=output,
             log=stack.enter_context(writing(log)) if log else None,
         )
-        source = Source(data, target, drop_constant, column_names(one_hot), impute)
+        source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
         task, epochs = _train(source, [device], as_json, options, files)
         if stream:
             stream.write(dump_model(task.model(epochs[-1].words)))
@@ -157,12 +171,13 @@ def compare(
     devices: Annotated[str, typer.Option(help="Two or more, with commas.")] = "golden,sim",
     as_json: Json = False,
     options: Options,
+    given: frozenset[str],
 ) -> None:
     """Train on several devices; exit 5 at the first model word that differs after an epoch."""
     names = devices.split(",")
     if len(names) < 2:
         raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
-    source = Source(data, target, drop_constant, column_names(one_hot), impute)
+    source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
     _train(source, names, as_json, options, Files())
 
 
@@ -204,12 +219,31 @@ def demo(
 @bench.command()
 def convergence(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
-    device: DeviceName = "sim",
+    device: Annotated[
+        str | None,
+        typer.Option(help="sim, golden or fast.", show_default="sim; fast for logistic"),
+    ] = None,
+    loss: Annotated[
+        Literal["least-squares", "logistic"], typer.Option(help="What training minimises.")
+    ] = "least-squares",
+    bits: Annotated[int, typer.Option(help="Bits of a code, for logistic.")] = Options.bits,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings to average, for logistic.")] = 3,
+    all_rounded: Annotated[
+        bool,
+        typer.Option(
+            "--all-rounded", help="Scale two-valued columns like all others, for logistic."
+        ),
+    ] = False,
 ) -> None:
-    """4 bits with double sampling against 8 bits, and against rounding to nearest."""
+    """4 bits with double sampling against 8 bits or float64, and against simpler roundings."""
+    if loss == "logistic":
+        from .bench_logistic import logistic
+
+        logistic(data, device or "fast", bits, seeds, not all_rounded)
+        return
     from .bench import convergence as measure
 
-    measure(data, device)
+    measure(data, device or "sim")
 
 
 @bench.command()
@@ -244,6 +278,7 @@ def step(
     device: DeviceName = "fast",
     as_json: Json = False,
     options: Options,
+    given: frozenset[str],
 ) -> None:
     """Final loss with --step auto, beside that with the best power of two."""
     from .bench_step import step as measure
@@ -260,6 +295,7 @@ class Source:
     drop_constant: bool
     one_hot: tuple[str, ...]
     impute: bool
+    given: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +322,13 @@ def _train(
 
     found = [find_device(name) for name in devices]
     task = prepare_source(
-        source.data, source.target, source.drop_constant, options, source.one_hot, source.impute
+        source.data,
+        source.target,
+        source.drop_constant,
+        options,
+        source.one_hot,
+        source.impute,
+        source.given,
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     advise(task)

@@ -7,12 +7,10 @@ sets that were not used for longest make room for new ones.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from sim.build import CACHE_VARIABLE, cache_folder
+from sim.build import CACHE_VARIABLE, cache_folder, make_room, mark_used
 
 from . import container
 from .dataset import Dataset
 from .errors import InputError
 from .packed import PackedSet, PackOptions, open_packed, pack
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when readers, scaling, rounding or weaving change the bits that a source becomes."""
 
 LEAST_BYTES = 1 << 20
@@ -83,7 +81,7 @@ def cached_set(
     InputError
         If the source cannot be read or packed, or the cache folder not written.
     """
-    from .files import replacing
+    from .files import remove_abandoned, replacing
 
     digest = source_digest(source)
     parts = {
@@ -104,8 +102,7 @@ def cached_set(
         except InputError as fault:
             _logger.warning("%s; it is packed again", fault)
         else:
-            with contextlib.suppress(OSError):
-                os.utime(path)
+            mark_used(path)
             return found
     dataset = read()
     try:
@@ -118,16 +115,6 @@ def cached_set(
     with replacing(path) as stream:
         unrounded = not isinstance(dataset.features, np.memmap)
         pack(dataset, stream, replace(options, unrounded=unrounded), digest)
-    _make_room(folder, path)
+    make_room(folder.glob("*.zsgd"), path, LIMIT_BYTES)
+    remove_abandoned(folder)
     return open_packed(path)
-
-
-def _make_room(folder: Path, newest: Path) -> None:
-    """Remove the sets that were not used for longest; a mapped file lives on until it is closed."""
-    others = [path for path in folder.glob("*.zsgd") if path != newest]
-    with contextlib.suppress(OSError):
-        total = newest.stat().st_size
-        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-            total += path.stat().st_size
-            if total > LIMIT_BYTES:
-                path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .encoding import Encoding
 from .errors import InputError
 from .gather import Floats as Floats
 from .gather import select_columns
@@ -27,6 +28,8 @@ class Dataset:
     feature_names : tuple of d str
     test : Dataset or None
         The official test part, if the source has one.
+    encoding : Encoding or None
+        How columns became features, if that is more than taking their numbers.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Dataset:
     labels: Floats
     feature_names: tuple[str, ...]
     test: Dataset | None = None
+    encoding: Encoding | None = None
 
     @property
     def classification(self) -> bool:

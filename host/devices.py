@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 from hdl.config import EngineConfig
@@ -36,7 +37,13 @@ class Device(Protocol):
         """Set the model: int64 (chunks * lanes)."""
 
     def run(self, job: Job, *copies: Woven) -> Counters:
-        """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``."""
+        """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``.
+
+        Raises
+        ------
+        ValueError
+            If a data set is not woven for the job, see `check_fits`.
+        """
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
@@ -54,6 +61,28 @@ def samples_of(woven: Woven, config: EngineConfig) -> Samples:
     return Samples(**vars(unweave(woven, config)))
 
 
+def fast_samples(woven: Woven, config: EngineConfig) -> Samples:
+    """The same for the compiled one, at memory speed."""
+    from .fused import unweave as fast_unweave
+
+    return Samples(**vars(fast_unweave(woven, config)))
+
+
+def check_fits(job: Job, copies: tuple[Woven, ...]) -> None:
+    """Raises `ValueError` unless the streams of ``copies`` are those that ``job`` describes.
+
+    An engine cannot tell: it would take labels for weights, or one code for another.
+    """
+    names = ("bits", "chunks", "groups", "unsigned", "weighted", "offset")
+    for woven, name in product(copies, names):
+        asked, there = getattr(job, name), getattr(woven, name)
+        if asked != there:
+            raise ValueError(
+                f"the job says {name} = {asked} and its data set is woven with {name} = {there}; "
+                "describe the data set as it is woven, or weave it for the job"
+            )
+
+
 class GoldenDevice:
     """The software reference, `sim.golden`; its cycles are those of the cycle model."""
 
@@ -67,6 +96,7 @@ class GoldenDevice:
         self._golden.load(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
         return self._golden.run(job, *(samples_of(woven, self.config) for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
@@ -89,6 +119,10 @@ class FastDevice(GoldenDevice):
 
         self.config = config
         self._golden = Fast(config)
+
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
+        return self._golden.run(job, *(fast_samples(woven, self.config) for woven in copies))
 
 
 class SimDevice:
@@ -116,6 +150,7 @@ class SimDevice:
             self._engine.load(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
         with _host_errors():
             return self._engine.run(job, *(woven.beats for woven in copies))
 

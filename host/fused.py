@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 
+from . import weaving
 from .dataset import Floats
 from .rounding import (
     FRACTION_BITS,
@@ -29,7 +30,7 @@ from .rounding import (
     check_rounding,
 )
 from .scaling import largest_code
-from .weaving import Woven, check_shape, group_bytes, groups_of, label_words
+from .weaving import Unwoven, Woven, check_shape, group_bytes, groups_of, label_words
 
 MAGIC = 1.5 * 2.0**52
 """Added to a number below 2**51 it leaves the nearest integer in the low bits, ties to even."""
@@ -205,19 +206,36 @@ def _round_row(
     return good
 
 
+def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
+    """What `host.weaving.unweave` gives, with codes int32, at memory speed."""
+    if woven.bits > 16:
+        return weaving.unweave(woven, config)
+    codes = np.empty((woven.groups * config.banks, woven.chunks * config.lanes), dtype=np.int32)
+    _unweave_into(codes, woven, config, 0)
+    return weaving.unweave_words(
+        woven, config, codes.reshape(woven.groups, config.banks, codes.shape[1])
+    )
+
+
 def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Ints16:
     """Codes int16 (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
     codes = np.empty((min(stop, woven.samples) - start, woven.features), dtype=np.int16)
-    beats = woven.beats.reshape(woven.groups, -1)
-    _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
+    _unweave_into(codes, woven, config, start)
     return codes
+
+
+def _unweave_into(codes: NDArray[Any], woven: Woven, config: EngineConfig, first: int) -> None:
+    """The first features of samples from number ``first`` on."""
+    beats = woven.beats.reshape(woven.groups, -1)
+    sign = 63 if woven.unsigned else woven.bits - 1
+    _unweave(beats, first, (config.lanes, config.banks, woven.bits, sign), codes)
 
 
 @_jit
 def _unweave(
-    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: Ints16
+    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: NDArray[Any]
 ) -> None:
-    lanes, banks, _, bits = shape
+    lanes, banks, bits, sign = shape
     unit = min(lanes, 8)
     beat_bytes = lanes * banks // 8
     for sample in range(len(codes)):
@@ -238,4 +256,4 @@ def _unweave(
             for i in range(min(unit, len(row) - start)):
                 code = np.int64(low >> np.uint64(8 * i) & np.uint64(255))
                 code |= np.int64(high >> np.uint64(8 * i) & np.uint64(255)) << 8
-                row[start + i] = code - (code >> (bits - 1) << bits)
+                row[start + i] = code - (code >> sign << bits)

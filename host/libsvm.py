@@ -71,7 +71,7 @@ def _parse(
     slow[:] = 0
     size, last = len(text), len(values) - 1
     # Typed: numba would compile `_number` once more for a target that is the literal 0.
-    place = rows = pairs = highest = np.int64(0)
+    place = rows = pairs = highest = int(np.int64(0))
     while place < size:
         while place < size and (_blank(text[place]) or text[place] == 10):
             place += 1

@@ -15,6 +15,7 @@ import numpy as np
 
 from .choices import LossName
 from .dataset import Floats
+from .encoding import Encoding
 from .errors import InputError
 from .rounding import Ints, Rounding
 from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
@@ -40,6 +41,8 @@ class Model:
     scaling, label_scaling
         From and to the units of the data set.
     feature_names : tuple of d str
+    encoding : Encoding or None
+        How the columns of a table become these features, if not as they are.
     loss : str
         That training minimised: it says what a margin means.
     """
@@ -51,6 +54,7 @@ class Model:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    encoding: Encoding | None = None
     loss: LossName = "least-squares"
 
     @property
@@ -76,6 +80,7 @@ class Model:
             "scaling": self.scaling.to_json(),
             "label_scaling": self.label_scaling.to_json(),
             "feature_names": list(self.feature_names),
+            "encoding": None if self.encoding is None else self.encoding.to_json(),
             "loss": self.loss,
         }
 
@@ -84,10 +89,6 @@ class Model:
         """Raises `InputError` or `ValueError` with a sentence unless `to_json` made ``saved``."""
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:
             raise ValueError(f'it lacks "format": "{FORMAT}"')
-        if saved.get("version") == 1 and isinstance(saved.get("scaling"), dict):
-            # All models of the first version are of least squares on signed codes.
-            scaling = {**saved["scaling"], "unsigned": False}
-            saved = {**saved, "version": VERSION, "loss": "least-squares", "scaling": scaling}
         if saved.get("version") != VERSION:
             raise ValueError(f"its version is {saved.get('version')!r} and not {VERSION}")
         try:
@@ -99,6 +100,7 @@ class Model:
                 scaling=Scaling.from_json(saved["scaling"]),
                 label_scaling=LabelScaling.from_json(saved["label_scaling"]),
                 feature_names=tuple(saved["feature_names"]),
+                encoding=Encoding.from_json(saved["encoding"]),
                 loss=saved["loss"],
             )
             model._check()

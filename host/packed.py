@@ -27,6 +27,7 @@ from hdl.config import EngineConfig
 
 from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
+from .encoding import Encoding
 from .errors import InputError
 from .fused import round_and_weave, unweave_rows
 from .gather import WINDOW_VALUES
@@ -133,7 +134,7 @@ class PackedSet:
         An engine whose stream it is; `GEOMETRY` is all that counts.
     bits, rounding, seed, holdout
         As it was packed.
-    scaling, label_scaling, feature_names
+    scaling, label_scaling, feature_names, encoding
         As in a model.
     copies : tuple of Woven
     labels, head, heldout, heldout_labels, unrounded
@@ -150,12 +151,24 @@ class PackedSet:
     scaling: Scaling
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
+    encoding: Encoding | None
     copies: tuple[Woven, ...]
     labels: Floats
     head: Floats
     heldout: Floats
     heldout_labels: Floats
     unrounded: Floats | None
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The options of a training that were decided when the set was packed."""
+        return {
+            "bits": self.bits,
+            "rounding": self.rounding,
+            "copies": len(self.copies),
+            "scale": self.scaling.kind,
+            "holdout": self.holdout,
+        }
 
     def coded(self) -> CodedPart:
         """The training part as the codes of the first copy."""
@@ -225,6 +238,7 @@ def pack(dataset: Dataset, stream: BinaryIO, options: PackOptions, digest: str =
         "holdout": options.holdout,
         "scaling": scaling.to_json(),
         "label_scaling": label_scaling.to_json(),
+        "encoding": None if dataset.encoding is None else dataset.encoding.to_json(),
     }
     writer = ContainerWriter(stream, content, shapes)
     draws = [Draws.of(options.seed, index) for index in range(len(copies))]
@@ -312,6 +326,7 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         scaling=scaling,
         label_scaling=LabelScaling.from_json(content["label_scaling"]),
         feature_names=names,
+        encoding=Encoding.from_json(content["encoding"]),
         copies=tuple(copies),
         unrounded=arrays.get("unrounded"),
         **{name: arrays[name] for name in ("labels", "head", "heldout", "heldout_labels")},

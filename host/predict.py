@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def aligned(source: str, model: Model, dataset: Dataset, one_hot: tuple[str, ...] = ()) -> Dataset:
+def aligned(source: str, model: Model, dataset: Dataset) -> Dataset:
     """The data set with the model's features, in the model's order, in its test part too.
 
     Columns are found by name; others are ignored. Numbered columns stand for named ones if there
-    are as many. A category that no sample has, and an index past the end of LIBSVM text, is 0.
+    are as many. An index past the end of LIBSVM text is 0.
 
     Raises
     ------
@@ -44,15 +44,10 @@ def aligned(source: str, model: Model, dataset: Dataset, one_hot: tuple[str, ...
     past_end = numbered and all(
         name.isdecimal() and int(name) > max(map(int, names), default=-1) for name in missing
     )
-    absent = [
-        name
-        for name in missing
-        if not (past_end or any(name.startswith(f"{column}=") for column in one_hot))
-    ]
-    if absent:
+    if missing and not past_end:
         raise InputError(
-            f"{source} lacks {len(absent)} of the {len(wanted)} features of the model: "
-            f"{listed(absent)}; give it data with the same columns (and the same --one-hot)"
+            f"{source} lacks {len(missing)} of the {len(wanted)} features of the model: "
+            f"{listed(missing)}; give it data with the same columns"
         )
     ignored = [name for name in names if name not in set(wanted)]
     if ignored:

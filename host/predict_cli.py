@@ -13,7 +13,6 @@ import typer
 from typer import Option
 
 from .choices import Rounding
-from .data_cli import Impute, OneHot, column_names
 from .errors import InputError
 from .options import Options, engine_config
 
@@ -48,8 +47,6 @@ def eval_command(
     data: Data,
     *,
     target: Target = None,
-    one_hot: OneHot = "",
-    impute: Impute = False,
     holdout: Annotated[
         float | None,
         Option(
@@ -64,12 +61,15 @@ def eval_command(
     banks: Banks = Options.banks,
     as_json: Annotated[bool, Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
-    """Measure a saved model on data with labels: loss, and accuracy or R2 among others."""
+    """Measure a saved model on data with labels: loss, and accuracy or R2 among others.
+
+    The model knows its columns with categories, and what stands for missing values.
+    """
     from .predict import metrics
 
     if seed < 0:
         raise InputError(f"--seed is {seed}; it must be 0 or more")
-    loaded, dataset = _read(model, data, target, one_hot, impute, labelled=True)
+    loaded, dataset = _read(model, data, target, labelled=True)
     if dataset.test is not None:
         part, used = "test part", dataset.test
     elif holdout is not None:
@@ -94,8 +94,6 @@ def predict_command(
         Path | None, Option("-o", "--output", help="CSV file.", show_default="stdout")
     ] = None,
     target: Target = None,
-    one_hot: OneHot = "",
-    impute: Impute = False,
     unlabelled: Annotated[
         bool, Option("--unlabelled", help="Every column of the table is a feature.")
     ] = False,
@@ -104,11 +102,15 @@ def predict_command(
     lanes: Lanes = Options.lanes,
     banks: Banks = Options.banks,
 ) -> None:
-    """Predict the label of every sample (of the official test part, if there is one) as CSV."""
+    """Predict the label of every sample (of the official test part, if there is one) as CSV.
+
+    The model knows its columns with categories, and what stands for missing values. A category that
+    it was not trained on sets none of its column's features.
+    """
     from .files import replacing
     from .predict import margins, write_predictions
 
-    loaded, dataset = _read(model, data, target, one_hot, impute, not unlabelled)
+    loaded, dataset = _read(model, data, target, not unlabelled)
     features = (dataset.test or dataset).features
     with _on_engine(loaded, device, rounding, lanes, banks) as engine:
         z = margins(loaded, features) if engine is None else engine.margins(features)
@@ -136,9 +138,7 @@ def _on_engine(
         yield EngineModel(model, engine, rounding, seed)
 
 
-def _read(
-    model: Path, data: str, target: str | None, one_hot: str, impute: bool, labelled: bool
-) -> tuple[Model, Dataset]:
+def _read(model: Path, data: str, target: str | None, labelled: bool) -> tuple[Model, Dataset]:
     """The model, and the data with the model's features."""
     from .model_file import load_model
     from .predict import aligned
@@ -150,9 +150,8 @@ def _read(
     if target is not None and not labelled:
         raise InputError("--target names the label column that --unlabelled denies; pass one")
     loaded = load_model(model)
-    columns = column_names(one_hot)
-    options = TableOptions(target=target, one_hot=columns, impute=impute, labelled=labelled)
+    options = TableOptions(target=target, labelled=labelled, encoding=loaded.encoding)
     dataset = read_samples(data, options)
     if not len(dataset.labels):
         raise InputError(f"{data} has no samples; add some")
-    return loaded, aligned(data, loaded, dataset, columns)
+    return loaded, aligned(data, loaded, dataset)

@@ -8,7 +8,7 @@ from .data_cache import cached_set, worth_keeping
 from .dataset import Dataset
 from .errors import InputError
 from .options import Options
-from .packed import PackOptions, open_packed
+from .packed import PackedSet, PackOptions, open_packed
 from .readers import read_dataset
 from .training import Task, prepare, prepare_packed
 
@@ -20,8 +20,12 @@ def prepare_source(
     options: Options,
     one_hot: tuple[str, ...] = (),
     impute: bool = False,
+    given: frozenset[str] = frozenset(),
 ) -> Task:
     """A task on a packed set (.zsgd), or on whatever `host.readers.read_dataset` reads.
+
+    ``given`` are the fields of ``options`` that the user named: those that a packed set decides may
+    not contradict it.
 
     Raises
     ------
@@ -31,7 +35,9 @@ def prepare_source(
     if Path(data).suffix == ".zsgd":
         if target is not None or drop_constant or one_hot or impute:
             raise InputError(f"{data} is packed; leave out the options on how to read data")
-        return prepare_packed(open_packed(Path(data)), options)
+        packed = open_packed(Path(data))
+        _check_agreement(data, packed, options, given)
+        return prepare_packed(packed, options)
 
     def read() -> Dataset:
         return read_dataset(data, target, drop_constant, one_hot, impute)
@@ -55,3 +61,14 @@ def prepare_source(
         "impute": impute,
     }
     return prepare_packed(cached_set(data, reading, packing, read), options)
+
+
+def _check_agreement(data: str, packed: PackedSet, options: Options, given: frozenset[str]) -> None:
+    """Raises `InputError` if an option that the user named is not what ``packed`` was made with."""
+    for name, value in packed.decided.items():
+        asked = getattr(options, name)
+        if name in given and asked != value:
+            raise InputError(
+                f"{data} is packed with --{name} {value} and the command line says --{name} "
+                f"{asked}; leave the option out, or pack the data again with it"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from .array_readers import read_npy, read_npz
 from .arrow_readers import ARROW_MAGIC, PARQUET_MAGIC, read_arrow
 from .checks import trainable

@@ -17,7 +17,7 @@ from sim.fast import Fast
 from .auto_step import auto_step
 from .copies import Part, round_copies
 from .dataset import Floats
-from .devices import samples_of
+from .devices import fast_samples
 from .errors import InputError
 from .job_plan import differing_shares, plan_jobs, with_margin_variance
 from .options import Options
@@ -47,7 +47,7 @@ class Rehearsal:
         config = options.config
         woven = round_copies(self._part, self._options)
         self._woven = woven[0]
-        self._samples = [samples_of(copy, config) for copy in woven]
+        self._samples = [fast_samples(copy, config) for copy in woven]
         self._differing = differing_shares(woven[0], config)
         rows, features = self._part.v.shape
         most = MOST_WORK / (rows * features * options.epochs)

@@ -8,6 +8,7 @@ regularisation.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 def take_weights(dataset: Dataset, column: str) -> tuple[Floats, Dataset]:
-    """The weights (n) in a column, and the data set without it.
+    """The weights (n) in a column, and the data set without it: new data need not have it.
 
     Raises
     ------
@@ -56,8 +57,16 @@ def take_weights(dataset: Dataset, column: str) -> tuple[Floats, Dataset]:
             f"{dataset.name}: {lost} weights in column {column} are above 0 but below "
             f"{SMALLEST / 2:g} and would be rounded to 0; multiply all of them by a number"
         )
-    others = np.delete(np.arange(len(names)), place)
-    return weights, dataset.select(others)
+    rest = dataset.select(np.delete(np.arange(len(names)), place))
+    if rest.encoding is not None:
+        known = rest.encoding
+        encoding = replace(
+            known,
+            columns=tuple(name for name in known.columns if name != column),
+            fill={name: value for name, value in known.fill.items() if name != column},
+        )
+        rest = replace(rest, encoding=encoding)
+    return weights, rest
 
 
 def class_weights(y: Floats, kind: ClassWeight) -> dict[float, float]:

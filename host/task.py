@@ -12,6 +12,7 @@ from hdl.job import Job
 
 from .copies import Part, round_copies
 from .dataset import Dataset, Floats
+from .encoding import Encoding
 from .errors import InputError
 from .job_plan import differing_shares, plan_jobs, with_margin_variance
 from .losses import mean_loss
@@ -52,7 +53,7 @@ class Task:
     name : str
         Of the data set.
     options : Options
-    scaling, label_scaling, feature_names
+    scaling, label_scaling, feature_names, encoding
         See `Model`.
     train : Part or CodedPart
     heldout : Part
@@ -71,6 +72,7 @@ class Task:
     heldout: Part
     jobs: tuple[Job, ...]
     copies: tuple[Woven, ...]
+    encoding: Encoding | None
 
     @property
     def config(self) -> EngineConfig:
@@ -114,6 +116,7 @@ class Task:
             scaling=self.scaling,
             label_scaling=self.label_scaling,
             feature_names=self.feature_names,
+            encoding=self.encoding,
             loss=self.options.loss,
         )
 
@@ -132,8 +135,9 @@ class Task:
         )
 
 
-def prepare(dataset: Dataset, options: Options) -> Task:
-    """Split, scale, round and weave ``dataset``, and plan its jobs.
+def prepare(dataset: Dataset, options: Options, scaling: Scaling | None = None) -> Task:
+    """Split, scale (as the options say, unless a ``scaling`` is given), round and weave
+    ``dataset``, and plan its jobs.
 
     Raises
     ------
@@ -145,7 +149,8 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         taken = [take_weights(part, options.sample_weight) for part in parts]
         by_sample, parts = [list(column) for column in zip(*taken, strict=True)]
     train, heldout = parts
-    scaling = Scaling.fit(train.features, options.scale, options.unsigned)
+    if scaling is None:
+        scaling = Scaling.fit(train.features, options.scale, options.unsigned)
     label_scaling = LabelScaling.fit(train.labels, dataset.classification)
     check_labels(dataset.name, label_scaling, options)
     by_class = None
@@ -165,6 +170,7 @@ def prepare(dataset: Dataset, options: Options) -> Task:
         scaling=scaling,
         label_scaling=label_scaling,
         feature_names=train.feature_names,
+        encoding=train.encoding,
         train=part,
         heldout=scaled(heldout, by_sample[1]),
         jobs=plan_jobs(copies[0], options, _step(part, copies[0].samples, options)),
@@ -191,14 +197,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
     check_labels(packed.name, packed.label_scaling, options)
     packed.check(options.config)
     copies = packed.copies[: options.epochs]
-    options = replace(
-        options,
-        bits=packed.bits,
-        rounding=packed.rounding,
-        copies=len(packed.copies),
-        scale=packed.scaling.kind,
-        holdout=packed.holdout,
-    )
+    options = replace(options, **packed.decided)
     unrounded, head = packed.unrounded, packed.head
     first = Part(head, packed.labels[: len(head)], None, options.loss)
     return Task(
@@ -207,6 +206,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
         scaling=packed.scaling,
         label_scaling=packed.label_scaling,
         feature_names=packed.feature_names,
+        encoding=packed.encoding,
         train=replace(packed.coded(), loss_name=options.loss)
         if unrounded is None
         else Part(unrounded, packed.labels, None, options.loss),

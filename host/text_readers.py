@@ -167,7 +167,7 @@ class _CsvReader:
     def read(self, lines: list[str], line_number: int) -> None:
         """Add the samples of some lines, the first of which has this number."""
         builder = self.builder
-        if builder.categories or builder.options.impute:
+        if builder.categories or builder.impute:
             builder.append(self._cells(lines, line_number))
             return
         try:
@@ -201,7 +201,7 @@ class _CsvReader:
         """The number that stands for a cell; None if there is none."""
         builder = self.builder
         if cell.lower() in MISSING:
-            filled = builder.options.impute and column != builder.target
+            filled = builder.impute and column != builder.target
             return math.nan if filled else None
         if column in builder.categories:
             return builder.code(column, cell)

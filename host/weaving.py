@@ -70,14 +70,14 @@ class Unwoven:
 
     Parameters
     ----------
-    codes : int64 (G, B, F)
+    codes : integers (G, B, F)
     labels : int64 (G, B)
     valid : bool (G, B)
     weights, offsets : int64 (G, B) or None
         None if the data set has none.
     """
 
-    codes: Ints
+    codes: NDArray[Any]
     labels: Ints
     valid: NDArray[np.bool_]
     weights: Ints | None
@@ -166,8 +166,14 @@ def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
         if plane == 0 and not woven.unsigned:
             weight = -weight
         codes += _from_beats(planes[:, :, plane], config) * weight
+    return unweave_words(woven, config, codes)
 
-    word_bits = _from_beats(beats[:, chunks * bits :], config)
+
+def unweave_words(woven: Woven, config: EngineConfig, codes: NDArray[Any]) -> Unwoven:
+    """The words of the samples of a woven data set, beside its ``codes`` (G, B, F)."""
+    groups = woven.groups
+    beats = woven.beats.reshape(groups, -1, config.beat_bytes)
+    word_bits = _from_beats(beats[:, woven.chunks * woven.bits :], config)
     word_bits = word_bits.reshape(groups, config.banks, -1, config.label_beats * config.lanes)
     words = word_bits[..., :LABEL_WORD_BITS] << np.arange(LABEL_WORD_BITS)
     label, *others = np.moveaxis(words.sum(axis=-1), -1, 0)

@@ -1,7 +1,8 @@
 """Verilog to shared library, compiled once: Verilator, then the C++ compiler, behind a cache.
 
 What was made is found by a digest of everything that it is made from, in the user's cache folder
-or in ``ZIPSGD_CACHE``. Processes that want the same file wait for the one that makes it.
+or in ``ZIPSGD_CACHE``. Processes that want the same file wait for the one that makes it. The folder
+does not grow without end: what was not used for longest makes room for new files (`make_room`).
 
 The compiler is called directly, on all of Verilator's C++ as one translation unit: one core is done
 sooner than two with Verilator's own makefile, and neither make nor perl is needed.
@@ -19,7 +20,8 @@ import platform
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import platformdirs
@@ -45,8 +47,17 @@ CXX_FLAGS = (
     *("-fvisibility=hidden", "-fno-gnu-unique"),
 )
 
+KEPT_SUFFIXES = (".so", ".o", ".v")
+"""Of the files that the cache of engines is for; locks stay: they are empty, and may be held."""
+
 TOOL_TIMEOUT_S = 900
 """Limit of one call of a tool; a 512-bit engine takes half a minute."""
+
+KEPT_BYTES = 512 << 20
+"""Most bytes of compiled engines that are kept; one has half a megabyte, a wide one a few."""
+
+ABANDONED_S = 24 * 3600
+"""A folder that nobody worked in for so long was left by a process that was killed."""
 
 LOCK_TIMEOUT_S = 2 * TOOL_TIMEOUT_S + 60
 LOG_TAIL_LINES = 20
@@ -111,6 +122,7 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
     stem, suffix = name.split(".")
     target = cache_folder() / f"{stem}-{digest}.{suffix}"
     if target.exists():
+        mark_used(target)
         return target
     work = target.with_suffix(".build")
     try:
@@ -125,6 +137,7 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
                 make(work).replace(target)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+        _tidy(target)
     except Timeout as error:
         raise CompileError(
             f"another process has held {error.lock_file} for {LOCK_TIMEOUT_S} s; end it, then retry"
@@ -135,6 +148,40 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
             f"({error.strerror}); set {CACHE_VARIABLE} to a folder that can"
         ) from error
     return target
+
+
+def _tidy(newest: Path) -> None:
+    """Keep the folder of ``newest`` within its bounds."""
+    paths = list(newest.parent.iterdir())
+    make_room((path for path in paths if path.suffix in KEPT_SUFFIXES), newest, KEPT_BYTES)
+    for path in paths:
+        with contextlib.suppress(OSError):  # another process was faster
+            if path.suffix == ".build" and time.time() - path.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(path)
+
+
+def mark_used(path: Path) -> None:
+    """Note that a file of the cache was used now."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def make_room(paths: Iterable[Path], newest: Path, limit_bytes: int) -> None:
+    """Remove those of ``paths`` that were not used for longest, until all take ``limit_bytes``.
+
+    ``newest`` stays. A file that a process has mapped lives on until that process ends.
+    """
+    left = limit_bytes
+    found: list[tuple[float, Path, int]] = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # another process was faster
+            status = path.stat()
+            found.append((status.st_mtime, path, status.st_size))
+    for _, path, size in sorted(found, key=lambda each: (each[1] != newest, -each[0])):
+        left -= size
+        if left < 0 and path != newest:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _write_unit(path: Path, sources: list[Path]) -> None:

@@ -29,8 +29,10 @@ def uniform(n: int = 400) -> tuple[Floats, Floats]:
 
 @pytest.mark.parametrize(
     "options",
-    [Options(), Options(schedule="constant"), Options(epochs=3), Options(bits=3)]
-    + [Options(batch=256, schedule="constant"), Options(batch=64, sync=True)],
+    [
+        *(Options(), Options(schedule="constant"), Options(epochs=3), Options(bits=3)),
+        *(Options(batch=256, schedule="constant"), Options(batch=64, sync=True)),
+    ],
 )
 def test_it_is_a_stable_power_of_two(options: Options) -> None:
     v, y = uniform()

@@ -12,7 +12,7 @@ import pytest
 from host.dataset import Dataset
 from host.devices import GoldenDevice
 from host.errors import InputError
-from host.model_file import Model, dump_model, load_model
+from host.model_file import VERSION, Model, dump_model, load_model
 from host.options import Options
 from host.readers import read_dataset
 from host.training import Task, prepare, train
@@ -77,10 +77,12 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return apply
 
 
+ENCODING = {"columns": ["a", "b"], "categories": {"b": ["x", "y"]}, "fill": {"a": 1.0, "b": "x"}}
+
 FAULTS: dict[str, tuple[str, Any]] = {
     "format": ("format", "other"),
     "no format": ("format", ...),
-    "newer": ("version", 2),
+    "newer": ("version", VERSION + 1),
     "no words": ("words", ...),
     "a word too few": ("words.0", ...),
     "fraction of a word": ("words.0", 0.5),
@@ -115,6 +117,17 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "names as number": ("feature_names", 3),
     "name as number": ("feature_names.0", 3),
     "more": ("more", 1),
+    "no encoding": ("encoding", ...),
+    "encoding as number": ("encoding", 0),
+    "encoding as list": ("encoding", []),
+    "encoding without columns": ("encoding", {"categories": {}, "fill": {}}),
+    "a fill that is no number": ("encoding", ENCODING | {"fill": {"a": "x"}}),
+    "a fill that is a whole number": ("encoding", ENCODING | {"fill": {"a": 1}}),
+    "a fill that is no category": ("encoding", ENCODING | {"fill": {"b": "z"}}),
+    "a fill of no column": ("encoding", ENCODING | {"fill": {"c": 1.0}}),
+    "a category as number": ("encoding", ENCODING | {"categories": {"b": [1]}}),
+    "categories as text": ("encoding", ENCODING | {"categories": {"b": "xy"}}),
+    "a column twice": ("encoding", ENCODING | {"columns": ["a", "a", "b"]}),
 }
 
 

@@ -184,6 +184,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("scaling", {"kind": "sigma"}),
     ("label_scaling", 1),
     ("label_scaling", {"low": "x"}),
+    ("encoding", []),
+    ("encoding", {"columns": ["a"], "categories": {}, "fill": {"b": 1.0}}),
 ]
 
 
@@ -202,6 +204,7 @@ CHANGES: list[tuple[str, Any]] = [
                 "scaling",
                 "geometry",
                 "holdout",
+                "encoding",
             )
         ),
     ],

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner, Result
 
@@ -93,8 +95,8 @@ def model(table: Path) -> Model:
     from host.options import Options
     from host.training import prepare
 
-    task = prepare(read_dataset(str(table), one_hot=("colour",)), Options(epochs=1))
-    return task.model(np.arange(16) << 10)
+    dataset = read_dataset(str(table), one_hot=("colour",), impute=True)
+    return prepare(dataset, Options(epochs=1)).model(np.arange(16) << 10)
 
 
 def test_columns_are_found_by_name(table: Path, model: Model, tmp_path: Path) -> None:
@@ -103,14 +105,69 @@ def test_columns_are_found_by_name(table: Path, model: Model, tmp_path: Path) ->
     saved, new = tmp_path / "m.json", tmp_path / "new.csv"
     saved.write_bytes(dump_model(model))
     new.write_text("id,colour,size\n7,blue,0.5\n8,pink,0.5\n")
-    done = run("predict", saved, new, "--one-hot", "colour", "--unlabelled")
+    done = run("predict", saved, new, "--unlabelled")
     assert done.exit_code == 0, done.output
     features = np.array([[0.5, 1, 0, 0], [0.5, 0, 0, 0]])
     assert model.feature_names == ("size", "colour=blue", "colour=green", "colour=red")
     assert [float(x) for x in done.stdout.split()[1:]] == model.predict(features).tolist()
     new.write_text("colour\nblue\n")
-    done = run("predict", saved, new, "--one-hot", "colour", "--unlabelled")
+    done = run("predict", saved, new, "--unlabelled")
     assert done.exit_code == 2 and "lacks 1 of the 4 features of the model: size;" in done.stderr
+
+
+def rows_of(path: Path) -> list[float]:
+    return [float(x) for x in path.read_text().split()[1:]]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_what_training_filled_in_is_filled_in_again(
+    tmp_path: Path, packed: bool, suffix: str
+) -> None:
+    """Neither the median nor the categories of the new data count, but those of training."""
+    train, saved, out = tmp_path / "a.csv", tmp_path / "m.json", tmp_path / "out.csv"
+    lines = [f"{i % 9 if i % 7 else ''},{('red', 'red', 'blue', '')[i % 4]},{i}" for i in range(60)]
+    train.write_text("\n".join(["size,colour,price", *lines]))
+    options: tuple[str, ...] = ("--one-hot", "colour", "--impute")
+    source = train
+    if packed:
+        source = tmp_path / "a.zsgd"
+        assert run("data", "pack", train, "-o", source, *options).exit_code == 0
+        options = ()
+    model, _ = trained(source, saved, *options)
+    assert model.encoding is not None
+    assert model.encoding.fill == {"size": 4.0, "colour": "red"}
+    assert model.encoding.categories == {"colour": ("blue", "red")}
+    new = tmp_path / "new.csv"
+    new.write_text("colour,id,size\nblue,1,100\nblue,,200\n?,3,\npink,4,5\n")
+    if suffix == ".parquet":
+        new = tmp_path / "new.parquet"
+        columns = {"colour": ["blue", "blue", None, "pink"], "size": [100, 200, None, 5]}
+        parquet.write_table(pa.table(columns), new)
+    done = run("predict", saved, new, "--unlabelled", "-o", out)
+    assert done.exit_code == 0, done.output
+    features = np.array([[100, 1, 0], [200, 1, 0], [4, 0, 1], [5, 0, 0]], dtype=float)
+    assert rows_of(out) == model.predict(features).tolist()
+
+
+def test_columns_without_names_are_found_by_place(tmp_path: Path) -> None:
+    train, saved, out = tmp_path / "a.csv", tmp_path / "m.json", tmp_path / "out.csv"
+    train.write_text("\n".join(f"{i},{'ab'[i % 2]},{i % 5}" for i in range(40)))
+    model, _ = trained(train, saved, "--one-hot", "1", "--target", "0")
+    assert model.feature_names == ("1=a", "1=b", "2")
+    new = tmp_path / "new.csv"
+    new.write_text("b,3\nc,1\n")
+    assert run("predict", saved, new, "--unlabelled", "-o", out).exit_code == 0
+    assert rows_of(out) == model.predict(np.array([[0, 1, 3.0], [0, 0, 1]])).tolist()
+
+
+def test_missing_values_need_a_model_that_was_trained_on_some(tmp_path: Path) -> None:
+    train, saved, new = tmp_path / "a.csv", tmp_path / "m.json", tmp_path / "new.csv"
+    train.write_text("\n".join(["size,price", *(f"{i % 9},{i}" for i in range(60))]))
+    trained(train, saved)
+    new.write_text("size\n1\n?\n")
+    done = run("predict", saved, new, "--unlabelled")
+    assert done.exit_code == 2 and "new.csv:3" in done.stderr and "Traceback" not in done.output
 
 
 def test_numbered_columns_and_short_libsvm(tmp_path: Path) -> None:

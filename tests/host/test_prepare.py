@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from host import data_cache
+from host.cli import app
 from host.devices import GoldenDevice
 from host.errors import InputError
 from host.options import Options
@@ -71,6 +73,33 @@ def test_a_packed_set_trains_alike(data: str, unrounded: bool) -> None:
         assert ours.losses.train == pytest.approx(theirs.losses.train, abs=0.01)
     with pytest.raises(InputError, match="pack it with --unrounded"):
         next(train_float(found))
+
+
+AGAINST = [
+    (("--bits", "4"), "--bits 3 and the command line says --bits 4"),
+    (("--rounding", "single"), "--rounding double and the command line says --rounding single"),
+    (("--copies", "8"), "--copies 2 and the command line says --copies 8"),
+    (("--scale", "minmax"), "--scale sigma and the command line says --scale minmax"),
+    (("--holdout", "0.25"), "--holdout 0.2 and the command line says --holdout 0.25"),
+    (("--lanes", "32"), "lanes = 16 and the engine has 32"),
+]
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_an_option_that_contradicts_a_packed_set_is_refused(data: str, command: str) -> None:
+    path = str(Path(data).with_suffix(".zsgd"))
+    with Path(path).open("wb") as stream:
+        pack(read_dataset(data), stream, PackOptions(bits=3, copies=2))
+    devices = ("--devices", "golden,fast") if command == "compare" else ("--device", "fast")
+
+    def run(*more: str) -> Result:
+        return CliRunner().invoke(app, [command, path, *devices, "--epochs", "1", *more])
+
+    assert run().exit_code == run("--bits", "3", "--copies", "2").exit_code == 0
+    for arguments, message in AGAINST:
+        done = run(*arguments)
+        assert done.exit_code == 2 and message in done.stderr and not done.stdout
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_packed_set_is_not_read_another_way(data: str) -> None:

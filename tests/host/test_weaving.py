@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hdl.config import WEIGHT_BITS, EngineConfig
 from hdl.job import Job
 from hdl.protocol import label_layout, offset_layout, weight_layout
+from host import fused
 from host.errors import InputError
 from host.rounding import Ints
 from host.weaving import Woven, code_range, group_bytes, unweave, weave
@@ -139,6 +140,9 @@ def test_beats_are_as_many_as_the_job_takes(case: Case) -> None:
 def test_unweaving_gives_back_what_was_woven(case: Case) -> None:
     config, woven = case.config, case.weave()
     back = unweave(woven, config)
+    fast = fused.unweave(woven, config)
+    for name, values in vars(back).items():
+        assert np.array_equal(getattr(fast, name), values), name
     samples, features = case.codes.shape
     shape = (woven.groups, config.banks)
     assert back.codes.shape == (*shape, woven.chunks * config.lanes)
