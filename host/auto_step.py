@@ -27,7 +27,8 @@ RIDGE = 1e-6
 """Least curvature of the objective whose minimum is taken for the best model: separable classes
 have none at any finite distance."""
 
-NEWTON_STEPS = 40
+ITERATIONS = 300
+"""Most steps towards the best model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,30 +143,29 @@ def curvature_of_head(
 
 
 def best_model(v: Floats, y: Floats, options: Options, weights: Floats) -> Floats:
-    """Weights (F) near the minimum of the mean loss, by damped Newton steps."""
+    """Weights (F) near the minimum of the mean loss of samples that weigh ``weights`` (n)."""
     loss, n = LOSSES[options.loss], len(v)
     if options.loss == "least-squares" and not options.l2:
         root = np.sqrt(weights)
         return np.asarray(np.linalg.lstsq(v * root[:, None], y * root, rcond=None)[0])
+    from scipy.optimize import minimize
+
     ridge = max(options.l2, RIDGE)
 
-    def objective(model: Floats) -> float:
-        return float(weights @ loss.value(v @ model, y)) / n + ridge / 2 * float(model @ model)
+    def objective(model: Floats) -> tuple[float, Floats]:
+        """Its value and gradient."""
+        z = v @ model
+        value = float(weights @ loss.value(z, y)) / n + ridge / 2 * float(model @ model)
+        return value, (weights * loss.derivative(z, y)) @ v / n + ridge * model
 
-    best, reached = np.zeros(v.shape[1]), objective(np.zeros(v.shape[1]))
-    for _ in range(NEWTON_STEPS):
-        z = v @ best
-        gradient = (weights * loss.derivative(z, y)) @ v / n + ridge * best
-        bend = weights * loss.curvature(z, y)
-        hessian = (v * bend[:, None]).T @ v / n + ridge * np.eye(len(best))
-        direction, length = np.linalg.solve(hessian, gradient), 1.0
-        while length > 1e-3 and objective(best - length * direction) >= reached:
-            length /= 2
-        found = objective(best - length * direction)
-        if not found < reached * (1 - 1e-6):
-            break
-        best, reached = best - length * direction, found
-    return best
+    found = minimize(
+        objective,
+        np.zeros(v.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": ITERATIONS, "maxcor": 30},
+    )
+    return np.asarray(found.x)
 
 
 def _code_variance(v: Floats, options: Options) -> Floats:

@@ -28,7 +28,7 @@ from .task import Task, prepare
 from .training import train, train_float
 
 OPTIONS = Options(loss="logistic", epochs=16, schedule="1/sqrt(k)", copies=8)
-STEPS = tuple(2.0**exponent for exponent in range(-9, 0))
+STEPS = tuple(2.0**exponent for exponent in range(-9, -2))
 
 Result = TypeVar("Result")
 
@@ -86,11 +86,11 @@ def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_val
     """
     options = replace(OPTIONS, bits=bits)
     table = Table(
-        title=f"Logistic loss, q = {bits}, {options.epochs} epochs, step s/sqrt(k), best s, "
-        f"mean of {seeds} seeds, {device}; above float64"
+        title=f"Final training loss, logistic, q = {bits}, {options.epochs} epochs, step "
+        f"s/sqrt(k), best s of 2^-9 to 2^-3, mean of {seeds} seeds, {device}"
     )
-    for heading in ("data", "float64", *(method.title for method in METHODS)):
-        table.add_column(heading, justify="left" if heading == "data" else "right")
+    for heading in ("data", "method", "s", "loss", "above float64", "seeds"):
+        table.add_column(heading, justify="left" if heading in ("data", "method") else "right")
     missed = []
     with closing(open_device(device, options.config)) as engine:
         for source in sources:
@@ -98,18 +98,17 @@ def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_val
             if not two_valued:
                 dataset = replace(dataset, name=f"{dataset.name}, all rounded")
             baseline, found = measure(dataset, engine, options, seeds, two_valued)
-            above = [final.mean / baseline.mean - 1 for final in found]
-            table.add_row(
-                dataset.name,
-                f"{baseline.mean:.5f} {_shown(baseline.step)}",
-                *(
-                    f"{final.mean:.5f} {_shown(final.step)} {share:+.2%}"
-                    for final, share in zip(found, above, strict=True)
-                ),
-            )
-            if above[0] > MOST_ABOVE_FLOAT:
+            titles = ("float64", *(method.title for method in METHODS))
+            for title, final in zip(titles, (baseline, *found), strict=True):
+                above = final.mean / baseline.mean - 1
+                name = dataset.name if final is baseline else ""
+                spread = f"{min(final.losses):.5f} to {max(final.losses):.5f}"
+                step = f"2^{math.log2(final.step):.0f}"
+                table.add_row(name, title, step, f"{final.mean:.5f}", f"{above:+.2%}", spread)
+            table.add_section()
+            if found[0].mean > baseline.mean * (1 + MOST_ABOVE_FLOAT):
                 missed.append(dataset.name)
-    Console(highlight=False, soft_wrap=True, width=200).print(table)
+    Console(highlight=False, soft_wrap=True).print(table)
     if missed:
         raise MismatchError(
             f"{' and '.join(missed)}: double sampling with both terms must end within "
@@ -156,7 +155,3 @@ def measure(
 def _last(results: Iterable[Result]) -> Result:
     *_, last = results
     return last
-
-
-def _shown(step: float) -> str:
-    return f"(2^{math.log2(step):.0f})"

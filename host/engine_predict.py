@@ -58,7 +58,7 @@ class EngineModel:
         for first, rows in windows(features):
             woven = self._woven(rows, np.zeros(len(rows)), first)
             self.device.run(self._job(woven, Mode.PREDICT), woven)
-            z = self.device.margins().reshape(-1)[: len(rows)]
+            z = self.device.margins().reshape(-1)[: len(rows)].astype(np.float64)
             yield z * 2.0**-self.device.config.model_frac
 
     def loss(self, features: Floats, labels: Floats) -> float:
