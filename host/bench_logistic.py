@@ -86,10 +86,10 @@ def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_val
     """
     options = replace(OPTIONS, bits=bits)
     table = Table(
-        title=f"Final training loss, logistic, q = {bits}, {options.epochs} epochs, step "
-        f"s/sqrt(k), best s of 2^-9 to 2^-3, mean of {seeds} seeds, {device}"
+        title=f"Final logistic training loss, q = {bits}, {options.epochs} epochs, step "
+        f"s/sqrt(k) with the best s of 2^-9 to 2^-3, mean of {seeds} seeds, {device}"
     )
-    for heading in ("data", "method", "s", "loss", "above float64", "seeds"):
+    for heading in ("data", "method", "s", "loss", "± seeds", "above float64"):
         table.add_column(heading, justify="left" if heading in ("data", "method") else "right")
     missed = []
     with closing(open_device(device, options.config)) as engine:
@@ -102,9 +102,9 @@ def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_val
             for title, final in zip(titles, (baseline, *found), strict=True):
                 above = final.mean / baseline.mean - 1
                 name = dataset.name if final is baseline else ""
-                spread = f"{min(final.losses):.5f} to {max(final.losses):.5f}"
+                spread = f"{(max(final.losses) - min(final.losses)) / 2:.5f}"
                 step = f"2^{math.log2(final.step):.0f}"
-                table.add_row(name, title, step, f"{final.mean:.5f}", f"{above:+.2%}", spread)
+                table.add_row(name, title, step, f"{final.mean:.5f}", spread, f"{above:+.2%}")
             table.add_section()
             if found[0].mean > baseline.mean * (1 + MOST_ABOVE_FLOAT):
                 missed.append(dataset.name)
@@ -141,7 +141,8 @@ def measure(
 
     def with_step(task: Task, step: float, correction: Correction = "full") -> Task:
         options = replace(task.options, step=step, correction=correction)
-        return replace(task, options=options, jobs=plan_jobs(task.copies[0], options, step))
+        jobs = plan_jobs(task.copies[0], options, step)
+        return replace(task, options=options, jobs=jobs, heldout=task.heldout.head(1))
 
     methods = tuple(Final.best((step, final(method, step)) for step in STEPS) for method in METHODS)
     plain = [tasks["double", seed] for seed in range(seeds)]
