@@ -24,11 +24,12 @@ lint: $(READY)  ## check style and likely bugs
 typecheck: $(READY)  ## check the types
 	@mypy
 
-bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds convergence on those sets
+bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds what needs those sets
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
 	@zipsgd bench host
 	@$(if $(DATA),zipsgd bench convergence $(DATA))
+	@$(if $(DATA),zipsgd bench step $(DATA))
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v

@@ -48,7 +48,7 @@ class StoredArray:
             self.shape, self._fortran, self.dtype = read(stream)
             header_bytes = stream.tell()
         except (ValueError, TypeError, KeyError, *BAD_HEADER, *DAMAGE) as fault:
-            raise damaged(where, fault) from fault
+            raise damaged(where, fault, min(stream.tell(), size)) from fault
         if self.dtype.hasobject:
             raise InputError(
                 f"{where} is a pickled array, which could run code and is never loaded; "
@@ -78,10 +78,11 @@ class StoredArray:
         rows = max(WINDOW_VALUES // max(row_values, 1), 1)
         for start in range(0, self.shape[0], rows):
             count = min(rows, self.shape[0] - start)
-            with damage_of(self.where):
+            with damage_of(self.where, self._stream):
                 content = self._stream.read(count * row_values * self.dtype.itemsize)
             if len(content) != count * row_values * self.dtype.itemsize:
-                raise damaged(self.where, EOFError(f"it ends in row {start}"))
+                fault = EOFError(f"it ends in row {start}")
+                raise damaged(self.where, fault, self._stream.tell())
             yield np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
 
     def whole(self) -> NDArray[Any]:
@@ -92,20 +93,21 @@ class StoredArray:
                 f"{self.where} takes {size} bytes in column order, more than is read at once; save "
                 "it in C order (numpy.ascontiguousarray)"
             )
-        with damage_of(self.where):
+        with damage_of(self.where, self._stream):
             content = self._stream.read(size)
         if len(content) != size:
-            raise damaged(self.where, EOFError("it ends too early"))
+            raise damaged(self.where, EOFError("it ends too early"), self._stream.tell())
         order: Any = "F" if self._fortran else "C"
         return np.frombuffer(content, self.dtype).reshape(self.shape, order=order)
 
 
 def read_npz(source: Source, target: str | None) -> tuple[Dataset, bool]:
     """The data set, and whether it is a table, of which ``target`` can be a column."""
+    file = source.seekable()
     try:
-        archive = zipfile.ZipFile(source.seekable())
+        archive = zipfile.ZipFile(file)
     except (ValueError, NotImplementedError, *DAMAGE) as fault:
-        raise damaged(source.name, fault) from fault
+        raise damaged(source.name, fault, file.seek(0, 2)) from fault
     with archive:
         for member in archive.infolist():
             if member.file_size > max(MAX_EXPANSION * member.compress_size, 1 << 26):
@@ -134,7 +136,7 @@ def _member(source: Source, archive: zipfile.ZipFile, key: str) -> StoredArray:
         info = archive.getinfo(f"{key}.npy" if f"{key}.npy" in archive.namelist() else key)
         return StoredArray(where, archive.open(info), info.file_size)
     except (ValueError, KeyError, NotImplementedError, *DAMAGE) as fault:
-        raise damaged(where, fault) from fault
+        raise damaged(where, fault, source.size) from fault
 
 
 def _part(source: Source, archive: zipfile.ZipFile, suffix: str) -> Dataset:
@@ -192,7 +194,7 @@ def _read_sparse(source: Source, archive: zipfile.ZipFile, target: str | None) -
             matrix.check_format(full_check=True)
             matrix = matrix.tocsr()
     except (KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError) as fault:
-        raise damaged(source.name, fault) from fault
+        raise damaged(source.name, fault, source.size) from fault
     if matrix.dtype.kind not in "fiub":
         raise InputError(f"{source.name} holds {matrix.dtype}, not real numbers; convert it first")
     size = max(WINDOW_VALUES // max(shape[1], 1), 1)

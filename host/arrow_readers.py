@@ -39,7 +39,7 @@ def read_arrow(source: Source, options: TableOptions) -> Dataset:
     except InputError:
         raise
     except (pa.ArrowException, ValueError, TypeError, KeyError, NotImplementedError, *DAMAGE) as f:
-        raise damaged(source.name, f) from f
+        raise damaged(source.name, f, source.size) from f
     return builder.finish()
 
 

@@ -172,7 +172,9 @@ def _losses(saved: dict[str, Any]) -> Losses:
     )
 
 
-def _counters(saved: dict[str, Any]) -> Counters:
+def _counters(saved: Any) -> Counters:
+    if not isinstance(saved, dict):
+        raise TypeError("counters must be an object")
     if not all(type(value) is int and value >= 0 for value in saved.values()):
         raise ValueError("a counter is not a whole number")
     counters = Counters(**saved)

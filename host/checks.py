@@ -17,6 +17,9 @@ LARGEST = 1e100
 MAX_NAMES = 8
 """Most names that one message lists."""
 
+NO_NUMBER = "encode it as a number or remove the line"
+"""What to do about a text that is not a number."""
+
 MAX_SHOWN = 40
 """Most characters of a value that one message shows."""
 
@@ -39,12 +42,12 @@ def value_fault(what: str, value: float) -> str:
     return f"{what} is {value:g}, which cannot be trained on; fill it in or remove the sample"
 
 
-def cell_faults(what: str, text: str) -> Iterator[str]:
+def cell_faults(what: str, text: str, remedy: str = NO_NUMBER) -> Iterator[str]:
     """The sentence on the text of a value, if something is wrong with it."""
     value = number(text)
     if value is None:
         found = f"is {text[:MAX_SHOWN]!r}, not a number" if text else "is empty"
-        yield f"{what} {found}; encode it as a number or remove the line"
+        yield f"{what} {found}; {remedy}"
     elif not abs(value) <= LARGEST:
         yield value_fault(what, value)
 

@@ -207,35 +207,57 @@ def _round_row(
 
 
 def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
-    """What `host.weaving.unweave` gives, with codes int32, at memory speed."""
-    if woven.bits > 16:
+    """What `host.weaving.unweave` gives, at memory speed if codes fit a byte, as int8."""
+    if woven.bits + woven.unsigned > 8 or config.lanes % 8:
         return weaving.unweave(woven, config)
-    codes = np.empty((woven.groups * config.banks, woven.chunks * config.lanes), dtype=np.int32)
-    _unweave_into(codes, woven, config, 0)
-    return weaving.unweave_words(
-        woven, config, codes.reshape(woven.groups, config.banks, codes.shape[1])
-    )
+    shape = (woven.groups, config.banks, woven.chunks * config.lanes)
+    eights = np.empty((woven.groups * config.banks, shape[2] // 8), dtype=np.uint64)
+    layout = (config.lanes, config.banks, woven.bits)
+    _unweave_bytes(woven.beats.reshape(woven.groups, -1), layout, woven.unsigned, eights)
+    return weaving.unweave_words(woven, config, eights.view(np.int8).reshape(shape))
+
+
+@_jit
+def _unweave_bytes(
+    beats: NDArray[np.uint8],
+    layout: tuple[int, int, int],
+    unsigned: bool,
+    eights: NDArray[np.uint64],
+) -> None:
+    """Codes of every sample, each a byte of ``eights`` (samples, F / 8)."""
+    lanes, banks, bits = layout
+    beat_bytes = lanes * banks // 8
+    tops = np.uint64(0x8080808080808080)
+    signs = tops >> np.uint64(8 - bits)
+    extend = bits < 8 and not unsigned
+    for sample in range(len(eights)):
+        source, row = beats[sample // banks], eights[sample]
+        for start in range(len(row)):
+            bit = sample % banks * lanes + 8 * start % lanes
+            place = (8 * start // lanes * bits + bits - 1) * beat_bytes + bit // 8
+            codes = np.uint64(0)
+            for weight in range(bits):
+                codes |= np.uint64(source[place]) << np.uint64(8 * weight)
+                place -= beat_bytes
+            codes = _transpose(codes)
+            if extend:  # (code ^ sign) - sign, a byte each: the tops keep borrows apart
+                codes = (((codes ^ signs) | tops) - signs) ^ tops
+            row[start] = codes
 
 
 def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Ints16:
     """Codes int16 (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
     codes = np.empty((min(stop, woven.samples) - start, woven.features), dtype=np.int16)
-    _unweave_into(codes, woven, config, start)
-    return codes
-
-
-def _unweave_into(codes: NDArray[Any], woven: Woven, config: EngineConfig, first: int) -> None:
-    """The first features of samples from number ``first`` on."""
     beats = woven.beats.reshape(woven.groups, -1)
-    sign = 63 if woven.unsigned else woven.bits - 1
-    _unweave(beats, first, (config.lanes, config.banks, woven.bits, sign), codes)
+    _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
+    return codes
 
 
 @_jit
 def _unweave(
-    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: NDArray[Any]
+    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: Ints16
 ) -> None:
-    lanes, banks, bits, sign = shape
+    lanes, banks, _, bits = shape
     unit = min(lanes, 8)
     beat_bytes = lanes * banks // 8
     for sample in range(len(codes)):
@@ -256,4 +278,4 @@ def _unweave(
             for i in range(min(unit, len(row) - start)):
                 code = np.int64(low >> np.uint64(8 * i) & np.uint64(255))
                 code |= np.int64(high >> np.uint64(8 * i) & np.uint64(255)) << 8
-                row[start + i] = code - (code >> sign << bits)
+                row[start + i] = code - (code >> (bits - 1) << bits)

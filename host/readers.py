@@ -7,11 +7,12 @@ import numpy as np
 from .array_readers import read_npy, read_npz
 from .arrow_readers import ARROW_MAGIC, PARQUET_MAGIC, read_arrow
 from .checks import trainable
+from .csv_reader import read_csv
 from .dataset import Dataset
 from .errors import InputError
+from .libsvm_reader import is_libsvm, read_libsvm
 from .sources import Source, open_source
 from .tables import TableOptions
-from .text_readers import is_libsvm, read_csv, read_libsvm
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """What may follow ``sklearn:``; with more than two classes, the labels are the class numbers."""

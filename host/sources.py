@@ -59,6 +59,8 @@ class Source:
     compressed : bool
     opened : ExitStack
         What to close in the end.
+    raw : BinaryIO
+        The file as it is on disk.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Source:
     size: int
     compressed: bool
     opened: ExitStack
+    raw: BinaryIO
 
     @property
     def suffix(self) -> str:
@@ -75,14 +78,14 @@ class Source:
 
     def peek(self, size: int) -> bytes:
         """The next bytes, which stay to be read; fewer if there are fewer."""
-        with damage_of(self.name):
+        with damage_of(self.name, self.raw):
             return cast(io.BufferedReader, self.stream).peek(size)[:size]
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """Number of the first line, from 1, and bytes of pieces that end where a line does."""
         line_number, rest = 1, b""
         while True:
-            with damage_of(self.name):
+            with damage_of(self.name, self.raw):
                 content = self.stream.read(PIECE_BYTES)
             end = content.rfind(b"\n") + 1
             if content and not end:
@@ -106,7 +109,7 @@ class Source:
         if not self.compressed:
             return self.stream
         file = self.opened.enter_context(temporary_file(self.name, self.size))
-        with damage_of(self.name):
+        with damage_of(self.name, self.raw):
             shutil.copyfileobj(self.stream, file)
         file.seek(0)
         return file
@@ -139,22 +142,24 @@ def open_source(name: str) -> Iterator[Source]:
             stream = opened.enter_context(
                 cast(BinaryIO, io.BufferedReader(Guarded(name, content, size), 1 << 16))
             )
-        source = Source(name, stream, size, bool(found), opened)
+        source = Source(name, stream, size, bool(found), opened, raw)
         if not source.peek(1):
             raise InputError(f"{name} is empty; give it at least two samples")
         yield source
 
 
 @contextmanager
-def damage_of(where: str) -> Iterator[None]:
-    """What the libraries raise on damage becomes one sentence."""
+def damage_of(where: str, read: IO[bytes]) -> Iterator[None]:
+    """What the libraries raise on damage becomes one sentence; ``read`` is what they read."""
     try:
         yield
     except DAMAGE as fault:
-        raise damaged(where, fault) from fault
+        raise damaged(where, fault, read.tell()) from fault
 
 
-def damaged(where: str, fault: Exception) -> InputError:
-    """The sentence on a file that a library cannot make sense of."""
+def damaged(where: str, fault: Exception, stop: int) -> InputError:
+    """The sentence on a file that a library, having read ``stop`` bytes, cannot make sense of."""
     reason = one_line(str(fault))[:200]
-    return InputError(f"{where} is damaged or cut short ({reason}); fetch or save it again")
+    return InputError(
+        f"{where} is damaged or cut short before byte {stop} ({reason}); fetch or save it again"
+    )

@@ -385,7 +385,7 @@ class Fast:
         used = copies[: len(job.epochs)]
         self.x = _run(
             carried, ends, job.delay, job.learns, job.groups,
-            np.stack([samples.codes for samples in used]),
+            np.stack([samples.codes for samples in used]) if used[1:] else used[0].codes[None],
             np.stack([_sample_words(job, samples) for samples in used]),
             scales, self.x, self.acc, self.margins, update_random.state, loss_random.state,
             _table(config), count, _constants(config, job),

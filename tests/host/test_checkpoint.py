@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -14,11 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from host import devices
+from host.checkpoint import Checkpoint
 from host.cli import app
 from host.devices import GoldenDevice
+from host.errors import InputError
+from host.options import Options
+from host.readers import read_dataset
+from host.training import prepare, train
+from tests.host.damage import json_values, replaced_somewhere
 
 logger = logging.getLogger(__name__)
 
@@ -81,12 +90,12 @@ def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -
 
     Says when and where it hit; None if the training ended before.
     """
-    moment, in_write = rng.uniform(0, within_s), rng.random() < 0.5
+    moment, in_write, left = rng.uniform(0, within_s), rng.random() < 0.5, unfinished(saved)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         start = time.perf_counter()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-        while in_write and process.poll() is None and not unfinished(saved):
+        while in_write and process.poll() is None and unfinished(saved) <= left:
             pass
         ended = process.poll() is not None
         process.kill()
@@ -94,12 +103,14 @@ def kill(command: list[str], saved: Path, rng: random.Random, within_s: float) -
     if ended:
         return None
     done = len(json.loads(saved.read_text())["epochs"]) if saved.exists() else "no"  # always whole
-    place = "in a write" if unfinished(saved) else "between writes" if saved.exists() else "before"
+    place = "between writes" if saved.exists() else "before"
+    if unfinished(saved) - left:
+        place = "in a write"
     return f"at {moment:.3f} s {place}, {done} epochs saved"
 
 
-def unfinished(saved: Path) -> list[Path]:
-    return list(saved.parent.glob(f".{saved.name}.*.tmp"))
+def unfinished(saved: Path) -> set[Path]:
+    return set(saved.parent.glob(f".{saved.name}.*.tmp"))
 
 
 def test_resuming_between_jobs_of_several_epochs(
@@ -132,9 +143,11 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     logger.info("seed %d", seed)
     rng = random.Random(seed)
     whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    data = tmp_path / "data.csv"
+    data.write_text("".join(f"{i % 7},{i % 5},{i % 11},{i % 35}\n" for i in range(300)))
     program = "from host.cli import main; main()"
-    settings = ("--epochs", "50", "--device", "golden")
-    plain = [sys.executable, "-c", program, "train", "sklearn:breast_cancer", *settings]
+    settings = ("--epochs", "60", "--device", "golden")
+    plain = [sys.executable, "-c", program, "train", str(data), *settings]
     start = time.perf_counter()
     subprocess.run([*plain, "-o", str(whole)], check=True, capture_output=True, timeout=120)
     duration = time.perf_counter() - start
@@ -150,7 +163,7 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         saved.unlink()
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert resumed.read_bytes() == whole.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json", "c.json"]
+    assert sorted(tmp_path.iterdir()) == [whole, resumed, saved, data]
     if KILLS >= 20:
         places = {place for moment in moments for place in PLACES if place in moment}
         assert places == PLACES, "the kills fell in one part of the run only; run it again"
@@ -196,19 +209,47 @@ def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     assert "cannot be written" in missing.stderr
 
 
-def test_no_damage_of_a_checkpoint_is_a_traceback(tmp_path: Path) -> None:
-    saved = tmp_path / "c.json"
-    run(*SET, "--checkpoint", saved)
-    good = json.loads(saved.read_text())
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The checkpoint of a whole training."""
+    options = Options(epochs=2, copies=1, step=0.01)
+    task = prepare(read_dataset("sklearn:iris"), options)
+    checkpoint = Checkpoint(tmp_path_factory.mktemp("done") / "c.json", task, resume=False)
+    checkpoint.save(list(train(task, GoldenDevice(task.config))))
+    return checkpoint
+
+
+def refused(done: Checkpoint, content: bytes) -> None:
+    path = done.path.with_name("damaged.json")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(str(path))) as caught:
+        Checkpoint(path, done.task, resume=True)
+    assert "\n" not in str(caught.value) and "; " in str(caught.value)
+
+
+def test_no_damage_of_a_checkpoint_is_a_traceback(done: Checkpoint) -> None:
+    text = done.path.read_bytes()
+    good = json.loads(text)
+    assert len(Checkpoint(done.path, done.task, resume=True).done) == 2
     strange: list[Any] = [None, 3, "x", [1], [[]], {"a": 1}]
     replaced = [(name, bad) for name in good for bad in strange]
     contents = [{**good, name: bad} for name, bad in replaced]
     contents += [{k: v for k, v in good.items() if k != name} for name in good]
     contents += [{**good, "words": [1 << 70] * len(good["words"])}]
     contents += [{**good, "epochs": [{**good["epochs"][0], "counters": {"cycles": 0}}]}]
-    texts = [json.dumps(content) for content in contents]
-    texts += ["", "[]", "{", saved.read_text()[:500], "\x00", "[" * 100_000, '{"format": NaN}']
-    for text in texts:
-        saved.write_text(text)
-        done = run(*SET, "--checkpoint", saved, "--resume", code=2)
-        assert done.stderr.startswith("zipsgd: ") and str(saved) in done.stderr, text[:80]
+    texts = [json.dumps(content).encode() for content in contents]
+    texts += [b"", b"[]", b"{", text[:500], b"\x00", b"[" * 100_000, b'{"format": NaN}', b"\xff"]
+    for damaged in texts:
+        refused(done, damaged)
+
+
+@given(place=st.integers(0), value=json_values)
+def test_no_value_in_a_checkpoint_is_a_traceback(done: Checkpoint, place: int, value: Any) -> None:
+    """Any one value replaced by any other."""
+    good = json.loads(done.path.read_bytes())
+    changed = replaced_somewhere(good, place, value)
+    path = done.path.with_name("changed.json")
+    path.write_text(json.dumps(changed))
+    with contextlib.suppress(InputError):
+        found = Checkpoint(path, done.task, resume=True).done
+        assert len(found) <= 2 and (not found or len(found[-1].words) == 16)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from host import container
 from host.container import PAGE, ContainerWriter, open_container, read_container
 from host.errors import InputError
+from tests.host.damage import json_values
 
 CONTENT = {"name": "example", "numbers": [1, 2.5, -3e-9]}
 NUMBERS = np.arange(1000, dtype="<i8").reshape(50, 20) - 500
@@ -169,11 +170,6 @@ def test_another_version_is_refused() -> None:
     assert "has version 2 (byte 8) and this program reads 1" in message
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
 arrays = st.tuples(
     st.sampled_from(["a", "b"]),
     st.sampled_from(["|u1", "<i8", "<f8", ">f8", "<c8"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl.config import EngineConfig
+from host import weaving
 from host.dataset import Floats
 from host.errors import InputError
-from host.fused import round_and_weave, unweave_rows
+from host.fused import round_and_weave, unweave, unweave_rows
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.scaling import largest_code
-from host.weaving import weave
+from host.weaving import code_range, weave
 from tests.geometries import ALL, GEOMETRIES
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
@@ -60,6 +62,23 @@ def test_it_equals_rounding_then_weaving(
     assert vars(woven).keys() == vars(expected).keys()
     for field in ("bits", "chunks", "groups", "samples", "features"):
         assert getattr(woven, field) == getattr(expected, field)
+
+
+@pytest.mark.parametrize("unsigned", [False, True])
+@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("name", ["4x2", "16x1", "16x4", "64x1"])
+def test_every_code_is_unwoven(name: str, bits: int, unsigned: bool) -> None:
+    """The widest codes and the others, in every place of a byte."""
+    config = replace(GEOMETRIES[name], max_bits=16, error_bits=40, error_frac=30)
+    least, most = code_range(bits, unsigned)
+    span = np.linspace(least, most, 151).astype(np.int64)
+    codes = np.array([np.roll(span, k)[:13] for k in range(0, 151, 2)])
+    labels = np.arange(len(codes)) - 5
+    woven = weave(codes, labels, bits, config, unsigned=unsigned)
+    found, expected = unweave(woven, config), weaving.unweave(woven, config)
+    assert np.array_equal(found.codes, expected.codes)
+    assert np.array_equal(found.codes.reshape(-1, found.codes.shape[2])[: len(codes), :13], codes)
+    assert np.array_equal(found.labels, expected.labels)
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from host.dataset import Dataset
 from host.devices import GoldenDevice
+from host.encoding import Encoding
 from host.errors import InputError
 from host.model_file import VERSION, Model, dump_model, load_model
 from host.options import Options
 from host.readers import read_dataset
 from host.training import Task, prepare, train
+from tests.host.damage import json_values, replaced_somewhere
 
 
 def trained(name: str, options: Options) -> tuple[Dataset, Task, Model, float | None]:
@@ -149,6 +153,23 @@ def test_what_is_not_a_model_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not a model"):
         load_model(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0), value=json_values)
+def test_no_value_in_a_model_is_a_traceback(
+    model: Model, path: Path, place: int, value: Any
+) -> None:
+    """Any one value replaced by any other: refused in a sentence, or a model that predicts."""
+    saved = json.loads(dump_model(replace(model, encoding=Encoding.from_json(ENCODING))))
+    path.write_text(json.dumps(replaced_somewhere(saved, place, value)))
+    try:
+        found = load_model(path)
+    except InputError as fault:
+        assert "model.json is not a model" in str(fault) and "train the model again" in str(fault)
+    else:
+        with np.errstate(all="ignore"):
+            assert found.predict(np.zeros((2, 10))).shape == (2,)
 
 
 def test_a_file_cut_short_is_refused(model: Model, path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hdl.config import EngineConfig
 from host import packed
@@ -22,6 +24,7 @@ from host.scaling import LabelScaling, Scaling, with_intercept
 from host.training import prepare
 from host.weaving import weave
 from tests.geometries import GEOMETRIES
+from tests.host.damage import json_values, replaced_somewhere
 
 
 def dataset(samples: int = 500, features: int = 7, test: Dataset | None = None) -> Dataset:
@@ -225,3 +228,30 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, name: str, value: Any) ->
         writer.finish()
     with pytest.raises(InputError, match=r"b\.zsgd: the header \(byte 20\) is not right: .*; pack"):
         open_packed(path)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0), value=json_values)
+def test_no_header_with_right_checksums_gets_a_traceback(
+    tmp_path: Path, place: int, value: Any
+) -> None:
+    path = tmp_path / "a.zsgd"
+    if not path.exists():
+        packed_set(tmp_path, dataset(), PackOptions())
+    content, arrays = open_container(path)
+    try:
+        changed = replaced_somewhere(content, place, value)
+        stream = io.BytesIO()
+        shapes = {key: (array.dtype.str, array.shape) for key, array in arrays.items()}
+        writer = ContainerWriter(stream, changed, shapes)
+    except ValueError:
+        return  # not finite: no JSON
+    for key, array in arrays.items():
+        writer.append(key, array)
+    writer.finish()
+    other = tmp_path / "b.zsgd"
+    other.write_bytes(stream.getvalue())
+    try:
+        open_packed(other)
+    except InputError as fault:
+        assert str(fault).startswith(str(other)) and "\n" not in str(fault)

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def test_categories_of_a_csv_file(tmp_path: Path) -> None:
     dataset = read_dataset(source, one_hot=("colour", "kind"))
     assert dataset.features[:, :3].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
     assert dataset.feature_names[3:] == ("size", "kind=a", "kind=b")
-    with pytest.raises(InputError, match=r"a\.csv:2: column colour is 'red', not a number"):
+    with pytest.raises(InputError, match=r"a\.csv:2:1: column colour is 'red', not a number"):
         read_dataset(source)
 
 
@@ -140,7 +141,7 @@ def test_missing_values_become_the_median_and_the_most_frequent(
         [1, 0, 4, 0, 1],
     ]
     assert "1 missing values of size became 3, the median" in caplog.text
-    with pytest.raises(InputError, match=r"a\.csv:2: column size is '\?', not a number"):
+    with pytest.raises(InputError, match=r"a\.csv:2:5: column size is '\?', not a number"):
         read_dataset(source, one_hot=("colour", "kind"))
 
 
@@ -269,7 +270,7 @@ BAD_FILES = [
     ("a.feather", b"FEA1 old", r"\(byte 0\) is not an Arrow file"),
     # Text.
     ("a.svm", "# only\n# comments\n", r"is empty"),
-    ("a.svm", "1 1:2\n1 70000:1\n", r"a\.svm:2: feature 70000 is more than this program takes"),
+    ("a.svm", "1 1:2\n1 70000:1\n", r"a\.svm:2:3: feature 70000 is more than this program takes"),
     ("a.csv", "\n\n \n", r"has no text in it"),
     ("a.csv", ",".join("1" * 70_000) + "\n", r"has 70000 columns, more than 65536"),
 ]
@@ -284,6 +285,9 @@ def test_bad_files_get_one_sentence(
         read_dataset(source)
     said = str(caught.value)
     assert said.startswith(source) and "\n" not in said and len(said) < 600
+    assert "; " in said, "what to do about it?"
+    if "damaged" in said:
+        assert re.search(r"byte \d+", said), "where?"
 
 
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_categories_and_missing_values(table: Path, tmp_path: Path) -> None:
     run(table, *GOLDEN, "--one-hot", "colour", "--impute", "-o", model)
     names = json.loads(model.read_text())["feature_names"]
     assert names == ["size", "colour=blue", "colour=red"]
-    assert "a.csv:2: column size is empty" in (
+    assert "a.csv:2:1: column size is empty" in (
         run(table, *GOLDEN, "--one-hot", "colour", code=2).stderr
     )
     assert "colour" in run(table, *GOLDEN, "--impute", code=2).stderr
