@@ -28,6 +28,8 @@ bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds what ne
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
 	@zipsgd bench host
+	@zipsgd bench cycles
+	@zipsgd bench time-to-loss
 	@$(if $(DATA),zipsgd bench convergence $(DATA))
 	@$(if $(DATA),zipsgd bench step $(DATA))
 

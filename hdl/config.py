@@ -12,6 +12,9 @@ from dataclasses import dataclass
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
 
+MAX_BITS = 32
+"""Most bits of a code that any engine takes: 16 and 32 are the full-precision baseline."""
+
 MAX_BEAT_BITS = 4096
 """Widest beat: eight times the widest memory port in sight, and a guard against slips."""
 
@@ -146,8 +149,8 @@ class EngineConfig:
                 f"a beat of lanes x banks = {self.lanes} x {self.banks} bits is wider than "
                 f"{MAX_BEAT_BITS}; lower one of them"
             )
-        if not MIN_BITS <= self.max_bits <= 32:
-            raise ValueError(f"max_bits must be {MIN_BITS} to 32, not {self.max_bits}")
+        if not MIN_BITS <= self.max_bits <= MAX_BITS:
+            raise ValueError(f"max_bits must be {MIN_BITS} to {MAX_BITS}, not {self.max_bits}")
         if self.max_delay < 1:
             raise ValueError(f"max_delay must be 1 or more, not {self.max_delay}")
         if not 0 < self.model_frac < self.model_bits <= LABEL_WORD_BITS - 8:

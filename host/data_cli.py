@@ -53,6 +53,7 @@ def pack_command(
     ] = Options.holdout,
     lanes: Annotated[int, Option(help="Features in a beat.")] = Options.lanes,
     banks: Annotated[int, Option(help="Samples in a beat: a group.")] = Options.banks,
+    max_bits: Annotated[int, Option(help="Most bits of the engine's codes.")] = Options.max_bits,
     unrounded: Annotated[
         bool, Option("--unrounded", help="Keep unrounded features for an exact training loss.")
     ] = False,
@@ -73,7 +74,7 @@ def pack_command(
         seed=seed,
         holdout=holdout,
         unrounded=unrounded,
-        config=engine_config(lanes, banks),
+        config=engine_config(lanes, banks, max_bits),
     )
     dataset = read_dataset(data, target, drop_constant, column_names(one_hot), impute)
     with replacing(output) as stream:

@@ -16,21 +16,31 @@ from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 
-from . import weaving
 from .dataset import Floats
 from .rounding import (
-    FRACTION_BITS,
     MIX_1,
     MIX_2,
     OUT_OF_RANGE,
     WEYL,
+    WORD_BITS,
+    Codes,
     Draws,
     Ints,
     Rounding,
     check_rounding,
+    code_type,
+    fraction_bits,
 )
 from .scaling import largest_code
-from .weaving import Unwoven, Woven, check_shape, group_bytes, groups_of, label_words
+from .weaving import (
+    Unwoven,
+    Woven,
+    check_shape,
+    group_bytes,
+    groups_of,
+    label_words,
+    unweave_words,
+)
 
 MAGIC = 1.5 * 2.0**52
 """Added to a number below 2**51 it leaves the nearest integer in the low bits, ties to even."""
@@ -72,7 +82,8 @@ def round_and_weave(
     shape = (config.lanes, config.banks, chunks, bits)
     n, row = float(largest_code(bits)), np.zeros(chunks * max(config.lanes, 8), dtype=np.int32)
     rows, key = np.ascontiguousarray(v), np.uint64(draws.key)
-    if not _fused(rows, words, n, MODES[rounding], key, first_row, shape, row, beats):
+    places = fraction_bits(bits)
+    if not _fused(rows, words, n, places, MODES[rounding], key, first_row, shape, row, beats):
         raise ValueError(OUT_OF_RANGE)
     return Woven(
         beats=beats.reshape(-1, config.beat_bytes),
@@ -84,8 +95,6 @@ def round_and_weave(
     )
 
 
-Ints16 = NDArray[np.int16]
-
 _jit: Any = numba.njit(cache=True, nogil=True)
 
 
@@ -94,6 +103,7 @@ def _fused(
     v: Floats,
     words: Ints,
     n: float,
+    places: int,
     mode: int,
     key: np.uint64,
     first_row: int,
@@ -104,7 +114,7 @@ def _fused(
     """Fills ``beats`` (groups, group_bytes), which are zero; false if a value is out of range."""
     lanes, banks, chunks, bits = shape
     samples, features = v.shape
-    steps = (n if mode == 1 else n / 2) * 2.0**FRACTION_BITS
+    steps = (n if mode == 1 else n / 2) * 2.0**places
     position = np.empty(features)
     raw = position.view(np.int64)
     unit = min(lanes, 8)  # features of one sample that share a byte
@@ -114,29 +124,22 @@ def _fused(
     for sample in range(samples):
         group, bank = sample // banks, sample % banks
         out = beats[group]
-        good &= _round_row(v[sample], n, mode, steps, key, first_row + sample, position, raw, row)
+        number = first_row + sample
+        good &= _round_row(v[sample], n, places, mode, steps, key, number, position, raw, row)
         for start in range(0, chunks * lanes, unit):
-            low, high = np.uint64(0), np.uint64(0)
-            for i in range(unit):
-                code = np.uint64(row[start + i])
-                low |= (code & np.uint64(255)) << np.uint64(8 * i)
-            low = _transpose(low)
-            if bits > 8:
-                for i in range(unit):
-                    code = np.uint64(row[start + i]) >> np.uint64(8)
-                    high |= (code & np.uint64(255)) << np.uint64(8 * i)
-                high = _transpose(high)
             chunk = start // lanes
             bit = bank * lanes + start % lanes
             place = (chunk * bits + bits - 1) * beat_bytes + bit // 8
-            for weight in range(bits):
-                plane = (
-                    low >> np.uint64(8 * weight)
-                    if weight < 8
-                    else (high >> np.uint64(8 * (weight - 8)))
-                )
-                out[place] |= np.uint8((plane & np.uint64(255)) << np.uint64(bit % 8))
-                place -= beat_bytes
+            for weight in range(0, bits, 8):
+                planes = np.uint64(0)
+                for i in range(unit):
+                    code = np.uint64(row[start + i]) >> np.uint64(weight)
+                    planes |= (code & np.uint64(255)) << np.uint64(8 * i)
+                planes = _transpose(planes)
+                for _ in range(min(bits - weight, 8)):
+                    out[place] |= np.uint8((planes & np.uint64(255)) << np.uint64(bit % 8))
+                    planes >>= np.uint64(8)
+                    place -= beat_bytes
         for start in range(0, 32, unit):
             part = np.uint64(words[sample] >> start) & np.uint64((1 << unit) - 1)
             bit = bank * lanes + start % lanes
@@ -171,6 +174,7 @@ def _word(key: Any, index: Any) -> Any:
 def _round_row(
     v: Floats,
     n: float,
+    places: int,
     mode: int,
     steps: float,
     key: np.uint64,
@@ -192,12 +196,12 @@ def _round_row(
         return good
     for j in range(features):
         position[j] = (v[j] + 1.0) * steps + MAGIC
-    top = np.int32(n)
+    top, below = np.int32(n), np.uint64(WORD_BITS - places)
     first = np.uint64(number) * np.uint64(features)
     for j in range(features):
         place = raw[j] - MAGIC_BITS
-        fraction = np.uint64(place) & np.uint64(0xFFFFFFFF)
-        lower = np.int32(place >> FRACTION_BITS)
+        fraction = (np.uint64(place) << below) & np.uint64(0xFFFFFFFF)
+        lower = np.int32(place >> places)
         word = _word(key, first + np.uint64(j))
         up = np.int32((word >> np.uint64(32)) < fraction)
         if mode == 0:
@@ -207,14 +211,15 @@ def _round_row(
 
 
 def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
-    """What `host.weaving.unweave` gives, at memory speed if codes fit a byte, as int8."""
+    """What `host.weaving.unweave` gives, at memory speed: codes of a byte as int8, wider ones as
+    int32 if that holds them."""
     if woven.bits + woven.unsigned > 8 or config.lanes % 8:
-        return weaving.unweave(woven, config)
+        return _unweave_wide(woven, config)
     shape = (woven.groups, config.banks, woven.chunks * config.lanes)
     eights = np.empty((woven.groups * config.banks, shape[2] // 8), dtype=np.uint64)
     layout = (config.lanes, config.banks, woven.bits)
     _unweave_bytes(woven.beats.reshape(woven.groups, -1), layout, woven.unsigned, eights)
-    return weaving.unweave_words(woven, config, eights.view(np.int8).reshape(shape))
+    return unweave_words(woven, config, eights.view(np.int8).reshape(shape))
 
 
 @_jit
@@ -245,19 +250,37 @@ def _unweave_bytes(
             row[start] = codes
 
 
-def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Ints16:
-    """Codes int16 (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
-    codes = np.empty((min(stop, woven.samples) - start, woven.features), dtype=np.int16)
-    beats = woven.beats.reshape(woven.groups, -1)
-    _unweave(beats, start, (config.lanes, config.banks, woven.chunks, woven.bits), codes)
+def _unweave_wide(woven: Woven, config: EngineConfig) -> Unwoven:
+    wide = woven.unsigned and woven.bits == 32
+    shape = (woven.groups * config.banks, woven.chunks * config.lanes)
+    codes = np.empty(shape, dtype=np.int64 if wide else np.int32)
+    _unweave_into(codes, woven, config, 0)
+    return unweave_words(woven, config, codes.reshape(woven.groups, config.banks, -1))
+
+
+def unweave_rows(woven: Woven, config: EngineConfig, start: int, stop: int) -> Codes:
+    """Codes (stop - start, F) of some samples: what `host.weaving.unweave` gives, faster."""
+    shape = (min(stop, woven.samples) - start, woven.features)
+    codes: Codes = np.empty(shape, dtype=code_type(max(woven.bits, 16)))
+    _unweave_into(codes, woven, config, start)
     return codes
+
+
+def _unweave_into(codes: NDArray[Any], woven: Woven, config: EngineConfig, first: int) -> None:
+    """The first features of samples from number ``first`` on."""
+    beats = woven.beats.reshape(woven.groups, -1)
+    _unweave(beats, first, (config.lanes, config.banks, woven.bits), not woven.unsigned, codes)
 
 
 @_jit
 def _unweave(
-    beats: NDArray[np.uint8], first: int, shape: tuple[int, int, int, int], codes: Ints16
+    beats: NDArray[np.uint8],
+    first: int,
+    shape: tuple[int, int, int],
+    signed: bool,
+    codes: NDArray[Any],
 ) -> None:
-    lanes, banks, _, bits = shape
+    lanes, banks, bits = shape
     unit = min(lanes, 8)
     beat_bytes = lanes * banks // 8
     for sample in range(len(codes)):
@@ -266,16 +289,17 @@ def _unweave(
         for start in range(0, len(row), unit):
             bit = bank * lanes + start % lanes
             place = (start // lanes * bits + bits - 1) * beat_bytes + bit // 8
-            low, high = np.uint64(0), np.uint64(0)
-            for weight in range(bits):
-                plane = np.uint64(source[place] >> bit % 8)
-                if weight < 8:
-                    low |= plane << np.uint64(8 * weight)
-                else:
-                    high |= plane << np.uint64(8 * (weight - 8))
-                place -= beat_bytes
-            low, high = _transpose(low), _transpose(high)
-            for i in range(min(unit, len(row) - start)):
-                code = np.int64(low >> np.uint64(8 * i) & np.uint64(255))
-                code |= np.int64(high >> np.uint64(8 * i) & np.uint64(255)) << 8
-                row[start + i] = code - (code >> (bits - 1) << bits)
+            count = min(unit, len(row) - start)
+            row[start : start + count] = 0
+            for weight in range(0, bits, 8):
+                planes = np.uint64(0)
+                top = min(bits - weight, 8)
+                for plane in range(top):
+                    planes |= np.uint64(source[place] >> bit % 8) << np.uint64(8 * plane)
+                    place -= beat_bytes
+                planes = _transpose(planes)
+                for i in range(count):
+                    byte = np.int64(planes >> np.uint64(8 * i) & np.uint64(255))
+                    if signed and weight + top == bits:  # the highest bit is the sign
+                        byte -= byte >> (top - 1) << top
+                    row[start + i] |= byte << weight

@@ -13,6 +13,8 @@ from typing import Any, NoReturn, Self, get_args
 
 import numpy as np
 
+from hdl.config import MAX_BITS, MIN_BITS
+
 from .choices import LossName
 from .dataset import Floats
 from .encoding import Encoding
@@ -21,9 +23,6 @@ from .rounding import Ints, Rounding
 from .scaling import FeatureScale, LabelScaling, Scaling, full_scale, with_intercept
 
 FORMAT, VERSION = "zipsgd model", 2
-
-MAX_BITS = 16
-"""Most bits of a code that any engine takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +118,7 @@ class Model:
         conditions = {
             "words": self.words.shape == (d + 1,),
             "fractional_bits": self.fractional_bits in range(64),
-            "bits": self.bits in range(2, MAX_BITS + 1),
+            "bits": self.bits in range(MIN_BITS, MAX_BITS + 1),
             "rounding": self.rounding in get_args(Rounding),
             "feature_names": all(isinstance(name, str) for name in self.feature_names),
             "scaling": self.scaling.kind in get_args(FeatureScale)

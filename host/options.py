@@ -91,6 +91,7 @@ class Options:
     snapshot_every: Annotated[
         int | None, Option(help="Epochs between models that are saved beside --output.")
     ] = None
+    max_bits: Annotated[int, Option(help="Most bits of a code that the engine is built for.")] = 8
 
     def __post_init__(self) -> None:
         config = self.config
@@ -119,7 +120,10 @@ class Options:
             if name in least and value < least[name]:
                 raise InputError(f"{option} is {value}; it must be {least[name]} or more")
             if name in most and value > most[name]:
-                raise InputError(f"{option} is {value}; this engine takes at most {most[name]}")
+                more = f"; --max-bits {value} builds another" if name == "bits" else ""
+                raise InputError(
+                    f"{option} is {value}; this engine takes at most {most[name]}{more}"
+                )
             if name in ("l1", "l2") and not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{option} is {value:g}; it must be 0 or a positive number")
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
@@ -145,7 +149,7 @@ class Options:
     @cached_property
     def config(self) -> EngineConfig:
         """The engine of this geometry."""
-        return engine_config(self.lanes, self.banks)
+        return engine_config(self.lanes, self.banks, self.max_bits)
 
     @property
     def batch_groups(self) -> int:
@@ -180,9 +184,14 @@ class Options:
         return (self.batch_groups + (0 if self.sync else self.delay)) * self.banks
 
 
-def engine_config(lanes: int, banks: int) -> EngineConfig:
-    """An engine of this geometry, or `InputError`."""
+def engine_config(lanes: int, banks: int, max_bits: int = EngineConfig.max_bits) -> EngineConfig:
+    """An engine of this geometry, or `InputError`.
+
+    Wider codes take more beats, and the replay buffer grows so that it holds as many features.
+    """
+    times = math.ceil(max_bits / EngineConfig.max_bits)
+    replay_beats = EngineConfig.replay_beats << max(times - 1, 0).bit_length()
     try:
-        return EngineConfig(lanes=lanes, banks=banks)
+        return EngineConfig(lanes=lanes, banks=banks, max_bits=max_bits, replay_beats=replay_beats)
     except ValueError as fault:
         raise InputError(f"no such engine: {fault}") from fault

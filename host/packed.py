@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
+from hdl.config import MAX_BITS, MIN_BITS, EngineConfig
 
 from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
@@ -33,7 +33,7 @@ from .fused import round_and_weave, unweave_rows
 from .gather import WINDOW_VALUES
 from .losses import LOSSES, LossName
 from .moments import Moments
-from .rounding import Draws, Rounding, check_rounding, quantise_labels
+from .rounding import Codes, Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
 from .weaving import Woven, check_shape, group_bytes, groups_of
 
@@ -74,7 +74,7 @@ class PackOptions:
         for name, least in (("bits", 2), ("copies", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
-        check_rounding(min(self.bits, 16), self.rounding)
+        check_rounding(min(self.bits, MAX_BITS), self.rounding)
 
     @property
     def geometry(self) -> dict[str, int]:
@@ -115,7 +115,7 @@ class CodedPart:
                 total -= float(function.curvature(z, labels) @ spread) / 2
         return total / len(self.y)
 
-    def windows(self) -> Iterator[tuple[NDArray[np.int16], Floats]]:
+    def windows(self) -> Iterator[tuple[Codes, Floats]]:
         """Codes (rows, F) and labels (rows), a window of samples at a time."""
         for rows in _windows(self.woven.samples, self.woven.features, self.config):
             codes = unweave_rows(self.woven, self.config, rows.start, rows.stop)
@@ -282,11 +282,11 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
     """Raises whatever a header that `pack` did not write deserves."""
     if content["format"] != FORMAT:
         raise ValueError(f"the format is {content['format']!r} and not {FORMAT!r}")
-    bits, n = _whole(content, "bits", 2, 16), _whole(content, "samples", 1, 1 << 40)
+    bits, n = _whole(content, "bits", MIN_BITS, MAX_BITS), _whole(content, "samples", 1, 1 << 40)
     count, seed = _whole(content, "copies", 1, 1 << 16), _whole(content, "seed", 0, 1 << 128)
     geometry = {name: _whole(content["geometry"], name, 1, 1 << 16) for name in GEOMETRY}
     # Wide enough for every code and label format: only the stream's shape is asked of it.
-    config = EngineConfig(**geometry, max_bits=16, error_bits=40, error_frac=30)
+    config = EngineConfig(**geometry, max_bits=MAX_BITS, error_bits=40, error_frac=30)
     names = tuple(content["feature_names"])
     scaling = Scaling.from_json(content["scaling"])
     features = len(names) + 1

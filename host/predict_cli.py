@@ -134,7 +134,8 @@ def _on_engine(
     from .devices import open_device
     from .engine_predict import EngineModel
 
-    with closing(open_device(device, engine_config(lanes, banks))) as engine:
+    config = engine_config(lanes, banks, max(model.bits, Options.max_bits))
+    with closing(open_device(device, config)) as engine:
         yield EngineModel(model, engine, rounding, seed)
 
 

@@ -6,6 +6,10 @@ Stochastic rounding goes to one of the two grid points around a value, with prob
 the mean exact (Zhang et al., "ZipML", ICML 2017, section 3); the mean of two draws in one code is
 this project's.
 
+A position between two grid points is fixed point with `fraction_bits` fractional bits, fewer the
+wider the code, so that it never needs more than 49 bits: float64, whose sums and products here are
+good to 51, then still finds every grid point exactly, also at 32 bits.
+
 The random word of a value depends on a key and on its place in the data set alone, so codes do not
 depend on how the data is cut. `host.fused` gives the same bits faster, together with the weaving.
 """
@@ -18,18 +22,28 @@ from typing import Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
+from hdl.config import MAX_BITS, MIN_BITS, EngineConfig
 
 from .choices import Rounding as Rounding
 from .dataset import Floats
 from .errors import InputError
 from .scaling import largest_code
 
-Codes = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.uint8] | NDArray[np.uint16]
+Codes = (
+    NDArray[np.int8]
+    | NDArray[np.int16]
+    | NDArray[np.int32]
+    | NDArray[np.uint8]
+    | NDArray[np.uint16]
+    | NDArray[np.uint32]
+)
 Ints = NDArray[np.int64]
 
-FRACTION_BITS = 32
-"""Fractional bits of a position between grid points: the resolution of a rounding's probability."""
+WORD_BITS = 32
+"""Random bits of one stochastic rounding."""
+
+POSITION_BITS = 48
+"""Bits of a position between grid points, its sign and the end of the range apart."""
 
 OUT_OF_RANGE = "a feature to be rounded is not in [-1, 1]; apply a Scaling first"
 NOT_UNSIGNED = "a feature to be rounded to unsigned codes is not in [0, 1]; use signed ones"
@@ -89,7 +103,7 @@ def round_codes(
     v : float64 (n, F)
         In [-1, 1]; in [0, 1] for unsigned codes.
     bits : int
-        Bits of a code, 2 to 16.
+        Bits of a code, 2 to 32.
     draws : Draws or numpy.random.Generator
         Equal ones give equal codes; a generator is asked for a key.
     first_row : int
@@ -99,8 +113,8 @@ def round_codes(
 
     Returns
     -------
-    int8 (n, F), or int16 above 8 bits; uint8 or uint16 if unsigned. The ends of the range of v are
-    the ends of the range of codes under every rounding.
+    Codes (n, F) of the type that `code_type` names. The ends of the range of v are the ends of the
+    range of codes under every rounding.
 
     Raises
     ------
@@ -112,8 +126,7 @@ def round_codes(
     check_rounding(bits, rounding)
     if isinstance(draws, np.random.Generator):
         draws = Draws.from_generator(draws)
-    signed_type, unsigned_type = (np.int8, np.uint8) if bits <= 8 else (np.int16, np.uint16)
-    codes: Codes = np.empty(v.shape, dtype=unsigned_type if unsigned else signed_type)
+    codes: Codes = np.empty(v.shape, dtype=code_type(bits, unsigned))
     least = 0 if unsigned else -1
     values, out = np.ascontiguousarray(v).reshape(-1), codes.reshape(-1)
     place = first_row * v.shape[1]
@@ -131,8 +144,19 @@ def check_rounding(bits: int, rounding: str) -> None:
     if rounding not in get_args(Rounding):
         known = ", ".join(get_args(Rounding))
         raise InputError(f"there is no rounding {rounding!r}; use one of {known}")
-    if not 2 <= bits <= 16:
-        raise ValueError(f"a code has 2 to 16 bits, not {bits}")
+    if not MIN_BITS <= bits <= MAX_BITS:
+        raise ValueError(f"a code has {MIN_BITS} to {MAX_BITS} bits, not {bits}")
+
+
+def code_type(bits: int, unsigned: bool = False) -> np.dtype[Any]:
+    """The narrowest integers that hold codes: of 8, 16 or 32 bits."""
+    width = next(width for width in (8, 16, 32) if bits <= width)
+    return np.dtype(f"{'u' if unsigned else ''}int{width}")
+
+
+def fraction_bits(bits: int) -> int:
+    """Fractional bits of a position between grid points: the resolution of a probability."""
+    return min(WORD_BITS, POSITION_BITS - bits)
 
 
 def round_values(
@@ -143,24 +167,27 @@ def round_values(
     unit, low = (2 * n, 0) if unsigned else (n, -n)  # codes of v = 1 and of the grid's first point
     match rounding:
         case "double":
-            lower, fraction = _grid_position(v - low / unit, unit / 2)
+            lower, fraction = _grid_position(v - low / unit, unit / 2, fraction_bits(bits))
             first, second = (words >> np.uint64(32)).astype(np.uint32), words.astype(np.uint32)
             return 2 * lower + (first < fraction) + (second < fraction) + low
         case "single":
-            lower, fraction = _grid_position(v - low / unit, unit)
+            lower, fraction = _grid_position(v - low / unit, unit, fraction_bits(bits))
             return lower + ((words >> np.uint64(32)).astype(np.uint32) < fraction) + low
         case "nearest":
             return np.rint(v * unit)
 
 
-def _grid_position(v: Floats, steps: float) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+def _grid_position(
+    v: Floats, steps: float, places: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Grid point below v and the distance to it, on a grid of ``steps`` steps a unit from 0.
 
-    The position is fixed point, so that a value meant to lie on the grid does so exactly. The
-    distance, in units of ``2**-FRACTION_BITS``, is the probability of the grid point above.
+    The position has ``places`` fractional bits, so that a value meant to lie on the grid does so
+    exactly. The distance, in units of ``2**-WORD_BITS``, is the probability of the grid point
+    above.
     """
-    position = np.rint(v * (steps * 2.0**FRACTION_BITS)).astype(np.int64)
-    return position >> FRACTION_BITS, position.astype(np.uint32)
+    position = np.rint(v * (steps * 2.0**places)).astype(np.int64)
+    return position >> places, (position << (WORD_BITS - places)).astype(np.uint32)
 
 
 def quantise_labels(labels: Floats, config: EngineConfig) -> Ints:

@@ -353,6 +353,28 @@ def _run(
     return x
 
 
+def slots(job: Job) -> tuple[Ints, Bools]:
+    """`golden.slots` with -1 for a slot without a group; which groups end their mini-batch."""
+    ends = (np.arange(job.groups) + 1) % job.batch_groups == 0
+    ends[-1] = True
+    empty = job.delay if job.learns else 0
+    return _slots(job.groups, len(job.epochs), ends, job.sync, empty), ends
+
+
+def predict_cycles(config: EngineConfig, job: Job) -> int:
+    """`golden.predict_cycles`, for jobs of millions of samples."""
+    return _cycles(config, job, slots(job)[0])
+
+
+def _cycles(config: EngineConfig, job: Job, carried: Ints) -> int:
+    beats, spacing = job.group_beats(config), job.slot_cycles(config)
+    return int(
+        _predict_cycles(
+            carried, job.groups, job.delay, job.learns, beats, spacing, config.dot_latency
+        )
+    )
+
+
 class Fast:
     """Like `sim.golden.Golden`, compiled. The first use on a machine compiles (some seconds)."""
 
@@ -375,11 +397,7 @@ class Fast:
         update_random = RandomSource(config, config.lanes, 0, job.seed)
         loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
-        place = np.arange(job.groups)
-        ends = (place + 1) % job.batch_groups == 0
-        ends[-1] = True
-        empty = job.delay if job.learns else 0
-        carried = _slots(job.groups, len(job.epochs), ends, job.sync, empty)
+        carried, ends = slots(job)
         scales = np.array([_scales(config, job, index) for index in range(len(job.epochs))])
         count = np.zeros(5, dtype=np.int64)
         used = copies[: len(job.epochs)]
@@ -391,15 +409,7 @@ class Fast:
             _table(config), count, _constants(config, job),
         )  # fmt: skip
         return Counters(
-            cycles=_predict_cycles(
-                carried,
-                job.groups,
-                job.delay,
-                job.learns,
-                job.group_beats(config),
-                job.slot_cycles(config),
-                config.dot_latency,
-            ),
+            cycles=_cycles(config, job, carried),
             beats=job.groups * len(job.epochs) * job.group_beats(config),
             margin_saturations=int(count[0]),
             error_saturations=int(count[1]) if job.learns else 0,

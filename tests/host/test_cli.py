@@ -132,6 +132,7 @@ def test_every_option_reaches_the_training(tmp_path: Path) -> None:
         "correction": "curvature",
         "epochs_per_job": 2,
         "snapshot_every": 1,
+        "max_bits": 16,
     }
     assert values.keys() == Options.__dataclass_fields__.keys()
     arguments = [
@@ -303,6 +304,8 @@ def test_elaborate_writes_the_same_verilog_in_every_run(tmp_path: Path) -> None:
 def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
     _, err = zipsgd("elaborate", "--lanes", "3", "-o", tmp_path / "engine.v", code=2)
     assert "lanes must be a power of two" in err
+    _, err = zipsgd("elaborate", "--max-bits", "33", "-o", tmp_path / "engine.v", code=2)
+    assert "max_bits must be 2 to 32, not 33" in err
     assert not list(tmp_path.iterdir())
 
 

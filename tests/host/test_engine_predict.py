@@ -90,6 +90,10 @@ def test_eval_and_predict_from_the_command_line(tmp_path: Path) -> None:
     assert facts[1] == facts[2] != facts[0]
     assert facts[0]["loss"] == pytest.approx(facts[1]["loss"], rel=0.01)
     assert facts[0]["loss"] == metrics(model, CANCER)["loss"]
+    path.write_bytes(dump_model(replace(model, bits=12)))
+    done = run("eval", path, "sklearn:breast_cancer", "--device", "fast")
+    assert done.exit_code == 0, "an engine for the model's bits"
+    path.write_bytes(dump_model(model))
     rounded = run("predict", path, "sklearn:breast_cancer", "--device", "fast").stdout
     engine = [float(row.split(",")[1]) for row in rounded.splitlines()[1:]]
     assert np.abs(np.array(engine) - z).max() < 0.2
@@ -104,8 +108,8 @@ def test_what_the_engine_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not fit the engine's 24 bits"):
         EngineModel(replace(model, words=model.words + 2**23), device)
     path = tmp_path / "m.json"
-    path.write_bytes(dump_model(replace(model, bits=9)))
-    done = run("eval", path, "sklearn:breast_cancer", "--device", "golden")
-    assert done.exit_code == 2 and "9" in done.stderr
+    path.write_bytes(dump_model(model))
+    done = run("eval", path, "sklearn:breast_cancer", "--device", "golden", "--lanes", "12")
+    assert done.exit_code == 2 and "power of two" in done.stderr
     done = run("eval", path, "sklearn:breast_cancer", "--device", "board")
     assert done.exit_code == 2 and "there is no device 'board'" in done.stderr

@@ -40,7 +40,7 @@ def data(samples: int, features: int, bits: int, seed: int = 0) -> tuple[Floats,
 @given(
     name=st.sampled_from(ALL),
     size=st.tuples(st.integers(1, 40), st.integers(1, 100)),
-    bits=st.integers(2, 16),
+    bits=st.integers(2, 32),
     seed=st.integers(0, 2**64 - 1),
     first_row=st.integers(0, 2**40),
 )
@@ -79,6 +79,36 @@ def test_every_code_is_unwoven(name: str, bits: int, unsigned: bool) -> None:
     assert np.array_equal(found.codes, expected.codes)
     assert np.array_equal(found.codes.reshape(-1, found.codes.shape[2])[: len(codes), :13], codes)
     assert np.array_equal(found.labels, expected.labels)
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(ALL),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 40)),
+    bits=st.integers(2, 32),
+    words=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_samples_come_back_from_the_stream(
+    name: str, size: tuple[int, int], bits: int, words: tuple[bool, bool, bool]
+) -> None:
+    config, rng = GEOMETRIES[name], np.random.default_rng(bits)
+    bits, samples, (unsigned, weighted, offset) = min(bits, config.max_bits), size[0], words
+    least, most = code_range(bits, unsigned)
+    codes = rng.integers(least, most, (samples, min(size[1], config.max_features)), endpoint=True)
+    codes[0] = most
+    numbers = [rng.integers(0, 999, samples) for _ in range(3)]
+    woven = weave(
+        codes,
+        numbers[0],
+        bits,
+        config,
+        weights=numbers[1] if weighted else None,
+        offsets=numbers[2] if offset else None,
+        unsigned=unsigned,
+    )
+    expected = weaving.unweave(woven, config)
+    for field, values in vars(unweave(woven, config)).items():
+        np.testing.assert_array_equal(values, getattr(expected, field))
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)

@@ -97,7 +97,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "fractional bits": ("fractional_bits", -1),
     "fractional bits as text": ("fractional_bits", "16"),
     "bits": ("bits", 1),
-    "many bits": ("bits", 17),
+    "many bits": ("bits", 33),
     "bits as number": ("bits", 4.5),
     "bits as list": ("bits", [4]),
     "rounding": ("rounding", "up"),

@@ -26,6 +26,7 @@ from host.rounding import (
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
 SMALL_BITS = [2, 3, 4, 5]
+WIDTHS = [*range(2, 18), 24, 31, 32]
 
 
 def rounded(v: Floats, bits: int, how: Rounding, first: int = 0, second: int = 0) -> list[int]:
@@ -83,7 +84,7 @@ def test_single_has_the_exact_distribution_over_all_words(bits: int) -> None:
     assert (outcomes.max(axis=0) - outcomes.min(axis=0) <= 1).all()
 
 
-@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("bits", WIDTHS)
 def test_nearest_is_nearest_with_ties_to_even(bits: int) -> None:
     n = 2 ** (bits - 1) - 1
     ts = [*grid(min(bits, 6), 4), Fraction(n), Fraction(-n)]
@@ -110,6 +111,20 @@ def test_drawn_codes_follow_the_exact_probabilities(bits: int, how: Rounding) ->
     assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5  # chi-square: mean, deviation
 
 
+@pytest.mark.parametrize("bits", [17, 24, 32])
+@pytest.mark.parametrize("beyond", [0.25, 1.0, 1.75])
+def test_wide_codes_have_their_value_as_mean(bits: int, beyond: float) -> None:
+    """Between two odd codes, far from zero, where float64 has the fewest places to spare."""
+    n, draws = 2 ** (bits - 1) - 1, 40_000
+    lower = n - 2 * (n // 5)
+    v = np.full((draws, 1), (lower + beyond) / n)
+    above = round_codes(v, bits, "double", Draws(bits)).astype(np.int64) - lower
+    assert set(above.ravel().tolist()) == {0, 1, 2}
+    p = beyond / 2
+    assert abs(above.mean() - beyond) < 4 * (2 * p * (1 - p) / draws) ** 0.5
+    assert abs((above == 1).mean() - 2 * p * (1 - p)) < 4 * 0.5 / draws**0.5
+
+
 @given(
     st.integers(2, 16),
     st.floats(-1, 1),
@@ -131,16 +146,19 @@ def test_double_is_the_mean_of_two_roundings_and_odd_where_they_agree(
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)
-@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("bits", WIDTHS)
 def test_full_scale_and_odd_codes_are_exact_and_nothing_lies_beyond(
     bits: int, how: Rounding
 ) -> None:
     n = 2 ** (bits - 1) - 1
-    odd = np.arange(-n, n + 1, 2) if bits <= 10 else np.array([-n, -n + 2, -1, 1, n - 2, n])
-    v = np.tile(odd / n, (50, 1))
     rng = np.random.default_rng(bits)
+    odd = np.arange(-n, n + 1, 2)
+    if bits > 10:
+        some = 2 * rng.integers(-n // 2, n // 2, 1000) + 1
+        odd = np.array([-n, -n + 2, -1, 1, n - 2, n, *some])
+    v = np.tile(odd / n, (50, 1))
     codes = round_codes(v, bits, how, rng)
-    assert codes.dtype == (np.int8 if bits <= 8 else np.int16)
+    assert codes.dtype == (np.int8 if bits <= 8 else np.int16 if bits <= 16 else np.int32)
     assert (codes == odd).all()
     if how != "nearest":  # words that occur once in four thousand million draws
         for word in (0, 2**32 - 1):
@@ -149,19 +167,19 @@ def test_full_scale_and_odd_codes_are_exact_and_nothing_lies_beyond(
 
 
 @pytest.mark.parametrize("how", ["double", "single"])
-@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("bits", WIDTHS)
 def test_unsigned_codes_are_the_signed_grid_from_zero(bits: int, how: Rounding) -> None:
     """The same words round v in [0, 1] as they round 2 v - 1, N higher: parities change places."""
     v = np.random.default_rng(bits).integers(0, 2**20, size=(500, 3), endpoint=True) / 2**20
     v[0] = 0, 1, 0.5
     codes = round_codes(v, bits, how, Draws(bits), unsigned=True)
     signed = round_codes(2 * v - 1, bits, how, Draws(bits)).astype(np.int64)
-    assert codes.dtype == (np.uint8 if bits <= 8 else np.uint16)
+    assert codes.dtype == (np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
     assert np.array_equal(codes, signed + 2 ** (bits - 1) - 1)
     assert codes[0, :2].tolist() == [0, 2**bits - 2]
 
 
-@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("bits", WIDTHS)
 def test_unsigned_nearest_is_nearest_with_ties_to_even(bits: int) -> None:
     most = 2**bits - 2
     ts = [Fraction(i, 4) for i in range(4 * min(most, 62) + 1)]
@@ -226,8 +244,8 @@ def test_unscaled_features_are_refused(value: float) -> None:
 def test_unknown_roundings_and_widths_are_refused() -> None:
     with pytest.raises(InputError, match="no rounding 'up'; use one of double, single, nearest"):
         round_codes(np.zeros((1, 1)), 4, "up", np.random.default_rng(0))  # type: ignore[arg-type]
-    for bits in (1, 17):
-        with pytest.raises(ValueError, match=f"2 to 16 bits, not {bits}"):
+    for bits in (1, 33):
+        with pytest.raises(ValueError, match=f"2 to 32 bits, not {bits}"):
             round_codes(np.zeros((1, 1)), bits, "nearest", np.random.default_rng(0))
 
 

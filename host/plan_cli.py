@@ -1,0 +1,139 @@
+"""The command ``zipsgd plan``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer import Option
+
+from .data_cli import DropConstant, Impute, OneHot, Target, column_names
+from .errors import InputError
+from .options import Options
+
+if TYPE_CHECKING:
+    from .planner import Candidate, Plan
+
+
+def plan_command(
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="As for train, or a packed set.")
+    ] = None,
+    *,
+    beat_width: Annotated[int, Option(help="Bits of a beat: the memory port of the engine.")],
+    features: Annotated[int | None, Option(help="Features, instead of DATA.")] = None,
+    samples: Annotated[int | None, Option(help="Training samples, instead of DATA.")] = None,
+    bits: Annotated[int, Option(help="Bits of a code.")] = Options.bits,
+    batch: Annotated[
+        int | None, Option(help="Samples of a mini-batch.", show_default="one group")
+    ] = None,
+    sync: Annotated[bool, Option("--sync", help="Exact mini-batches.")] = False,
+    max_bits: Annotated[int, Option(help="Most bits of the engine's codes.")] = Options.max_bits,
+    memory: Annotated[
+        int | None, Option(metavar="KBIT", help="Most memory for replay buffer and model.")
+    ] = None,
+    target: Target = None,
+    drop_constant: DropConstant = False,
+    one_hot: OneHot = "",
+    impute: Impute = False,
+    holdout: Annotated[float, Option(help="Share that train holds out.")] = Options.holdout,
+    as_json: Annotated[bool, Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """Choose lanes, banks and delay for a beat width, and predict an epoch's cycles."""
+    from .planner import plan
+
+    # A mini-batch need only be a multiple of the banks that are chosen: one of one bank always is.
+    options = Options(
+        bits=bits, batch=batch, sync=sync, max_bits=max_bits, lanes=8, banks=1, holdout=holdout
+    )
+    if data is not None and (features, samples) == (None, None):
+        samples, features = _shape(
+            data, target, drop_constant, column_names(one_hot), impute, options
+        )
+    elif data is not None or features is None or samples is None:
+        raise InputError("name DATA, or give both --features and --samples instead")
+    memory_bits = None if memory is None else memory * 1024
+    found = plan(options, beat_width, samples, features, memory_bits)
+    if as_json:
+        typer.echo(json.dumps(_record(found, beat_width, samples, features)))
+    else:
+        _show(found, beat_width, samples, features)
+
+
+def _shape(
+    data: str,
+    target: str | None,
+    drop_constant: bool,
+    one_hot: tuple[str, ...],
+    impute: bool,
+    options: Options,
+) -> tuple[int, int]:
+    """Training samples and features of a data set."""
+    from .packed import open_packed
+    from .readers import read_dataset
+
+    if Path(data).suffix == ".zsgd":
+        packed = open_packed(Path(data))
+        return len(packed.labels), len(packed.feature_names)
+    dataset = read_dataset(data, target, drop_constant, one_hot, impute)
+    rows, _ = dataset.parts(options.holdout, options.seed)
+    return len(rows), dataset.features.shape[1]
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return {
+        "lanes": one.options.lanes,
+        "banks": one.options.banks,
+        "delay": one.job.delay,
+        "chunks": one.job.chunks,
+        "group_beats": one.group_beats,
+        "cycles": one.cycles,
+        "cycles_a_sample": one.cycles_a_sample,
+        "beats": one.beats,
+        "utilisation": one.utilisation,
+        "in_flight": one.in_flight,
+        "stream_bytes": one.beats * one.config.beat_bytes,
+        "replay_beats": one.replay_beats,
+        "replay_bits": one.replay_bits,
+        "model_bits": one.model_bits,
+    }
+
+
+def _record(found: Plan, width: int, samples: int, features: int) -> dict[str, Any]:
+    options = found.chosen.options
+    return {
+        "beat_width": width,
+        "samples": samples,
+        "features": features,
+        "bits": options.bits,
+        "batch": options.batch,
+        "sync": options.sync,
+        "max_bits": options.max_bits,
+        "chosen": _candidate(found.chosen),
+        "why": list(found.why),
+        "candidates": [_candidate(one) for one in found.candidates],
+        "refused": [vars(one) for one in found.refused],
+    }
+
+
+def _show(found: Plan, width: int, samples: int, features: int) -> None:
+    options = found.chosen.options
+    typer.echo(
+        f"{samples:,} training samples of {features} features, q = {options.bits}, "
+        f"{width}-bit beats; an epoch:"
+    )
+    typer.echo("     engine delay        cycles  a sample utilised in flight  replay  model kbit")
+    for one in found.candidates:
+        typer.echo(
+            f"{'>' if one is found.chosen else ' '} {one.name:>9} {one.job.delay:5} "
+            f"{one.cycles:13,} {one.cycles_a_sample:9.3f} {one.utilisation:8.4f} "
+            f"{one.in_flight:9} {one.replay_bits / 1024:7.1f} {one.model_bits / 1024:6.1f}"
+        )
+    for refused in found.refused:
+        typer.echo(f"  {refused.lanes} x {refused.banks}: {refused.reason}")
+    wider = f" --max-bits {options.max_bits}" if options.max_bits != Options.max_bits else ""
+    typer.echo(f"--lanes {options.lanes} --banks {options.banks} --delay {options.delay}{wider}")
+    for sentence in found.why:
+        typer.echo(f"- {sentence}")

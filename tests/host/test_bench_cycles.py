@@ -1,0 +1,81 @@
+"""`zipsgd bench cycles`: what is promised holds, and a broken promise is told."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from host import bench_cycles
+from host.bench import synthetic
+from host.bench_cycles import CASES, beside, check, check_full_rate, full_rate, measure
+from host.devices import open_device
+from host.errors import MismatchError
+from host.options import Options
+from host.peers import mlweaving, zipml_pynq, zipml_xeon
+from host.training import prepare, train
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.options.lanes} lanes")
+def test_every_case_keeps_its_promise(case: bench_cycles.Case) -> None:
+    """Simulated where the engine of other tests is at hand, compiled golden model elsewhere."""
+    lanes = case.options.lanes
+    one = measure(replace(case, device="sim" if lanes == 16 else "fast"))
+    check(one)
+    if lanes == 16:
+        assert one.beats / one.cycles >= 0.9  # exact mini-batches of 256
+    else:
+        assert one.cycles / bench_cycles.SAMPLES <= (6.7 if case.features == 784 else 6.5)
+
+
+def test_a_further_sample_takes_six_and_a_half_cycles() -> None:
+    """d = 90, 16 x 4, simulated: what fills and drains the engine cancels out."""
+    cycles = []
+    with closing(open_device("sim", Options().config)) as engine:
+        for samples in (400, 800):
+            task = prepare(synthetic(samples), Options(epochs=1, step=2.0**-12))
+            (epoch,) = train(task, engine)
+            cycles.append(epoch.counters.cycles)
+    assert cycles[1] - cycles[0] == 400 * 6.5
+
+
+def test_delay_two_runs_at_full_rate() -> None:
+    check_full_rate()
+    assert len(list(full_rate())) > 60
+
+
+def test_missed_targets_are_told() -> None:
+    one = measure(replace(CASES[2], device="fast"))
+    with pytest.raises(MismatchError, match=r"the targets are 6\.6 and 0\.99"):
+        check(replace(one, case=replace(one.case, most_cycles=6.6)))
+    with pytest.raises(MismatchError, match=r"0\.998\d; the targets are 6\.7 and 0\.999"):
+        check(replace(one, case=replace(one.case, least_utilisation=0.999)))
+    with pytest.raises(MismatchError, match="were measured and"):
+        check(replace(one, cycles=one.cycles - 1))
+
+
+def test_the_published_engines_take_what_was_measured() -> None:
+    """The table of measurements that the formulas come from."""
+    pynq = [zipml_pynq(784, bits) for bits in (1, 2, 4, 8, 32)]
+    assert pynq == [14, 26, 50, 99, 393]
+    assert [zipml_xeon(784, bits) for bits in (2, 4, 8)] == [7, 13, 25]
+    assert [zipml_xeon(90, bits) for bits in (2, 4, 8)] == [1, 2, 3]
+    batches = [round(mlweaving(784, 8, batch), 1) for batch in (8, 64, 256)]
+    assert batches == [19.4, 14.0, 13.4]
+
+
+def test_rows_beside_them() -> None:
+    rows = {(row["beat_width"], row["features"], row["bits"]): row for row in beside()}
+    here = rows[512, 784, 4]
+    assert here["geometry"] == "64 x 8"
+    assert (
+        float(here["cycles_a_sample"]) < 6.7 < float(here["mlweaving"]) < float(here["zipml_xeon"])
+    )
+    assert (
+        float(rows[64, 90, 4]["fewest_cycles_a_sample"])
+        < 6.5
+        < float(rows[64, 90, 4]["zipml_pynq"])
+    )
+    json.dumps(list(rows.values()))

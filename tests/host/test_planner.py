@@ -1,0 +1,185 @@
+"""The planner: its cycles are the simulated engine's, its choice follows its rule."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from hdl.config import EngineConfig
+from hdl.job import Epoch, Job, Mode, Step
+from host.cli import app
+from host.devices import open_device
+from host.errors import InputError
+from host.options import Options
+from host.planner import NEAR, candidate, plan
+from host.readers import read_dataset
+from host.training import prepare, train
+from host.weaving import weave
+from sim import fast, golden
+from sim.verilated import VerilatedEngine
+from tests.geometries import GEOMETRIES
+
+DIABETES = "sklearn:diabetes"
+
+
+@pytest.mark.parametrize(
+    ("geometry", "samples", "features", "options"),
+    [
+        ("4x2", 41, 7, {"bits": 4, "delay": 2}),
+        ("4x2", 41, 7, {"bits": 3, "delay": 1}),
+        ("4x2", 40, 29, {"bits": 8, "delay": 4, "batch": 8}),
+        ("4x2", 40, 3, {"bits": 2, "delay": 3, "batch": 10, "sync": True}),
+        ("16x1", 30, 40, {"bits": 5, "delay": 3}),
+        ("16x1", 30, 10, {"bits": 4, "delay": 2, "batch": 7, "sync": True}),
+        ("16x4", 90, 63, {"bits": 4, "delay": 2}),
+        ("16x4", 90, 15, {"bits": 8, "delay": 8, "batch": 24, "sync": True}),
+        ("16x4", 256, 31, {"bits": 4, "delay": 2, "batch": 64, "sync": True}),
+        ("64x1", 20, 100, {"bits": 6, "delay": 1}),
+        ("64x1", 20, 20, {"bits": 4, "delay": 2, "batch": 3, "sync": True}),
+    ],
+)
+def test_predicted_cycles_and_beats_are_those_of_the_simulated_engine(
+    geometry: str, samples: int, features: int, options: dict[str, Any]
+) -> None:
+    config, rng = GEOMETRIES[geometry], np.random.default_rng(0)
+    planned = candidate(
+        Options(lanes=config.lanes, banks=config.banks, **options), samples, features
+    )
+    codes = rng.integers(-1, 2, (samples, features))
+    woven = weave(codes, rng.integers(-9, 9, samples), planned.job.bits, config)
+    with VerilatedEngine(config) as engine:
+        engine.load(np.zeros(woven.chunks * config.lanes, dtype=np.int64))
+        counters = engine.run(planned.job, woven.beats)
+    assert (counters.cycles, counters.beats) == (planned.cycles, planned.beats)
+
+
+@pytest.mark.parametrize("more", [(), ("--batch", "64", "--sync")])
+def test_the_plan_of_a_data_set_is_what_training_on_it_takes(more: tuple[str, ...]) -> None:
+    """With the default geometry and the default holdout, on the simulated engine."""
+    done = CliRunner().invoke(app, ["plan", DIABETES, "--beat-width", "64", "--json", *more])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    (planned,) = (one for one in record["candidates"] if one["lanes"] == 16)
+    batch = 64 if more else None
+    options = Options(epochs=1, delay=planned["delay"], batch=batch, sync=bool(more))
+    task = prepare(read_dataset(DIABETES), options)
+    assert (record["samples"], record["features"]) == (len(task.train.y), 10)
+    with closing(open_device("sim", options.config)) as engine:
+        (epoch,) = train(task, engine)
+    assert epoch.counters.cycles == planned["cycles"]
+    assert epoch.counters.beats == planned["beats"]
+    assert epoch.utilisation == planned["utilisation"]
+    assert task.copies[0].beats.nbytes == planned["stream_bytes"]
+
+
+@given(
+    groups=st.integers(1, 40),
+    epochs=st.integers(1, 3),
+    chunks=st.integers(1, 4),
+    bits=st.integers(2, 8),
+    delay=st.integers(1, 8),
+    batch_groups=st.integers(1, 12),
+    sync=st.booleans(),
+    mode=st.sampled_from([Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE]),
+    lanes=st.sampled_from([4, 16, 64]),
+)
+def test_compiled_prediction_equals_the_reference(
+    groups: int,
+    epochs: int,
+    chunks: int,
+    bits: int,
+    delay: int,
+    batch_groups: int,
+    sync: bool,
+    mode: Mode,
+    lanes: int,
+) -> None:
+    config = EngineConfig(lanes=lanes)
+    job = Job(
+        epochs=(Epoch(step=Step.nearest(0.1, config)),) * epochs,
+        bits=bits,
+        chunks=chunks,
+        groups=groups,
+        batch_groups=batch_groups,
+        delay=delay,
+        sync=sync,
+        corrected=False,
+        seed=0,
+        mode=mode,
+    )
+    assert fast.predict_cycles(config, job) == golden.predict_cycles(config, job)
+
+
+@pytest.mark.parametrize("width", [16, 64, 512])
+@pytest.mark.parametrize("options", [Options(), Options(bits=8, batch=512, sync=True)])
+def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
+    found = plan(options, width, samples=20_000, features=90)
+    assert len(found.candidates) + len(found.refused) == width.bit_length() - 1
+    fewest = min(one.cycles for one in found.candidates)
+    near = [one for one in found.candidates if one.cycles <= (1 + NEAR) * fewest]
+    assert found.chosen in near
+    assert found.chosen.in_flight == min(one.in_flight for one in near)
+    for one in found.candidates:
+        assert one.config.beat_bits == width
+        one.job.check(one.config)
+        deepest = one.config.replay_beats // (one.job.chunks * one.job.bits)
+        for delay in range(1, min(one.config.max_delay, deepest) + 1):
+            other = candidate(replace(one.options, delay=delay), 20_000, 91)
+            assert (other.cycles, delay) >= (one.cycles, one.job.delay)
+
+
+def test_the_reasons_name_what_decided() -> None:
+    why = " ".join(plan(Options(), 512, 60_000, 784).why)
+    assert "13 chunks x 4 bits + 1 for labels = 53 beats" in why
+    assert "32 x 16 takes 4.7% fewer cycles, but computes the gradients of 48 samples" in why
+    assert "Delay 2, because" in why
+    why = " ".join(plan(Options(batch=32, sync=True), 64, 60_000, 90).why)
+    assert "empty slots end every mini-batch" in why
+    why = " ".join(plan(Options(banks=1, batch=1), 64, 60_000, 20).why)
+    assert "must pass before a model word that was read may be read again" in why
+    why = " ".join(plan(Options(), 64, 64, 90).why)
+    assert re.search(r"\d empty slots end an epoch of only \d+ groups", why)
+
+
+def test_limits_of_the_engine_are_kept_and_named() -> None:
+    found = plan(Options(bits=8, batch=48), 64, 1_000, 1_020)
+    refused = {one.lanes: one.reason for one in found.refused}
+    assert "this engine takes 512 (64 chunks of 8 lanes)" in refused[8]
+    assert "must be a multiple of the 32 banks" in refused[2]
+    deep = next(one for one in found.candidates if one.options.lanes == 16)
+    assert deep.replay_beats == deep.job.delay * 64 * 8 <= deep.config.replay_beats
+    with pytest.raises(InputError, match=r"no engine with beats of 64 bits .* 64 lanes x 1 banks"):
+        plan(Options(), 64, 1_000, 5_000)
+    with pytest.raises(InputError, match="--beat-width is 48; it must be a power of two"):
+        plan(Options(), 48, 1_000, 10)
+
+
+def test_memory_is_counted_and_limited() -> None:
+    one = candidate(Options(lanes=16, banks=4, delay=2), 1_000, 91)
+    assert one.replay_beats == 2 * 6 * 4
+    assert one.replay_bits == 64 * 64  # the next power of two beats of 64 bits
+    assert one.model_bits == 2 * 8 * 16 * 24  # x and acc, 8 chunks of 16 words
+    found = plan(Options(), 64, 1_000, 90, memory_bits=one.replay_bits + one.model_bits)
+    assert {kept.options.lanes for kept in found.candidates} == {16, 32, 64}
+    assert "--memory allows 10" in found.refused[0].reason
+
+
+def test_a_table_for_people_and_sentences_for_mistakes() -> None:
+    run = CliRunner()
+    shape = ["--features", "784", "--samples", "60000"]
+    done = run.invoke(app, ["plan", "--beat-width", "512", *shape])
+    assert ">    64 x 8     2" in done.stdout
+    assert "--lanes 64 --banks 8 --delay 2\n- A group of 8" in done.stdout
+    for arguments in (["--features", "8"], [DIABETES, *shape], []):
+        wrong = run.invoke(app, ["plan", "--beat-width", "64", *arguments])
+        assert wrong.exit_code == 2
+        assert "name DATA, or give both --features and --samples" in wrong.output
