@@ -96,6 +96,15 @@ def test_few_bits_for_the_logistic_loss_are_warned_of(
     assert not caplog.text
 
 
+def test_few_bits_for_gradients_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """8 of 24 bits: multiples of 2**-4."""
+    for step, warned in ((2.0**-6, False), (2.0**-7, False), (2.0**-8, True)):
+        caplog.clear()
+        advise(prepare(noisy(), Options(gradient_bits=8, step=step, epochs=1)))
+        assert ("16 times the step size" in caplog.text) == warned
+    assert "--gradient-bits 12" in caplog.text
+
+
 def test_exact_codes_need_no_warning_at_two_bits(caplog: pytest.LogCaptureFixture) -> None:
     """Columns with two values: no rounding changes them."""
     data = noisy()
