@@ -160,6 +160,16 @@ class EngineConfig:
                 f"model_bits = {self.model_bits} and model_frac = {self.model_frac} must satisfy "
                 f"0 < model_frac < model_bits <= {LABEL_WORD_BITS - 8}: labels share the format"
             )
+        if self.model_bits <= COARSE_BITS:
+            raise ValueError(
+                f"model_bits must be above {COARSE_BITS}, the bits that a job may hold at zero, "
+                f"not {self.model_bits}"
+            )
+        if self.error_bits <= NOISE_BITS:
+            raise ValueError(
+                f"error_bits must be above {NOISE_BITS}, the bits that a job may round away, "
+                f"not {self.error_bits}"
+            )
         if not self.model_frac <= self.error_frac < self.error_bits:
             raise ValueError(
                 f"error_frac = {self.error_frac} must lie between model_frac = {self.model_frac} "

@@ -141,7 +141,7 @@ def _record(epoch: Epoch) -> dict[str, Any]:
 def _epochs(task: Task, records: Any, words: Any) -> tuple[Epoch, ...]:
     """Raises whatever content that `Checkpoint.save` did not write deserves."""
     if not isinstance(records, list) or len(records) > len(task.jobs):
-        raise ValueError(f"it must list at most {len(task.jobs)} epochs")
+        raise ValueError(f"it must list at most {len(task.jobs)} jobs")
     limit = 1 << (task.config.model_bits - 1)
     size = task.copies[0].chunks * task.config.lanes if records else 0
     if (
@@ -153,13 +153,13 @@ def _epochs(task: Task, records: Any, words: Any) -> tuple[Epoch, ...]:
     unknown, last = np.empty(0, dtype=np.int64), np.array(words, dtype=np.int64)
     return tuple(
         Epoch(
-            number=number,
+            number=task.epochs_before(jobs),
             losses=_losses(record["losses"]),
-            words=last if number == len(records) else unknown,
+            words=last if jobs == len(records) else unknown,
             counters=_counters(record["counters"]),
             elapsed_s=float(record["elapsed_s"]),
         )
-        for number, record in enumerate(records, start=1)
+        for jobs, record in enumerate(records, start=1)
     )
 
 

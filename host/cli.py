@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, get_type_hints
 
 import typer
 from typer import Context
@@ -140,6 +140,8 @@ def train(
         check_checkpoint(checkpoint, resume)
     elif resume:
         raise InputError("--resume needs a --checkpoint to go on from")
+    if options.snapshot_every and not output:
+        raise InputError("--snapshot-every saves models beside the one of --output; pass -o too")
     if plot:
         check_plot(plot)
     with ExitStack() as stack:
@@ -148,6 +150,7 @@ def train(
         files = Files(
             checkpoint=checkpoint,
             resume=resume,
+            snapshots=output,
             log=stack.enter_context(writing(log)) if log else None,
         )
         source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
@@ -237,12 +240,31 @@ def demo(
 @bench.command()
 def convergence(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
-    device: DeviceName = "sim",
+    device: Annotated[
+        str | None,
+        typer.Option(help="sim, golden or fast.", show_default="sim; fast for logistic"),
+    ] = None,
+    loss: Annotated[
+        Literal["least-squares", "logistic"], typer.Option(help="What training minimises.")
+    ] = "least-squares",
+    bits: Annotated[int, typer.Option(help="Bits of a code, for logistic.")] = Options.bits,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings to average, for logistic.")] = 3,
+    all_rounded: Annotated[
+        bool,
+        typer.Option(
+            "--all-rounded", help="Scale two-valued columns like all others, for logistic."
+        ),
+    ] = False,
 ) -> None:
-    """4 bits with double sampling against 8 bits, and against rounding to nearest."""
+    """4 bits with double sampling against 8 bits or float64, and against simpler roundings."""
+    if loss == "logistic":
+        from .bench_logistic import logistic
+
+        logistic(data, device or "fast", bits, seeds, not all_rounded)
+        return
     from .bench import convergence as measure
 
-    measure(data, device)
+    measure(data, device or "sim")
 
 
 @bench.command()
@@ -319,6 +341,8 @@ class Files:
 
     checkpoint: Path | None = None
     resume: bool = False
+    snapshots: Path | None = None
+    """Beside this one, with the epoch in their names."""
     log: TextIO | None = None
 
 
@@ -327,6 +351,7 @@ def _train(
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
     from . import report
+    from .advice import advise
     from .checkpoint import Checkpoint
     from .devices import find_device
     from .prepare import prepare_source
@@ -343,6 +368,7 @@ def _train(
         source.given,
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
+    advise(task)
     table = report.columns(task.score_name)
     out = report.plain_console()
     epochs: list[Epoch] = []
@@ -362,15 +388,30 @@ def _train(
         if not as_json:
             out.print(report.heading_row(table))
         run = chain(done, compare(task, opened, done))
-        for epoch in report.with_progress(run, options.epochs, out):
+        for epoch in report.with_progress(run, len(task.jobs), out):
             epochs.append(epoch)
-            if saved and epoch.number > len(done):
-                saved.save(epochs)
+            if len(epochs) > len(done):
+                if saved:
+                    saved.save(epochs)
+                if files.snapshots and options.snapshot_every:
+                    save_snapshot(files.snapshots, task, epoch)
             show(report.epoch_record(epoch), report.epoch_row(table, epoch))
     record = report.summary(task, devices, epochs)
     show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
+
+
+def save_snapshot(output: Path, task: Task, epoch: Epoch) -> None:
+    """Write the model after an epoch in which one is due."""
+    from .files import replacing
+    from .model_file import dump_model
+
+    every = task.options.snapshot_every
+    if every and epoch.number % every == 0:
+        name = f"{output.stem}-epoch{epoch.number}{output.suffix}"
+        with replacing(output.with_name(name)) as stream:
+            stream.write(dump_model(task.model(epoch.words)))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 from hdl.config import EngineConfig
@@ -35,17 +36,21 @@ class Device(Protocol):
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        """All epochs of a job, each a pass over the same woven data set.
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``.
 
         Raises
         ------
         ValueError
-            If the data set is not woven for the job, see `check_fits`.
+            If a data set is not woven for the job, see `check_fits`.
         """
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
+
+    def margins(self) -> Ints:
+        """Margins of the last job, which must have been one that predicts: int64 (groups, banks),
+        ``model_frac`` fractional bits."""
 
     def close(self) -> None:
         """Release the device; it cannot be used afterwards."""
@@ -56,12 +61,20 @@ def samples_of(woven: Woven, config: EngineConfig) -> Samples:
     return Samples(**vars(unweave(woven, config)))
 
 
-def check_fits(job: Job, woven: Woven) -> None:
-    """Raises `ValueError` unless the stream of ``woven`` is the one that ``job`` describes.
+def fast_samples(woven: Woven, config: EngineConfig) -> Samples:
+    """The same for the compiled one, at memory speed."""
+    from .fused import unweave as fast_unweave
+
+    return Samples(**vars(fast_unweave(woven, config)))
+
+
+def check_fits(job: Job, copies: tuple[Woven, ...]) -> None:
+    """Raises `ValueError` unless the streams of ``copies`` are those that ``job`` describes.
 
     An engine cannot tell: it would take labels for weights, or one code for another.
     """
-    for name in ("bits", "chunks", "groups", "unsigned", "weighted", "offset"):
+    names = ("bits", "chunks", "groups", "unsigned", "weighted", "offset")
+    for woven, name in product(copies, names):
         asked, there = getattr(job, name), getattr(woven, name)
         if asked != there:
             raise ValueError(
@@ -82,12 +95,15 @@ class GoldenDevice:
     def load_model(self, words: Ints) -> None:
         self._golden.load(words)
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        check_fits(job, woven)
-        return self._golden.run(job, samples_of(woven, self.config))
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
+        return self._golden.run(job, *(samples_of(woven, self.config) for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
         return self._golden.x[: chunks * self.config.lanes].copy()
+
+    def margins(self) -> Ints:
+        return self._golden.margins
 
     def close(self) -> None:
         pass
@@ -104,11 +120,9 @@ class FastDevice(GoldenDevice):
         self.config = config
         self._golden = Fast(config)
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        from .fused import unweave
-
-        check_fits(job, woven)
-        return self._golden.run(job, Samples(**vars(unweave(woven, self.config))))
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
+        return self._golden.run(job, *(fast_samples(woven, self.config) for woven in copies))
 
 
 class SimDevice:
@@ -135,14 +149,17 @@ class SimDevice:
         with _host_errors():
             self._engine.load(words)
 
-    def run(self, job: Job, woven: Woven) -> Counters:
-        check_fits(job, woven)
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        check_fits(job, copies)
         with _host_errors():
-            return self._engine.run(job, woven.beats)
+            return self._engine.run(job, *(woven.beats for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
         with _host_errors():
             return self._engine.dump(chunks)
+
+    def margins(self) -> Ints:
+        return self._engine.margins
 
     def close(self) -> None:
         self._engine.close()

@@ -211,7 +211,46 @@ def _round_row(
 
 
 def unweave(woven: Woven, config: EngineConfig) -> Unwoven:
-    """What `host.weaving.unweave` gives, at memory speed; codes are int32 if those hold them."""
+    """What `host.weaving.unweave` gives, at memory speed: codes of a byte as int8, wider ones as
+    int32 if that holds them."""
+    if woven.bits + woven.unsigned > 8 or config.lanes % 8:
+        return _unweave_wide(woven, config)
+    shape = (woven.groups, config.banks, woven.chunks * config.lanes)
+    eights = np.empty((woven.groups * config.banks, shape[2] // 8), dtype=np.uint64)
+    layout = (config.lanes, config.banks, woven.bits)
+    _unweave_bytes(woven.beats.reshape(woven.groups, -1), layout, woven.unsigned, eights)
+    return unweave_words(woven, config, eights.view(np.int8).reshape(shape))
+
+
+@_jit
+def _unweave_bytes(
+    beats: NDArray[np.uint8],
+    layout: tuple[int, int, int],
+    unsigned: bool,
+    eights: NDArray[np.uint64],
+) -> None:
+    """Codes of every sample, each a byte of ``eights`` (samples, F / 8)."""
+    lanes, banks, bits = layout
+    beat_bytes = lanes * banks // 8
+    tops = np.uint64(0x8080808080808080)
+    signs = tops >> np.uint64(8 - bits)
+    extend = bits < 8 and not unsigned
+    for sample in range(len(eights)):
+        source, row = beats[sample // banks], eights[sample]
+        for start in range(len(row)):
+            bit = sample % banks * lanes + 8 * start % lanes
+            place = (8 * start // lanes * bits + bits - 1) * beat_bytes + bit // 8
+            codes = np.uint64(0)
+            for weight in range(bits):
+                codes |= np.uint64(source[place]) << np.uint64(8 * weight)
+                place -= beat_bytes
+            codes = _transpose(codes)
+            if extend:  # (code ^ sign) - sign, a byte each: the tops keep borrows apart
+                codes = (((codes ^ signs) | tops) - signs) ^ tops
+            row[start] = codes
+
+
+def _unweave_wide(woven: Woven, config: EngineConfig) -> Unwoven:
     wide = woven.unsigned and woven.bits == 32
     shape = (woven.groups * config.banks, woven.chunks * config.lanes)
     codes = np.empty(shape, dtype=np.int64 if wide else np.int32)

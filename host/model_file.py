@@ -15,6 +15,7 @@ import numpy as np
 
 from hdl.config import MAX_BITS, MIN_BITS
 
+from .choices import LossName
 from .dataset import Floats
 from .encoding import Encoding
 from .errors import InputError
@@ -41,6 +42,8 @@ class Model:
     feature_names : tuple of d str
     encoding : Encoding or None
         How the columns of a table become these features, if not as they are.
+    loss : str
+        That training minimised: it says what a margin means.
     """
 
     words: Ints
@@ -51,11 +54,13 @@ class Model:
     label_scaling: LabelScaling
     feature_names: tuple[str, ...]
     encoding: Encoding | None = None
+    loss: LossName = "least-squares"
 
     @property
     def weights(self) -> Floats:
         """float64 (d + 1): the margin of scaled features v is ``with_intercept(v) @ weights``."""
-        return self.words.astype(np.float64) * (full_scale(self.bits) * 2.0**-self.fractional_bits)
+        scale = full_scale(self.bits, self.scaling.unsigned)
+        return self.words.astype(np.float64) * (scale * 2.0**-self.fractional_bits)
 
     def predict(self, features: Floats) -> Floats:
         """Features (n, d) in the units of the data set -> labels (n)."""
@@ -75,6 +80,7 @@ class Model:
             "label_scaling": self.label_scaling.to_json(),
             "feature_names": list(self.feature_names),
             "encoding": None if self.encoding is None else self.encoding.to_json(),
+            "loss": self.loss,
         }
 
     @classmethod
@@ -94,6 +100,7 @@ class Model:
                 label_scaling=LabelScaling.from_json(saved["label_scaling"]),
                 feature_names=tuple(saved["feature_names"]),
                 encoding=Encoding.from_json(saved["encoding"]),
+                loss=saved["loss"],
             )
             model._check()
         except KeyError as fault:
@@ -123,6 +130,7 @@ class Model:
                 for two in two_valued
             ),
             "label_scaling": labels.low < labels.high,
+            "loss": self.loss in get_args(LossName),
         }
         wrong = [name for name, holds in conditions.items() if not holds]
         if wrong:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from typer import BadParameter, Option
 
-from hdl.config import MIN_BITS, EngineConfig
+from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 
-from .choices import FeatureScale, Rounding, Schedule
+from .choices import ClassWeight, Correction, FeatureScale, LossName, Rounding, Schedule
 from .errors import InputError
 
 
@@ -64,21 +64,68 @@ class Options:
     ] = 0.2
     lanes: Annotated[int, Option(help="Features in a beat.")] = 16
     banks: Annotated[int, Option(help="Samples in a beat: a group.")] = 4
+    loss: Annotated[LossName, Option(help="What training minimises.")] = "least-squares"
+    l2: Annotated[float, Option(help="Adds l2 / 2 times the weights' squares to the loss.")] = 0.0
+    l1: Annotated[float, Option(help="Adds l1 times the weights' magnitudes to the loss.")] = 0.0
+    regularise_intercept: Annotated[
+        bool, Option("--regularise-intercept", help="Let --l2 and --l1 act on the intercept too.")
+    ] = False
+    model_bits: Annotated[int, Option(help="Bits of a model word that are used.")] = 24
+    gradient_bits: Annotated[int, Option(help="Bits kept of a sample's scaled error.")] = 24
+    unsigned: Annotated[
+        bool, Option("--unsigned", help="Features in [0, 1]: codes from 0 up, zero stays zero.")
+    ] = False
+    class_weight: Annotated[
+        ClassWeight | None, Option(help="Let both classes weigh alike.", show_default="none")
+    ] = None
+    sample_weight: Annotated[
+        str | None,
+        Option(help="Column that weighs each sample's loss.", metavar="COLUMN"),
+    ] = None
+    correction: Annotated[
+        Correction, Option(help="Terms that unbias double sampling; for research.")
+    ] = "full"
+    epochs_per_job: Annotated[
+        int, Option(help="Epochs that the engine runs without the host in between.")
+    ] = 1
+    snapshot_every: Annotated[
+        int | None, Option(help="Epochs between models that are saved beside --output.")
+    ] = None
     max_bits: Annotated[int, Option(help="Most bits of a code that the engine is built for.")] = 8
 
     def __post_init__(self) -> None:
-        least = {"bits": MIN_BITS, "epochs": 1, "batch": 1, "delay": 1, "copies": 1, "seed": 0}
-        most = {"bits": self.config.max_bits, "delay": self.config.max_delay}
+        config = self.config
+        least = {
+            "bits": MIN_BITS,
+            "epochs": 1,
+            "batch": 1,
+            "delay": 1,
+            "copies": 1,
+            "seed": 0,
+            "model_bits": config.model_bits - COARSE_BITS,
+            "gradient_bits": config.error_bits - NOISE_BITS,
+            "epochs_per_job": 1,
+            "snapshot_every": 1,
+        }
+        most = {
+            "bits": config.max_bits,
+            "delay": config.max_delay,
+            "model_bits": config.model_bits,
+            "gradient_bits": config.error_bits,
+        }
         for name, value in vars(self).items():
             if value is None:
                 continue
+            option = f"--{name.replace('_', '-')}"
             if name in least and value < least[name]:
-                raise InputError(f"--{name} is {value}; it must be {least[name]} or more")
+                raise InputError(f"{option} is {value}; it must be {least[name]} or more")
             if name in most and value > most[name]:
                 more = f"; --max-bits {value} builds another" if name == "bits" else ""
                 raise InputError(
-                    f"--{name} is {value}; this engine takes at most {most[name]}{more}"
+                    f"{option} is {value}; this engine takes at most {most[name]}{more}"
                 )
+            if name in ("l1", "l2") and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{option} is {value:g}; it must be 0 or a positive number")
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"--step is {self.step:g}; it must be a positive number")
         if not 0 < self.holdout < 1:
@@ -87,6 +134,16 @@ class Options:
             raise InputError(
                 f"--batch is {self.batch}; it must be a multiple of the {self.banks} banks, whose "
                 "samples the engine takes at once"
+            )
+        if self.class_weight is not None and not self.two_classes:
+            raise InputError(
+                f"--class-weight needs two classes, which --loss {self.loss} does not; choose "
+                "--loss logistic, hinge or squared-hinge"
+            )
+        if self.correction != "full" and self.rounding != "double":
+            raise InputError(
+                f"--correction {self.correction} leaves out terms that --rounding {self.rounding} "
+                "does not have; use it with --rounding double"
             )
 
     @cached_property
@@ -98,6 +155,28 @@ class Options:
     def batch_groups(self) -> int:
         """Groups in a mini-batch."""
         return 1 if self.batch is None else self.batch // self.banks
+
+    @property
+    def two_classes(self) -> bool:
+        """Whether labels must be those of two classes."""
+        from .losses import LOSSES  # it needs NumPy, which --help should not wait for
+
+        return LOSSES[self.loss].two_classes
+
+    @property
+    def corrected(self) -> bool:
+        """Whether gradients have the parity-gated curvature term."""
+        return self.rounding == "double" and self.correction != "none"
+
+    @property
+    def bends(self) -> bool:
+        """Whether gradients have the margin-variance term."""
+        return self.loss == "logistic" and self.rounding == "double" and self.correction == "full"
+
+    @property
+    def precision(self) -> str:
+        """Bits of data, model and gradient, as in D4M16G8."""
+        return f"D{self.bits}M{self.model_bits}G{self.gradient_bits}"
 
     @property
     def stale(self) -> int:

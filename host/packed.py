@@ -31,6 +31,7 @@ from .encoding import Encoding
 from .errors import InputError
 from .fused import round_and_weave, unweave_rows
 from .gather import WINDOW_VALUES
+from .losses import LOSSES, LossName
 from .moments import Moments
 from .rounding import Codes, Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
@@ -85,12 +86,13 @@ class CodedPart:
     """The training part as its codes alone.
 
     The code M of v has the mean v N, and the mean of M**2 exceeds (v N)**2 by the variance of the
-    rounding. Under ``double`` that is the probability of an even M, so
+    rounding. Under ``double`` that is the probability of an even M, so for least squares
 
-        mean((m.w - y)**2 - sum_j [M_j even] w_j**2 / N**2) / 2,    m = M / N
+        mean(l(m.w) - l''(m.w) / 2 * sum_j [M_j even] w_j**2 / N**2),    m = M / N
 
-    has the loss on unrounded data as its mean: the same correction as in the gradient. Under the
-    other roundings this is the loss on rounded data, and higher for it.
+    has the loss on unrounded data as its mean: the same correction as in the gradient. For other
+    losses it does to second order. Under the other roundings this is the loss on rounded data, and
+    higher for it.
     """
 
     woven: Woven
@@ -99,15 +101,19 @@ class CodedPart:
     """The first samples, unrounded; ``y`` are the labels of all."""
     y: Floats
     corrected: bool
+    loss_name: LossName = "least-squares"
 
     def loss(self, weights: Floats) -> float:
-        """Half the mean squared error of the margins ``v @ weights``, estimated."""
+        """The mean loss of the margins ``v @ weights``, estimated."""
         total, n = 0.0, largest_code(self.woven.bits)
+        function = LOSSES[self.loss_name]
         for codes, labels in self.windows():
-            total += float(np.square(codes @ (weights / n) - labels).sum())
+            z = codes @ (weights / n)
+            total += float(function.value(z, labels).sum())
             if self.corrected:
-                total -= float((codes % 2 == 0).sum(axis=0) @ np.square(weights / n))
-        return total / len(self.y) / 2
+                spread = (codes % 2 == 0) @ np.square(weights / n)
+                total -= float(function.curvature(z, labels) @ spread) / 2
+        return total / len(self.y)
 
     def windows(self) -> Iterator[tuple[Codes, Floats]]:
         """Codes (rows, F) and labels (rows), a window of samples at a time."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import InputError
+from .losses import LOSSES
 from .training import Epoch, Task
 
 FORMATS = (".png", ".svg")
@@ -46,7 +47,7 @@ def plot(task: Task, epochs: Sequence[Epoch], path: Path, stream: BinaryIO) -> N
         )
         axes.set_title(f"{task.name}: {options.bits} bits, {options.rounding} rounding")
         axes.set_xlabel("epoch")
-        axes.set_ylabel("half mean squared error")
+        axes.set_ylabel(LOSSES[options.loss].title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from .checks import listed
 from .dataset import Dataset, Floats
 from .errors import InputError
 from .gather import windows
+from .losses import mean_loss, sigmoid
 from .model_file import Model
 from .scaling import with_intercept
+
+if TYPE_CHECKING:
+    from .engine_predict import EngineModel
 
 _logger = logging.getLogger(__name__)
 
@@ -64,26 +68,29 @@ def margins(model: Model, features: Floats) -> Iterator[Floats]:
         yield with_intercept(model.scaling.apply(rows, model.bits)) @ model.weights
 
 
-def write_predictions(model: Model, features: Floats, out: TextIO) -> None:
-    """CSV with a row a sample: the predicted label; with two classes, the margin as well."""
-    classes = model.label_scaling.classification
-    out.write("prediction,margin\n" if classes else "prediction\n")
-    for z in margins(model, features):
-        labels = model.label_scaling.invert(z).tolist()
+def write_predictions(model: Model, z: Iterable[Floats], out: TextIO) -> None:
+    """CSV with a row for each of the margins z: the predicted label; with two classes, the margin
+    as well, and of a logistic model the probability of the larger label."""
+    classes, logistic = model.label_scaling.classification, model.loss == "logistic"
+    heading = ["prediction", *["margin"] * classes, *["probability"] * logistic]
+    out.write(",".join(heading) + "\n")
+    for part in z:
+        labels = model.label_scaling.invert(part).tolist()
+        columns = [map(_shown if classes else repr, labels)]
         if classes:
-            rows = (f"{_shown(y)},{m!r}\n" for y, m in zip(labels, z.tolist(), strict=True))
-            out.writelines(rows)
-        else:
-            out.writelines(f"{y!r}\n" for y in labels)
+            columns.append(map(repr, part.tolist()))
+        if logistic:
+            columns.append(map(repr, sigmoid(part).tolist()))
+        out.writelines(f"{','.join(row)}\n" for row in zip(*columns, strict=True))
 
 
-def metrics(model: Model, dataset: Dataset) -> dict[str, Any]:
-    """How good the predictions are.
+def metrics(model: Model, dataset: Dataset, engine: EngineModel | None = None) -> dict[str, Any]:
+    """How good the predictions are, of ``engine`` if there is one.
 
-    ``loss`` is half the mean squared error in scaled label units, as training reports it. With
-    two classes: accuracy, area under the ROC curve, and counts of the four outcomes, the larger
-    label being positive; otherwise R2, and errors in units of the labels. What a part with equal
-    labels does not define is None.
+    ``loss`` is the mean of the model's loss in scaled label units, as training reports it but for
+    weights of samples. With two classes: accuracy, area under the ROC curve, and counts of the
+    four outcomes, the larger label being positive; otherwise R2, and errors in units of the
+    labels. What a part with equal labels does not define is None.
 
     Raises
     ------
@@ -91,19 +98,18 @@ def metrics(model: Model, dataset: Dataset) -> dict[str, Any]:
         If a label is neither of the model's two classes.
     """
     scaling, labels = model.label_scaling, dataset.labels
-    z = np.concatenate([np.empty(0), *margins(model, dataset.features)])
-    y = scaling.apply(labels)
-    result: dict[str, Any] = {
-        "samples": len(labels),
-        "loss": float(np.square(z - y).mean() / 2),
-    }
+    strange = labels[(labels != scaling.low) & (labels != scaling.high)]
+    if scaling.classification and strange.size:
+        raise InputError(
+            f"{dataset.name} has a label {strange[0]:g}, and the model tells {scaling.low:g} "
+            f"from {scaling.high:g}; give it data with these labels"
+        )
+    y, features = scaling.apply(labels), dataset.features
+    parts = margins(model, features) if engine is None else engine.margins(features)
+    z = np.concatenate([np.empty(0), *parts])
+    loss = mean_loss(model.loss, z, y) if engine is None else engine.loss(features, y)
+    result: dict[str, Any] = {"samples": len(labels), "loss": loss}
     if scaling.classification:
-        strange = labels[(labels != scaling.low) & (labels != scaling.high)]
-        if strange.size:
-            raise InputError(
-                f"{dataset.name} has a label {strange[0]:g}, and the model tells {scaling.low:g} "
-                f"from {scaling.high:g}; give it data with these labels"
-            )
         true, found = y > 0, z >= 0
         return result | {
             "accuracy": float(np.mean(true == found)),
@@ -115,7 +121,7 @@ def metrics(model: Model, dataset: Dataset) -> dict[str, Any]:
         }
     error, variance = scaling.invert(z) - labels, float(y.var())
     return result | {
-        "R2": 1 - 2 * result["loss"] / variance if variance else None,
+        "R2": 1 - float(np.square(z - y).mean()) / variance if variance else None,
         "root_mean_squared_error": float(np.sqrt(np.square(error).mean())),
         "mean_absolute_error": float(np.abs(error).mean()),
     }

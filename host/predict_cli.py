@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
 
+from .choices import Rounding
 from .errors import InputError
+from .options import Options, engine_config
 
 if TYPE_CHECKING:
     from .dataset import Dataset
+    from .engine_predict import EngineModel
     from .model_file import Model
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file of train.")]
@@ -24,6 +29,17 @@ Data = Annotated[
     ),
 ]
 Target = Annotated[str | None, Option(help="Label column of a table: its name or index.")]
+DeviceName = Annotated[
+    str | None,
+    Option(
+        "--device",
+        help="sim, golden or fast: let an engine do it, on rounded samples.",
+        show_default="the host, in float64",
+    ),
+]
+Rounded = Annotated[Rounding, Option("--rounding", help="How samples become codes for --device.")]
+Lanes = Annotated[int, Option(help="Features in a beat of --device.")]
+Banks = Annotated[int, Option(help="Samples in a beat of --device.")]
 
 
 def eval_command(
@@ -38,7 +54,11 @@ def eval_command(
             show_default="the official test part, or else all samples",
         ),
     ] = None,
-    seed: Annotated[int, Option(help="Seed of the split.")] = 0,
+    seed: Annotated[int, Option(help="Seed of the split, and of --rounding.")] = 0,
+    device: DeviceName = None,
+    rounding: Rounded = "nearest",
+    lanes: Lanes = Options.lanes,
+    banks: Banks = Options.banks,
     as_json: Annotated[bool, Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Measure a saved model on data with labels: loss, and accuracy or R2 among others.
@@ -56,7 +76,8 @@ def eval_command(
         part, used = "held out", dataset.split(holdout, seed)[1]
     else:
         part, used = "all samples", dataset
-    facts = {"data": dataset.name, "part": part, **metrics(loaded, used)}
+    with _on_engine(loaded, device, rounding, lanes, banks, seed) as engine:
+        facts = {"data": dataset.name, "part": part, **metrics(loaded, used, engine)}
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -76,6 +97,10 @@ def predict_command(
     unlabelled: Annotated[
         bool, Option("--unlabelled", help="Every column of the table is a feature.")
     ] = False,
+    device: DeviceName = None,
+    rounding: Rounded = "nearest",
+    lanes: Lanes = Options.lanes,
+    banks: Banks = Options.banks,
 ) -> None:
     """Predict the label of every sample (of the official test part, if there is one) as CSV.
 
@@ -83,17 +108,35 @@ def predict_command(
     it was not trained on sets none of its column's features.
     """
     from .files import replacing
-    from .predict import write_predictions
+    from .predict import margins, write_predictions
 
     loaded, dataset = _read(model, data, target, not unlabelled)
     features = (dataset.test or dataset).features
-    if output is None:
-        write_predictions(loaded, features, typer.get_text_stream("stdout"))
+    with _on_engine(loaded, device, rounding, lanes, banks) as engine:
+        z = margins(loaded, features) if engine is None else engine.margins(features)
+        if output is None:
+            write_predictions(loaded, z, typer.get_text_stream("stdout"))
+            return
+        with replacing(output) as stream:
+            text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+            write_predictions(loaded, z, text)
+            text.detach()
+
+
+@contextmanager
+def _on_engine(
+    model: Model, device: str | None, rounding: Rounding, lanes: int, banks: int, seed: int = 0
+) -> Iterator[EngineModel | None]:
+    """The model on the device that was asked for, if any."""
+    if device is None:
+        yield None
         return
-    with replacing(output) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-        write_predictions(loaded, features, text)
-        text.detach()
+    from .devices import open_device
+    from .engine_predict import EngineModel
+
+    config = engine_config(lanes, banks, max(model.bits, Options.max_bits))
+    with closing(open_device(device, config)) as engine:
+        yield EngineModel(model, engine, rounding, seed)
 
 
 def _read(model: Path, data: str, target: str | None, labelled: bool) -> tuple[Model, Dataset]:

@@ -75,6 +75,7 @@ def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict
         **asdict(task.options),
         "batch": task.options.batch_groups * task.config.banks,
         "copies": len(task.copies),
+        "precision": task.options.precision,
         "step": task.step,
         "train_loss": last.losses.train,
         "heldout_loss": last.losses.heldout,
@@ -92,9 +93,10 @@ def summary_sentence(record: dict[str, Any]) -> str:
     """`summary` for people."""
     return (
         f"{record['data']}: {record['train_samples']} samples of {record['features']} features, "
-        f"q = {record['bits']}, {record['rounding']} rounding, step size {record['step']:g} "
-        f"({record['schedule']}); training loss {record['train_loss']:.5f}, held-out loss "
-        f"{record['heldout_loss']:.5f}, held-out {record['score']} "
+        f"q = {record['bits']}, {record['rounding']} rounding, {record['loss']} loss, "
+        f"step size {record['step']:g} ({record['schedule']}); "
+        f"training loss {record['train_loss']:.5f}, "
+        f"held-out loss {record['heldout_loss']:.5f}, held-out {record['score']} "
         f"{_score(record['heldout_score'])} on {' and '.join(record['devices'])}"
     )
 
@@ -120,10 +122,10 @@ def plain_console() -> Console:
 
 
 def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator[Epoch]:
-    """The same epochs, with a progress bar on ``out``, or else on stderr, if it is a terminal."""
+    """The same epochs, and a bar of jobs on ``out``, or else on stderr, if it is a terminal."""
     console = out if out.is_terminal else Console(stderr=True)
     bar = Progress(
-        TextColumn("epochs"),
+        TextColumn("jobs"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -62,8 +62,13 @@ class TwoValued:
             return cls(column, rare=high, common=low, share=share)
         return cls(column, rare=low, common=high, share=1 - share)
 
-    def apply(self, values: Floats, bits: int) -> Floats:
-        """(n) -> (n), unclipped; values not seen in training fall on the line through the two."""
+    def apply(self, values: Floats, bits: int, unsigned: bool = False) -> Floats:
+        """(n) -> (n), unclipped; values not seen in training fall on the line through the two.
+
+        Unsigned codes take the two values to 0 and 1, whose codes are even and exact as well.
+        """
+        if unsigned:
+            return (values - self.common) / (self.rare - self.common)
         n = largest_code(bits)
         m = 2 * math.floor(n * self.share / (1 - self.share) / 2) + 1
         position = (values - self.common) / (self.rare - self.common)
@@ -85,12 +90,16 @@ class Scaling:
         In units of the features; a scale of 0 marks a column that was constant: v = 0.
     two_valued : tuple of TwoValued
         Columns that are mapped on two odd codes instead, under every kind.
+    unsigned : bool
+        v is clipped to [0, 1], and ``centre`` is what becomes 0: the lower end of the range, or
+        under ``sigma`` of its part within 4 standard deviations of the mean; zero under ``maxabs``.
     """
 
     kind: FeatureScale
     centre: Floats
     scale: Floats
     two_valued: tuple[TwoValued, ...]
+    unsigned: bool = False
 
     def __post_init__(self) -> None:
         columns = {two.column for two in self.two_valued}
@@ -98,13 +107,21 @@ class Scaling:
             raise ValueError("centre, scale and two_valued describe different columns")
 
     @classmethod
-    def fit(cls, features: Floats, kind: FeatureScale = "sigma") -> Self:
+    def fit(cls, features: Floats, kind: FeatureScale = "sigma", unsigned: bool = False) -> Self:
         """From training features (n, d)."""
-        return cls.of_moments(Moments.of([features]), kind)
+        return cls.of_moments(Moments.of([features]), kind, unsigned)
 
     @classmethod
-    def of_moments(cls, moments: Moments, kind: FeatureScale = "sigma") -> Self:
-        """From the statistics of training features."""
+    def of_moments(
+        cls, moments: Moments, kind: FeatureScale = "sigma", unsigned: bool = False
+    ) -> Self:
+        """From the statistics of training features.
+
+        Raises
+        ------
+        InputError
+            If there is no such kind, or it cannot make these features unsigned.
+        """
         low, high = moments.low, moments.high
         match kind:
             case "sigma":
@@ -116,16 +133,26 @@ class Scaling:
             case _:
                 known = ", ".join(get_args(FeatureScale))
                 raise InputError(f"there is no scaling {kind!r}; use one of {known}")
+        if unsigned:
+            if kind == "maxabs" and (low < 0).any():
+                raise InputError(
+                    f"feature {int(np.argmax(low < 0))} has negative values, which --unsigned with "
+                    "--scale maxabs would cut off; use --scale sigma or minmax"
+                )
+            # From the lower end of the signed range, or of what there is, to the upper one.
+            start = np.zeros(low.shape) if kind == "maxabs" else np.maximum(centre - scale, low)
+            centre, scale = start, np.minimum(centre + scale, high) - start
         two = (moments.at_low + moments.at_high == moments.count) & (low != high)
         return cls(
             kind=kind,
             centre=centre,
             scale=np.where(low == high, 0.0, scale),
             two_valued=tuple(TwoValued.fit(int(j), moments) for j in np.flatnonzero(two)),
+            unsigned=unsigned,
         )
 
     def apply(self, features: Floats, bits: int) -> Floats:
-        """(n, d) -> v (n, d) in [-1, 1]; only columns with two values depend on ``bits``.
+        """(n, d) -> v (n, d) in [-1, 1] or [0, 1]; only two-valued columns depend on ``bits``.
 
         Raises
         ------
@@ -140,8 +167,8 @@ class Scaling:
         v = np.zeros(features.shape)
         np.divide(features - self.centre, self.scale, out=v, where=self.scale > 0)
         for two in self.two_valued:
-            v[:, two.column] = two.apply(features[:, two.column], bits)
-        return np.clip(v, -1.0, 1.0, out=v)
+            v[:, two.column] = two.apply(features[:, two.column], bits, self.unsigned)
+        return np.clip(v, 0.0 if self.unsigned else -1.0, 1.0, out=v)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `from_json` reads back without loss."""
@@ -150,6 +177,7 @@ class Scaling:
             "centre": self.centre.tolist(),
             "scale": self.scale.tolist(),
             "two_valued": [asdict(two) for two in self.two_valued],
+            "unsigned": self.unsigned,
         }
 
     @classmethod
@@ -161,6 +189,7 @@ class Scaling:
                 centre=np.array(saved["centre"], dtype=np.float64),
                 scale=np.array(saved["scale"], dtype=np.float64),
                 two_valued=tuple(TwoValued(**two) for two in saved["two_valued"]),
+                unsigned=bool(saved.get("unsigned", False)),
             )
 
 

@@ -42,6 +42,8 @@ JOB = Job(
         ({"max_delay": 0}, "max_delay must be 1 or more, not 0"),
         ({"model_bits": 25}, "labels share the format"),
         ({"model_frac": 24}, "labels share the format"),
+        ({"model_bits": 9, "model_frac": 4}, "model_bits must be above 9"),
+        ({"error_bits": 16, "error_frac": 15, "model_frac": 12}, "error_bits must be above 16"),
         ({"error_frac": 15}, "must lie between model_frac = 16"),
         ({"error_bits": 20}, "must lie between model_frac = 16"),
         ({"random_bits": 19}, "random_bits must be 8 to 18"),

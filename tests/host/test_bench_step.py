@@ -33,7 +33,7 @@ def test_the_best_has_worse_ones_on_both_sides(
     dataset, engine = read_dataset("sklearn:diabetes"), FastDevice(OPTIONS.config)
     right = prepare(dataset, OPTIONS).step
 
-    monkeypatch.setattr("host.training.auto_step", lambda *_: wrong * right)
+    monkeypatch.setattr("host.task.choose_step", lambda *_: wrong * right)
     found = sweep(dataset, engine, OPTIONS)
     assert found.auto_step == wrong * right
     assert found.best_loss == min(found.losses.values()) == found.losses[found.best_step]

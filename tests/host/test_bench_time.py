@@ -36,8 +36,9 @@ def test_four_bits_need_a_seventh_of_the_cycles(
     total: dict[int, int] = {4: 0, 32: 0}
 
     class Watched(FastDevice):
-        def run(self, job: Job, woven: Woven) -> Counters:
-            counters = super().run(job, woven)
+        def run(self, job: Job, *copies: Woven) -> Counters:
+            counters = super().run(job, *copies)
+            (woven,) = copies
             assert (woven.groups, woven.samples) == (job.groups, job.groups * 4)
             assert counters.cycles == predict_cycles(self.config, job)
             total[job.bits] += counters.cycles

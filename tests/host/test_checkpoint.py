@@ -113,6 +113,30 @@ def unfinished(saved: Path) -> set[Path]:
     return set(saved.parent.glob(f".{saved.name}.*.tmp"))
 
 
+def test_resuming_between_jobs_of_several_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The margin variance comes from the model that the checkpoint holds."""
+    whole, resumed, saved = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    more = ("--loss", "logistic", "--epochs-per-job", "2", "--class-weight", "balanced")
+    expected = run(*SET, *more, "--json", "-o", whole)
+    passes = iter(range(2))
+
+    class Mortal(GoldenDevice):
+        def run(self, *arguments: Any) -> Any:
+            if next(passes, None) is None:
+                raise Killed
+            return super().run(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setitem(devices.DEVICES, "golden", Mortal)
+        run(*SET, *more, "-o", resumed, "--checkpoint", saved)
+    done = run(*SET, *more, "--json", "-o", resumed, "--checkpoint", saved, "--resume")
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert results(done.stdout) == results(expected.stdout)
+    assert [record["epoch"] for record in results(done.stdout)[:-1]] == [1, 3, 5, 6]
+
+
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     """``ZIPSGD_KILLS=20 pytest -k kill_9 --log-cli-level=INFO`` lists the moments."""
     seed = random.randrange(1 << 32)

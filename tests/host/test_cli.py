@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -103,10 +104,10 @@ def test_the_same_seed_gives_the_same_output() -> None:
     assert losses() != losses("--seed", "1")
 
 
-def test_every_option_reaches_the_training() -> None:
+def test_every_option_reaches_the_training(tmp_path: Path) -> None:
     values = {
         "bits": 3,
-        "rounding": "single",
+        "rounding": "double",
         "epochs": 2,
         "batch": 16,
         "delay": 1,
@@ -119,18 +120,36 @@ def test_every_option_reaches_the_training() -> None:
         "holdout": 0.5,
         "lanes": 8,
         "banks": 2,
+        "loss": "logistic",
+        "l2": 0.01,
+        "l1": 0.001,
+        "regularise_intercept": True,
+        "model_bits": 16,
+        "gradient_bits": 12,
+        "unsigned": True,
+        "class_weight": "balanced",
+        "sample_weight": "mean smoothness",
+        "correction": "curvature",
+        "epochs_per_job": 2,
+        "snapshot_every": 1,
         "max_bits": 16,
     }
     assert values.keys() == Options.__dataclass_fields__.keys()
     arguments = [
         text
         for name, value in values.items()
-        for flag in [f"--{name.replace('_', '-')}"]
-        for text in ([flag] if value is True else [flag, str(value)])
+        for option in [f"--{name.replace('_', '-')}"]
+        for text in ([option] if value is True else [option, str(value)])
     ]
-    out, _ = zipsgd("train", "sklearn:diabetes", "--device", "golden", "--json", *arguments)
+    path = tmp_path / "m.json"
+    command = ("train", "sklearn:breast_cancer", "--device", "golden", "--json", "-o", path)
+    out, _ = zipsgd(*command, *arguments)
     summary = json.loads(out.splitlines()[-1])["summary"]
     assert {name: summary[name] for name in values} == values
+    assert summary["precision"] == "D3M16G12"
+    assert summary["features"] == 29, "one column holds weights"
+    saved = ["m-epoch1.json", "m-epoch2.json", "m.json"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == saved
 
 
 def test_train_writes_the_model(tmp_path: Path) -> None:
@@ -168,6 +187,23 @@ BAD: list[tuple[list[str], str]] = [
     (["sklearn:iris", "--bits", "40"], "--bits is 40"),
     (["sklearn:iris", "--epochs", "0"], "--epochs is 0"),
     (["sklearn:iris", "--batch", "6"], "multiple of the 4 banks"),
+    (["sklearn:iris", "--loss", "logistic"], "labels of more than two values"),
+    (["sklearn:breast_cancer", "--step", "5"], "too large for the correction at 4 bits"),
+    (["sklearn:breast_cancer", "--l2", "1e4"], "keep l2 below"),
+    (["sklearn:breast_cancer", "--l1", "1e4"], "keep l1 below"),
+    (["sklearn:breast_cancer", "--l2", "-1"], "--l2 is -1"),
+    (["sklearn:breast_cancer", "--l1", "inf"], "--l1 is inf"),
+    (["sklearn:digits", "--bits", "9"], "--bits is 9"),
+    (["WIDE", "--bits", "8", "--delay", "8"], "lower the delay or the bits"),
+    (["sklearn:iris", "--model-bits", "14"], "--model-bits is 14; it must be 15 or more"),
+    (["sklearn:iris", "--gradient-bits", "25"], "--gradient-bits is 25"),
+    (["sklearn:iris", "--class-weight", "balanced"], "needs two classes"),
+    (["sklearn:iris", "--sample-weight", "weight"], "no column 'weight' for --sample-weight"),
+    (["sklearn:breast_cancer", "--sample-weight", "mean area"], "must lie between 0 and 15.9961"),
+    (["sklearn:iris", "--rounding", "nearest", "--correction", "none"], "with --rounding double"),
+    (["sklearn:iris", "--epochs-per-job", "0"], "--epochs-per-job is 0"),
+    (["sklearn:iris", "--snapshot-every", "0"], "--snapshot-every is 0"),
+    (["sklearn:diabetes", "--unsigned", "--scale", "maxabs"], "--unsigned with --scale maxabs"),
     (["sklearn:iris", "--batch", "-4"], "--batch is -4"),
     (["sklearn:iris", "--delay", "9"], "--delay is 9"),
     (["sklearn:iris", "--copies", "0"], "--copies is 0"),
@@ -182,9 +218,14 @@ BAD: list[tuple[list[str], str]] = [
 
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(bad[0]) for bad in BAD])
 def test_bad_input_gets_one_sentence_and_exit_2(
-    arguments: list[str], says: str, tmp_path: Path
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    path = tmp_path / "model.json"
+    path, wide = tmp_path / "model.json", tmp_path_factory.mktemp("data") / "wide.npy"
+    np.save(wide, np.random.default_rng(0).normal(size=(20, 600)))
+    arguments = [str(wide) if argument == "WIDE" else argument for argument in arguments]
     path.write_text("before")
     out, err = zipsgd("train", *arguments, "-o", path, code=2)
     assert out == ""
@@ -239,7 +280,7 @@ def test_ctrl_c_exits_130_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Interrupted(GoldenDevice):
-        def run(self, job: Job, woven: Woven) -> Counters:
+        def run(self, job: Job, *copies: Woven) -> Counters:
             raise KeyboardInterrupt
 
     monkeypatch.setitem(devices.DEVICES, "golden", Interrupted)

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl.config import EngineConfig
+from host import weaving
 from host.dataset import Floats
 from host.errors import InputError
 from host.fused import round_and_weave, unweave, unweave_rows
 from host.rounding import Draws, Ints, Rounding, round_codes
 from host.scaling import largest_code
 from host.weaving import code_range, weave
-from host.weaving import unweave as readable_unweave
 from tests.geometries import ALL, GEOMETRIES
 
 ROUNDINGS: list[Rounding] = ["double", "single", "nearest"]
@@ -75,7 +75,7 @@ def test_every_code_is_unwoven(name: str, bits: int, unsigned: bool) -> None:
     codes = np.array([np.roll(span, k)[:13] for k in range(0, 151, 2)])
     labels = np.arange(len(codes)) - 5
     woven = weave(codes, labels, bits, config, unsigned=unsigned)
-    found, expected = unweave(woven, config), readable_unweave(woven, config)
+    found, expected = unweave(woven, config), weaving.unweave(woven, config)
     assert np.array_equal(found.codes, expected.codes)
     assert np.array_equal(found.codes.reshape(-1, found.codes.shape[2])[: len(codes), :13], codes)
     assert np.array_equal(found.labels, expected.labels)
@@ -106,7 +106,7 @@ def test_samples_come_back_from_the_stream(
         offsets=numbers[2] if offset else None,
         unsigned=unsigned,
     )
-    expected = readable_unweave(woven, config)
+    expected = weaving.unweave(woven, config)
     for field, values in vars(unweave(woven, config)).items():
         np.testing.assert_array_equal(values, getattr(expected, field))
 

@@ -120,6 +120,8 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "no label scaling": ("label_scaling", ...),
     "names as number": ("feature_names", 3),
     "name as number": ("feature_names.0", 3),
+    "loss": ("loss", "other"),
+    "no loss": ("loss", ...),
     "more": ("more", 1),
     "no encoding": ("encoding", ...),
     "encoding as number": ("encoding", 0),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from host import data_cache
+from host.choices import LossName
 from host.cli import app
+from host.dataset import Dataset
 from host.devices import GoldenDevice
 from host.errors import InputError
 from host.options import Options
@@ -105,3 +108,50 @@ def test_an_option_that_contradicts_a_packed_set_is_refused(data: str, command: 
 def test_a_packed_set_is_not_read_another_way(data: str) -> None:
     with pytest.raises(InputError, match="leave out the options on how to read data"):
         prepare_source("a.zsgd", "y", False, OPTIONS)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared-hinge"])
+def test_a_loss_is_estimated_from_codes_to_second_order(loss: LossName, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4000, 5))
+    labels = np.where(x @ np.arange(5) / 4 + rng.normal(size=4000) > 0, 1.0, 0.0)
+    dataset = Dataset("made", x, labels, tuple("abcde"))
+    path, options = tmp_path / "a.zsgd", replace(OPTIONS, loss=loss)
+    with path.open("wb") as stream:
+        pack(dataset, stream, PackOptions(copies=2, seed=5))
+    found, expected = prepare_source(str(path), None, False, options), prepare(dataset, options)
+    assert isinstance(found.train, CodedPart)
+    for ours, theirs in zip(trained(found), trained(expected), strict=True):
+        assert np.array_equal(ours.words, theirs.words)
+        assert ours.losses.train == pytest.approx(theirs.losses.train, rel=0.06)
+    uncorrected = replace(found.train, corrected=False)
+    weights = expected.model(trained(expected)[-1].words).weights
+    exact = expected.train.loss(weights)
+    assert uncorrected.loss(weights) - exact > 2 * abs(found.train.loss(weights) - exact)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"unsigned": True}, {"class_weight": "balanced"}, {"sample_weight": "a"}]
+)
+def test_what_a_packed_set_lacks_is_refused(
+    data: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(data).with_suffix(".zsgd")
+    dataset = read_dataset(data)
+    classes = replace(dataset, labels=np.sign(dataset.labels))
+    with path.open("wb") as stream:
+        pack(classes, stream, PackOptions())
+    with pytest.raises(InputError, match="comes too late; name the original data"):
+        prepare_source(str(path), None, False, replace(OPTIONS, loss="hinge", **changes))
+    if "unsigned" in changes:
+        monkeypatch.setattr(data_cache, "LEAST_BYTES", 1)  # large data are not packed then
+        task = prepare_source(data, None, False, replace(OPTIONS, **changes))
+        assert all(copy.unsigned for copy in task.copies) and isinstance(task.train, Part)
+
+
+def test_a_packed_regression_has_no_classes(data: str) -> None:
+    path = Path(data).with_suffix(".zsgd")
+    with path.open("wb") as stream:
+        pack(read_dataset(data), stream, PackOptions())
+    with pytest.raises(InputError, match="labels of more than two values"):
+        prepare_source(str(path), None, False, replace(OPTIONS, loss="logistic"))

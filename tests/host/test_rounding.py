@@ -251,16 +251,16 @@ def test_unknown_roundings_and_widths_are_refused() -> None:
 
 
 def test_labels_are_fixed_point() -> None:
-    config = EngineConfig(model_frac=4, model_bits=8, error_frac=8, error_bits=16)
-    labels = np.array([0.0, 1.0, -1.0, 0.05, -0.03125, 0.09375, -8.0, 7.9375])
-    expected: Ints = np.array([0, 16, -16, 1, 0, 2, -128, 127])
+    config = EngineConfig(model_frac=4, model_bits=10, error_frac=8, error_bits=17)
+    labels = np.array([0.0, 1.0, -1.0, 0.05, -0.03125, 0.09375, -32.0, 31.9375])
+    expected: Ints = np.array([0, 16, -16, 1, 0, 2, -512, 511])
     quantised = quantise_labels(labels, config)
     assert quantised.dtype == np.int64
     assert np.array_equal(quantised, expected)
 
 
-@pytest.mark.parametrize("label", [8.0, 7.97, -8.1, np.nan, np.inf])
+@pytest.mark.parametrize("label", [32.0, 31.97, -32.1, np.nan, np.inf])
 def test_labels_that_do_not_fit_are_named(label: float) -> None:
-    config = EngineConfig(model_frac=4, model_bits=8, error_frac=8, error_bits=16)
-    with pytest.raises(InputError, match=r"training sample 2 .* labels up to 8; remove"):
+    config = EngineConfig(model_frac=4, model_bits=10, error_frac=8, error_bits=17)
+    with pytest.raises(InputError, match=r"training sample 2 .* labels up to 32; remove"):
         quantise_labels(np.array([0.0, 1.0, label, 99.0]), config)

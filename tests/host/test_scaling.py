@@ -180,3 +180,33 @@ def test_saved_label_scaling() -> None:
 def test_equal_labels_cannot_be_scaled() -> None:
     with pytest.raises(InputError, match="every label of the training part is 3"):
         LabelScaling.fit(np.full(4, 3.0), classification=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unsigned_features_run_from_0_to_1(kind: FeatureScale) -> None:
+    features = np.abs(skewed())
+    scaling = Scaling.fit(features, kind, unsigned=True)
+    v = scaling.apply(features, 4)
+    assert v.min() >= 0 and v.max() == 1
+    assert set(v[:, 2]) == {0, 1}, "two values become the ends, whose codes are exact"
+    far = np.array([[1e9, -1e9, 0.0], [-1e9, 1e9, 1.0]])
+    assert scaling.apply(far, 4).tolist() == [[1, 0, 0], [0, 1, 1]]
+    back = Scaling.from_json(json.loads(json.dumps(scaling.to_json())))
+    assert np.array_equal(back.apply(features, 4), v)
+
+
+def test_what_becomes_zero_and_one() -> None:
+    counts = column(*[0.0] * 50, *[1.0] * 30, *[2.0] * 19, 40.0)
+    mean, deviation = counts.mean(), counts.std()
+    ends = {
+        "sigma": (0.0, mean + 4 * deviation),
+        "minmax": (0.0, 40.0),
+        "maxabs": (0.0, 40.0),
+    }
+    for kind, (low, high) in ends.items():
+        v = Scaling.fit(counts + 0, kind, unsigned=True).apply(counts, 4)  # type: ignore[arg-type]
+        assert np.allclose(v, np.clip((counts - low) / (high - low), 0, 1))
+    v = Scaling.fit(column(2, 4, 10), "maxabs", unsigned=True).apply(column(0, 5), 4)
+    assert v.T.tolist() == [[0, 0.5]]
+    v = Scaling.fit(column(2, 4, 10), "minmax", unsigned=True).apply(column(2, 6), 4)
+    assert v.T.tolist() == [[0, 0.5]]

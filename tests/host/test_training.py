@@ -61,12 +61,12 @@ def test_copies_are_independent_and_used_in_turn() -> None:
     assert len(codes) == 2
     assert (codes[0] != codes[1]).any()
 
-    used = []
+    used: list[int] = []
 
     class Watched(GoldenDevice):
-        def run(self, job: Job, woven: Woven) -> Counters:
-            used.append(task.copies.index(woven))
-            return super().run(job, woven)
+        def run(self, job: Job, *copies: Woven) -> Counters:
+            used.extend(task.copies.index(copy) for copy in copies)
+            return super().run(job, *copies)
 
     list(train(task, Watched(task.config)))
     assert used == [0, 1, 0, 1, 0]

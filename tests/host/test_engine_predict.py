@@ -1,0 +1,115 @@
+"""A saved model on every device: the same margins and the same exact loss."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from host import engine_predict
+from host.choices import LossName
+from host.cli import app
+from host.dataset import Dataset
+from host.devices import GoldenDevice, open_device
+from host.engine_predict import EngineModel
+from host.errors import InputError
+from host.losses import mean_loss, sigmoid
+from host.model_file import Model, dump_model, load_model
+from host.options import Options
+from host.predict import margins, metrics
+from host.readers import read_dataset
+from host.rounding import round_codes
+from host.scaling import with_intercept
+from host.task import prepare
+from host.training import train
+
+LOSSES: list[LossName] = ["least-squares", "logistic", "hinge", "squared-hinge", "huber"]
+CANCER = read_dataset("sklearn:breast_cancer")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def trained(loss: LossName, **changes: Any) -> tuple[Model, Dataset]:
+    options = Options(loss=loss, epochs=3, step=2.0**-5, **changes)
+    task = prepare(CANCER, options)
+    *_, last = train(task, GoldenDevice(task.config))
+    return task.model(last.words), CANCER
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_devices_agree_and_are_right(
+    loss: LossName, unsigned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, dataset = trained(loss, unsigned=unsigned)
+    cut = [(0, dataset.features[:150]), (150, dataset.features[150:])]
+    y, found = model.label_scaling.apply(dataset.labels), []
+    for name in ("golden", "fast", "sim"):
+        with closing(open_device(name, Options().config)) as device:
+            engine = EngineModel(model, device)
+            z = np.concatenate(list(engine.margins(dataset.features)))
+            found.append((z.tolist(), engine.loss(dataset.features, y)))
+            with monkeypatch.context() as patch:
+                patch.setattr(engine_predict, "windows", lambda table: iter(cut))
+                again = np.concatenate(list(engine.margins(dataset.features)))
+                assert again.tolist() == z.tolist()
+                assert engine.loss(dataset.features, y) == found[-1][1]
+    assert found[0] == found[1] == found[2]
+
+    v = with_intercept(model.scaling.apply(dataset.features, model.bits))
+    codes = round_codes(v, 4, "nearest", np.random.default_rng(0), unsigned=unsigned)
+    exact = codes.astype(np.float64) @ model.words / 8 * 2.0**-16
+    assert np.abs(np.array(found[0][0]) - exact).max() <= 2.0**-17
+    assert found[0][1] == pytest.approx(mean_loss(loss, exact, y), abs=2e-4)
+
+
+def test_eval_and_predict_from_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(dump_model(trained("logistic", bits=8)[0]))
+    model = load_model(path)
+    assert model.loss == "logistic"
+    z = np.concatenate(list(margins(model, CANCER.features)))
+    plain = run("predict", path, "sklearn:breast_cancer").stdout.splitlines()
+    assert plain[0] == "prediction,margin,probability"
+    assert [float(row.split(",")[1]) for row in plain[1:]] == z.tolist()
+    assert [float(row.split(",")[2]) for row in plain[1:]] == sigmoid(z).tolist()
+
+    facts = []
+    for more in ([], ["--device", "golden"], ["--device", "sim"]):
+        done = run("eval", path, "sklearn:breast_cancer", "--json", *more)
+        assert done.exit_code == 0, done.output
+        facts.append(json.loads(done.stdout))
+    assert facts[1] == facts[2] != facts[0]
+    assert facts[0]["loss"] == pytest.approx(facts[1]["loss"], rel=0.01)
+    assert facts[0]["loss"] == metrics(model, CANCER)["loss"]
+    path.write_bytes(dump_model(replace(model, bits=12)))
+    done = run("eval", path, "sklearn:breast_cancer", "--device", "fast")
+    assert done.exit_code == 0, "an engine for the model's bits"
+    path.write_bytes(dump_model(model))
+    rounded = run("predict", path, "sklearn:breast_cancer", "--device", "fast").stdout
+    engine = [float(row.split(",")[1]) for row in rounded.splitlines()[1:]]
+    assert np.abs(np.array(engine) - z).max() < 0.2
+    assert (np.array(engine) != z).any()
+
+
+def test_what_the_engine_cannot_hold_is_refused(tmp_path: Path) -> None:
+    model, _ = trained("hinge")
+    device = GoldenDevice(Options().config)
+    with pytest.raises(InputError, match="17 fractional bits and the engine's 16"):
+        EngineModel(replace(model, fractional_bits=17), device)
+    with pytest.raises(InputError, match="does not fit the engine's 24 bits"):
+        EngineModel(replace(model, words=model.words + 2**23), device)
+    path = tmp_path / "m.json"
+    path.write_bytes(dump_model(model))
+    done = run("eval", path, "sklearn:breast_cancer", "--device", "golden", "--lanes", "12")
+    assert done.exit_code == 2 and "power of two" in done.stderr
+    done = run("eval", path, "sklearn:breast_cancer", "--device", "board")
+    assert done.exit_code == 2 and "there is no device 'board'" in done.stderr

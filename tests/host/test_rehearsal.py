@@ -1,0 +1,113 @@
+"""The automatic step of every loss, and the warning where no step is right."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from host.advice import advise
+from host.auto_step import auto_step, best_model
+from host.choices import LossName
+from host.copies import Part
+from host.dataset import Dataset
+from host.devices import FastDevice
+from host.losses import LOSSES, mean_loss
+from host.options import Options
+from host.rehearsal import Rehearsal, choose_step
+from host.task import prepare
+from host.training import train
+
+
+def noisy(scale: float = 0.3) -> Dataset:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(3000, 5)) @ rng.normal(size=(5, 5))
+    p = 1 / (1 + np.exp(-scale * x @ rng.normal(size=5)))
+    labels = np.where(rng.random(3000) < p, 1.0, 0.0)
+    return Dataset("made", x, labels, tuple("abcde"))
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_no_power_of_two_is_much_better(loss: LossName) -> None:
+    options = Options(loss=loss, epochs=5, bits=5)
+    task = prepare(noisy(), options)
+
+    def final(step: float) -> float:
+        *_, last = train(prepare(noisy(), replace(options, step=step)), FastDevice(task.config))
+        return last.losses.train
+
+    losses = {k: final(task.step * 2.0**k) for k in (-2, -1, 0, 1, 2)}
+    assert losses[0] <= 1.01 * min(losses.values()), losses
+
+
+def test_a_rehearsal_is_the_training_itself_if_all_samples_fit() -> None:
+    """Random numbers apart, and nothing else."""
+    options = Options(loss="logistic", epochs=4, step=2.0**-5, l2=0.01, class_weight="balanced")
+    task = prepare(noisy(), options)
+    assert isinstance(task.train, Part)
+    found = Rehearsal(task.train, len(task.train.y), options).loss(2.0**-5)
+    *_, last = train(task, FastDevice(task.config))
+    weights = task.model(last.words).weights
+    assert found == last.losses.train + 0.005 * float(np.square(weights[:-1]).sum())
+
+
+def test_it_leaves_least_squares_alone_and_unstable_steps_behind() -> None:
+    task = prepare(noisy(), Options(step=1.0, epochs=3))
+    assert isinstance(task.train, Part)
+    part, n = task.train, len(task.train.y)
+    assert choose_step(part, n, Options(epochs=3)) == auto_step(
+        part.v, part.y, n, Options(epochs=3)
+    )
+    options = Options(loss="logistic", epochs=3)
+    rehearsal = Rehearsal(replace(part, loss_name="logistic"), n, options)
+    assert rehearsal.loss(1e9) == np.inf
+    assert rehearsal.best(4.0) <= 1.0
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared-hinge", "huber"])
+def test_the_best_model_has_no_slope(loss: LossName) -> None:
+    part = prepare(noisy(), Options(loss=loss, step=0.1, epochs=1)).train
+    weights = np.linspace(0.5, 1.5, len(part.y))
+    best = best_model(part.v, part.y, Options(loss=loss), weights)
+    slope = (weights * LOSSES[loss].derivative(part.v @ best, part.y)) @ part.v / len(part.y)
+    assert np.abs(slope).max() < 1e-3
+    reached = mean_loss(loss, part.v @ best, part.y, weights)
+    for k in range(part.v.shape[1]):
+        moved = best + 0.1 * np.eye(len(best))[k]
+        assert mean_loss(loss, part.v @ moved, part.y, weights) > reached
+
+
+@pytest.mark.parametrize(
+    ("bits", "warned", "enough"), [(2, True, "--bits 5"), (3, True, "--bits 4"), (5, False, "")]
+)
+def test_few_bits_for_the_logistic_loss_are_warned_of(
+    bits: int, warned: bool, enough: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    options = Options(loss="logistic", bits=bits, step=0.01, epochs=1)
+    advise(prepare(noisy(), options))
+    assert ("bits are few for the logistic loss" in caplog.text) == warned
+    assert enough in caplog.text
+    caplog.clear()
+    for changes in ({"loss": "hinge"}, {"rounding": "nearest"}):
+        advise(prepare(noisy(), replace(options, **changes)))  # type: ignore[arg-type]
+    assert not caplog.text
+
+
+def test_few_bits_for_gradients_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """8 of 24 bits: multiples of 2**-4."""
+    for step, warned in ((2.0**-6, False), (2.0**-7, False), (2.0**-8, True)):
+        caplog.clear()
+        advise(prepare(noisy(), Options(gradient_bits=8, step=step, epochs=1)))
+        assert ("16 times the step size" in caplog.text) == warned
+    assert "--gradient-bits 12" in caplog.text
+
+
+def test_exact_codes_need_no_warning_at_two_bits(caplog: pytest.LogCaptureFixture) -> None:
+    """Columns with two values: no rounding changes them."""
+    data = noisy()
+    flags = replace(data, features=np.sign(data.features))
+    advise(prepare(flags, Options(loss="logistic", bits=2, step=0.01, epochs=1)))
+    assert not caplog.text
