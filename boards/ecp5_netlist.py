@@ -29,7 +29,7 @@ RAM, RAM_PORT_BITS = "DP16KD", 18
 MULTIPLIER, CARRY = "MULT18X18D", "CCU2C"
 LUT_PINS = "ABCD"
 
-READERS = 24
+READERS = 64
 """Most readers of a register."""
 
 NUMBER = re.compile(r"_(\d+)(?:_|$)")
@@ -259,7 +259,7 @@ def _lut(cell: Cell) -> _Function:
     inputs = tuple(dict.fromkeys(bit for bit in pins if isinstance(bit, int)))
     table = 0
     for place, values in enumerate(_assignments(inputs)):
-        known: dict[Bit, int] = {"0": 0, "1": 1, "x": 0} | values
+        known: dict[Bit, int] = {"0": 0, "1": 1, "x": 0, **values}
         index = sum(known[bit] << n for n, bit in enumerate(pins))
         table |= (init >> index & 1) << place
     return _Function(inputs, table)

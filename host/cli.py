@@ -17,7 +17,7 @@ import typer
 from typer import Context
 from typer.core import TyperGroup
 
-from . import data_cli, doctor_cli, plan_cli, predict_cli
+from . import data_cli, doctor_cli, plan_cli, predict_cli, report_cli
 from .choices import Interface
 from .data_cli import Impute, OneHot, column_names
 from .errors import InputError, ZipsgdError
@@ -53,6 +53,7 @@ app.add_typer(data_cli.app, name="data")
 app.command("eval")(predict_cli.eval_command)
 app.command("predict")(predict_cli.predict_command)
 app.command("plan")(plan_cli.plan_command)
+app.command("report")(report_cli.report_command)
 app.command("doctor")(doctor_cli.doctor_command)
 
 Data = Annotated[

