@@ -42,5 +42,5 @@ clean:  ## remove everything that was made here
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 3; }
 	@echo "installing into $(VENV) (a minute or two, once)"
-	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --editable '.[dev,boards]'
 	@touch $@
