@@ -65,7 +65,13 @@ class Transfer(wiring.Component):
         row = Signal(lanes * bits)
         wait = Signal(range(READ_LATENCY + 2))
         last_lane, last_chunk = lane == lanes - 1, Signal()
-        m.d.sync += last_chunk.eq(self.chunk == self.job.chunks - 1)
+        # Rows are written after they have come; a row takes two cycles at least, so that what asks
+        # for the last one may be a register.
+        coming, last_coming, taken = Signal.like(self.chunk), Signal(), Signal()
+        m.d.sync += [
+            last_chunk.eq(self.chunk == self.job.chunks - 1),
+            last_coming.eq(coming == self.job.chunks - 1),
+        ]
 
         # Words come in at the top of the row and leave at its bottom, a cycle after their turn, so
         # that what moves the whole row is a register.
@@ -83,6 +89,7 @@ class Transfer(wiring.Component):
             m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), self.chunk.eq(0), wait.eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0)]
                 with m.If(self.start):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
@@ -91,11 +98,13 @@ class Transfer(wiring.Component):
             with m.State("LOAD"):
                 full = Signal()
                 m.d.comb += [
-                    self.i.ready.eq(~(last_chunk & (full | self.write))),
+                    self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
-                    self.done.eq(self.write & last_chunk),
+                    self.done.eq(self.write & taken),
                 ]
                 m.d.sync += [full.eq(moved & last_lane), self.write.eq(full)]
+                with m.If(moved & last_lane):
+                    m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
                 with m.If(self.write):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(self.done):

@@ -10,7 +10,7 @@ import pytest
 
 OURS = {
     *("host", "host.choices", "host.cli", "host.data_cli", "host.doctor_cli", "host.errors"),
-    *("host.options", "host.plan_cli", "host.predict_cli", "hdl", "hdl.config"),
+    *("host.options", "host.plan_cli", "host.predict_cli", "host.report_cli", "hdl", "hdl.config"),
 }
 OTHERS = {
     *("typer", "typer_slim", "click", "rich", "shellingham", "annotated_doc", "typing_extensions"),

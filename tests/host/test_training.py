@@ -42,7 +42,7 @@ def test_an_epoch_is_a_job_of_the_whole_training_part() -> None:
         assert (job.bits, job.chunks, job.groups, job.batch_groups) == (4, 1, 89, 4)
         assert (job.delay, job.sync, job.corrected) == (3, True, True)
     sizes = [job.epochs[0].step.value for job in task.jobs]
-    assert sizes == pytest.approx([0.03, 0.015, 0.01], rel=2.0**-15)
+    assert sizes == pytest.approx([0.03, 0.015, 0.01], rel=2.0 ** -EngineConfig().mantissa_bits)
     seeds = [int(np.random.SeedSequence([5, epoch]).generate_state(1)[0]) for epoch in (1, 2, 3)]
     assert [job.seed for job in task.jobs] == seeds
 
