@@ -136,9 +136,13 @@ def read_report(file: Path, seed: int) -> Result:
     )
 
 
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
     """Run a tool's entry point in a process of its own; its log stays in ``folder``."""
-    if importlib.util.find_spec(package) is None:
+    if not _installed(package):
         raise MissingToolError(f"{what} needs {package.replace('_', '-')}")
     call = f"import sys, {package}; sys.exit({package}.{ENTRY[package]}(sys.argv[1:]))"
     log = folder / f"{package}.log"

@@ -257,8 +257,12 @@ BAD_FILES = [
     ("a.svm.xz", lzma.compress(LIBSVM.encode())[:-5], r"damaged or cut short"),
     ("a.svm.xz", b"\xfd7zXZ\0" + b"\1" * 40, r"damaged or cut short"),
     ("a.csv.bz2", b"BZh9" + b"\1" * 40, r"damaged or cut short"),
-    ("a.npy.gz", gzip.compress(npy(NUMBERS))[:-9], r"damaged or cut short"),
-    ("a.svm.gz", gzip.compress((b"#" * 4000 + b"\n") * 20_000), "looks like a decompression bomb"),
+    ("a.npy.gz", gzip.compress(npy(NUMBERS), mtime=0)[:-9], r"damaged or cut short"),
+    (
+        "a.svm.gz",
+        gzip.compress((b"#" * 4000 + b"\n") * 20_000, mtime=0),
+        "looks like a decompression bomb",
+    ),
     ("a.csv.xz", lzma.compress(b"\0" * 80_000_000), "looks like a decompression bomb|bytes; give"),
     ("a.svm.bz2", bz2.compress(b""), r"is empty"),
     # Parquet and Arrow.
