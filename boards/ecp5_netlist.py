@@ -11,7 +11,6 @@ by a number, or by the characters 0, 1, x.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,11 +28,6 @@ RAM, RAM_PORT_BITS = "DP16KD", 18
 MULTIPLIER, CARRY = "MULT18X18D", "CCU2C"
 LUT_PINS = "ABCD"
 
-READERS = 64
-"""Most readers of a register."""
-
-NUMBER = re.compile(r"_(\d+)(?:_|$)")
-
 
 @dataclass
 class Report:
@@ -43,7 +37,6 @@ class Report:
     product_registers: int = 0
     factor_registers: int = 0
     gates: int = 0
-    copies: int = 0
 
 
 @dataclass
@@ -103,7 +96,6 @@ def pack(netlist: dict[str, Any], top: str) -> Report:
         for name in [name for name, cell in state.cells.items() if cell["type"] == kind]:
             step(state, name, report)
     _remove_unused(state)
-    _copy_registers(state, module, report)
     return report
 
 
@@ -197,40 +189,6 @@ def _pack_multiplier(state: _Netlist, name: str, report: Report) -> None:
                 state.connect(name, pin, state.cells[register]["connections"]["DI"][0])
             cell["parameters"][f"REG_INPUT{factor}_CLK"] = "CLK0"
             report.factor_registers += len(moved)
-
-
-def _copy_registers(state: _Netlist, module: dict[str, Any], report: Report) -> None:
-    """Give every register with many readers a copy for every `READERS` of them, neighbours by the
-    numbers in their names: one signal across the chip takes longer than a carry chain."""
-    numbers = [bit for net in module["netnames"].values() for bit in net["bits"]]
-    fresh = max(bit for bit in numbers if isinstance(bit, int)) + 1
-    for name, cell in list(state.cells.items()):
-        if cell["type"] != "TRELLIS_FF":
-            continue
-        bit = cell["connections"]["Q"][0]
-        readers = sorted(state.users[bit], key=_place)
-        for at in range(READERS, len(readers), READERS):
-            copy = f"{name}$copy{at // READERS}"
-            state.cells[copy] = {
-                **cell,
-                "parameters": dict(cell["parameters"]),
-                "attributes": {},
-                "connections": {},
-                "port_directions": dict(cell["port_directions"]),
-            }
-            for pin, bits in cell["connections"].items():
-                if pin != "Q":
-                    state.connect(copy, pin, bits[0])
-            state.drive(copy, "Q", fresh)
-            for reader, pin, index in readers[at : at + READERS]:
-                state.connect(reader, pin, fresh, index)
-            fresh, report.copies = fresh + 1, report.copies + 1
-
-
-def _place(reader: Pin) -> tuple[int, str]:
-    """Readers of one lane or bank have its number in their names."""
-    found = NUMBER.search(reader[0])
-    return (int(found[1]) if found else -1, reader[0])
 
 
 # Gates.
