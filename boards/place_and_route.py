@@ -44,7 +44,7 @@ class MissingToolError(Exception):
 
 
 class FlowError(Exception):
-    """A tool failed, for instance because the engine does not fit."""
+    """A tool failed, because the engine does not fit for instance, or it took too long."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,20 @@ def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
     call = f"import sys, {package}; sys.exit({package}.{ENTRY[package]}(sys.argv[1:]))"
     log = folder / f"{package}.log"
     with log.open("w") as stream:
-        done = subprocess.run(
-            [sys.executable, "-c", call, *arguments],
-            cwd=folder,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            check=False,
-            env=os.environ | {"PYTHONWARNINGS": "ignore"},
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", call, *arguments],
+                cwd=folder,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_S,
+                check=False,
+                env=os.environ | {"PYTHONWARNINGS": "ignore"},
+            )
+        except subprocess.TimeoutExpired as fault:
+            raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
     if done.returncode:
         lines = log.read_text(errors="replace").splitlines()
         said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]
-        raise FlowError(f"{what} failed: " + "\n".join(said))
+        silent = f"{package.replace('_', '-')} ended with code {done.returncode} and said nothing"
+        raise FlowError(f"{what} failed: " + ("\n".join(said) or silent))

