@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,8 +16,12 @@ class Bare(wiring.Component):
     its neighbour's exclusive or with itself, so that no register of the component looks like one
     of them.
 
+    Registers start from the configuration and have no reset, as on a board, where it is the FPGA's
+    own (on ECP5, the net that Amaranth's platforms use).
+
     Members
     -------
+    clk : In(1)
     i : In(1)
         Shifted through all inputs.
     o : Out(1)
@@ -26,10 +30,12 @@ class Bare(wiring.Component):
 
     def __init__(self, component: wiring.Component) -> None:
         self._component = component
-        super().__init__({"i": In(1), "o": Out(1)})
+        super().__init__({"clk": In(1), "i": In(1), "o": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.domains.sync = ClockDomain(reset_less=True)
+        m.d.comb += ClockSignal().eq(self.clk)
         m.submodules.inner = component = self._component
         last: Value = self.i
         outputs = []

@@ -262,8 +262,8 @@ class Engine(wiring.Component):
             status.loss_sum.eq(evaluate.total),
             status.error.eq(jobs.error),
         ]
-        # Seen a cycle late, in which one group may end and another's margins may come.
-        m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 2)
+        # Seen two cycles late, in which one group may end and another's margins may come.
+        m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 3)
         learns = mode == Mode.TRAIN
         increments = (
             (status.margin_saturations, loss.margin_saturations),

@@ -81,6 +81,7 @@ class JobController(wiring.Component):
             ),
         ]
         checked = Signal(range(3))
+        m.d.sync += self.start.eq(0)  # a register: all counters hang on it
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
@@ -97,11 +98,8 @@ class JobController(wiring.Component):
                         m.d.sync += self.error.eq(Error.REPLAY)
                         m.next = "IDLE"
                     with m.Else():
-                        m.d.sync += self.error.eq(Error.NONE)
-                        m.next = "START"
-            with m.State("START"):
-                m.d.comb += self.start.eq(1)
-                m.next = "RUN"
+                        m.d.sync += [self.error.eq(Error.NONE), self.start.eq(1)]
+                        m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += settling.eq(0)
                 with m.If(self.done):

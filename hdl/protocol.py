@@ -222,8 +222,8 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
         Address of the model words.
     first, last : 1
         First and last beat of a chunk: its top plane and its parity plane.
-    first_chunk, last_chunk : 1
-        First and last chunk of the sample.
+    first_chunk : 1
+        First chunk of the sample.
     group_end : 1
         Last label beat.
     commit : 1
@@ -239,7 +239,6 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
             "first": 1,
             "last": 1,
             "first_chunk": 1,
-            "last_chunk": 1,
             "group_end": 1,
             "commit": 1,
         }

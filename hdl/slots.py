@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import pairwise
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,8 +14,11 @@ from .config import EngineConfig
 from .job import Mode
 from .protocol import COUNT_BITS, EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
 
-SLOT = data.StructLayout({"carried": 1, "ends": 1})
+PAST = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
+
+SLOT = data.StructLayout({"pending": 1, "live": 1, "older": PAST})
+"""A slot: whether it will be, whether it carries a group, and the slot that it replays."""
 
 UNDER_WAY_BITS = 4
 """Width of the counter of groups between their slot's end and their errors: some thirty cycles, in
@@ -53,7 +56,7 @@ class SlotController(wiring.Component):
         That of the groups on their way to their errors.
     beats : In(stream)
     room : In(1)
-        Whether one more group's margins will find room.
+        Whether the margins of a group that starts in the next cycle will find room.
     errors_soon : In(1)
         A group's errors can be read three cycles later.
     token : Out(token_layout)
@@ -86,22 +89,37 @@ class SlotController(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        running, open_, step, slot_end = Signal(), Signal(), Signal(), Signal()
-        pending, live, older, may_start = Signal(), Signal(), Signal(SLOT), Signal()
-        wants_epoch, paced = Signal(), Signal()
-
+        running, go, open_, step, slot_end = Signal(), Signal(), Signal(), Signal(), Signal()
+        slot, following, at_end = Signal(SLOT), Signal(SLOT), Signal()
+        wants_epoch, takes_epoch, epoch_ends = Signal(), Signal(), Signal()
+        waiting, expired, have_errors = Signal(), Signal(), Signal()
         m.d.comb += [
-            may_start.eq(paced & (~live | (~wants_epoch & self.room))),
-            self.beats.ready.eq(running & live & (open_ | may_start)),
-            step.eq(running & pending & (open_ | may_start) & (~live | self.beats.valid)),
-            self.done.eq(running & ~pending & paced),
+            self.beats.ready.eq(go & slot.live),
+            step.eq(go & (~slot.live | self.beats.valid)),
+            slot_end.eq(step & at_end),
+            self.done.eq(running & ~slot.pending & ~open_ & ~waiting),
         ]
-        m.d.sync += open_.eq((open_ | step) & ~slot_end)
 
-        self._take_epochs(m, running, wants_epoch, slot_end & live)
-        self._count_groups(m, slot_end, pending, live, older, wants_epoch)
-        self._pace(m, step & ~open_, step, open_, older, paced)
-        self._send_tokens(m, step, slot_end, live, older)
+        # ``go`` is known a cycle ahead, with what follows a slot, so that a step hangs on registers.
+        stays_open, then, now = Signal(), Signal(), Signal()
+        still_wants = wants_epoch & ~takes_epoch
+        m.d.comb += [
+            stays_open.eq((open_ | step) & ~slot_end),
+            then.eq(_may_start(following, have_errors, ~epoch_ends & ~still_wants & self.room)),
+            now.eq(_may_start(slot, have_errors, ~still_wants & self.room)),
+        ]
+        m.d.sync += [
+            open_.eq(stays_open),
+            go.eq(
+                stays_open | ((running | takes_epoch) & expired & Mux(slot_end, then, now)),
+            ),
+        ]
+
+        self._send_tokens(m, step, slot_end, slot, at_end)
+        self._take_epochs(m, running, wants_epoch, takes_epoch, slot_end & slot.live)
+        self._count_groups(m, slot_end, slot, following, wants_epoch, epoch_ends)
+        self._count_errors(m, step & ~open_ & slot.older.carried, have_errors)
+        self._pace(m, step, open_, waiting, expired)
         self._count_cycles(m, running)
         return m
 
@@ -119,57 +137,73 @@ class SlotController(wiring.Component):
                 m.d.sync += counter.eq(counter + 1)
 
     def _take_epochs(
-        self, m: Module, running: Signal, wants_epoch: Signal, group_taken: Signal
+        self,
+        m: Module,
+        running: Signal,
+        wants_epoch: Signal,
+        takes_epoch: Signal,
+        group_taken: Value,
     ) -> None:
         """When an epoch's values replace those of the last; the first also start the clock."""
-        taken, none = Signal(), Signal()
+        taken, quiet, under_way = Signal(), Signal(), Signal.like(self.under_way)
+        m.d.comb += under_way.eq(self.under_way + taken - self.errors_soon)
         m.d.sync += [
             taken.eq(group_taken),
-            self.under_way.eq(self.under_way + taken - self.errors_soon),
+            self.under_way.eq(under_way),
+            quiet.eq(~group_taken & (under_way == 0)),
         ]
         m.d.comb += [
-            none.eq(~taken & (self.under_way == 0)),
-            self.epochs.ready.eq(wants_epoch & none),
+            self.epochs.ready.eq(wants_epoch & quiet),
+            takes_epoch.eq(self.epochs.ready & self.epochs.valid),
         ]
         with m.If(self.start):
             m.d.sync += wants_epoch.eq(1)
-        with m.Elif(self.epochs.valid & self.epochs.ready):
+        with m.Elif(takes_epoch):
             m.d.sync += [wants_epoch.eq(0), running.eq(1)]
-        with m.If(self.epochs.ready):  # whether valid or not: nothing reads it before
-            m.d.sync += self.epoch.eq(self.epochs.payload)
         with m.If(self.done):
             m.d.sync += running.eq(0)
+
+        # Nothing asks for the values before the first group's margins are there.
+        came, values = Signal(), Signal(self.epoch.shape())
+        m.d.sync += [came.eq(takes_epoch), values.eq(self.epochs.payload)]
+        with m.If(came):
+            m.d.sync += self.epoch.eq(values)
 
     def _count_groups(
         self,
         m: Module,
         slot_end: Signal,
-        pending: Signal,
-        live: Signal,
-        older: data.View,
+        slot: data.View,
+        following: data.View,
         wants_epoch: Signal,
+        epoch_ends: Signal,
     ) -> None:
-        """Which slots carry a group, and the history that finds the replayed one.
+        """Which slots carry a group, and what follows the present one.
 
         Counters change a cycle after a slot has ended and matter where the next one does; slots
         are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
-        job = self.job
+        job, live = self.job, slot.live
         groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         epochs_left = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
-        last_group, last_of_batch, last_epoch = Signal(), Signal(), Signal()
-        learns, ends, last = Signal(), Signal(), Signal()
+        last_group, last_of_batch, last_epoch, last_empty = Signal(), Signal(), Signal(), Signal()
+        learns, ends, last, drains = Signal(), Signal(), Signal(), Signal()
+        groups_follow, counted, batch_ended = Signal(), Signal(), Signal()
         m.d.sync += [
             learns.eq(job.mode == Mode.TRAIN),
             last_group.eq(groups_left == 1),
             last_of_batch.eq(batch_left == 1),
             last_epoch.eq(epochs_left == 1),
+            last_empty.eq(empty_left == 1),
+            counted.eq(slot_end & live),
+            batch_ended.eq(ends),
         ]
-        m.d.comb += [ends.eq(last_group | last_of_batch), last.eq(last_group & last_epoch)]
-
-        groups_follow, counted, batch_ended = Signal(), Signal(), Signal()
-        m.d.sync += [counted.eq(slot_end & live), batch_ended.eq(ends)]
+        m.d.comb += [
+            ends.eq(last_group | last_of_batch),
+            last.eq(last_group & last_epoch),
+            drains.eq(ends & learns & (job.sync | last)),
+        ]
         with m.If(self.start):
             m.d.sync += [
                 groups_left.eq(job.groups),
@@ -183,105 +217,128 @@ class SlotController(wiring.Component):
             with m.If(last_group):
                 m.d.sync += [groups_left.eq(job.groups), epochs_left.eq(epochs_left - 1)]
 
+        m.d.sync += epoch_ends.eq(live & last_group & ~last)
+        with m.If(live):
+            m.d.sync += [following.live.eq(~last & ~drains), following.pending.eq(~last | drains)]
+        with m.Else():
+            m.d.sync += [
+                following.live.eq(last_empty & groups_follow),
+                following.pending.eq(~last_empty | groups_follow),
+            ]
+        self._remember(m, slot_end, slot, ends, learns, following)
         with m.If(self.start):
-            m.d.sync += [flag.eq(1) for flag in (groups_follow, live, pending)]
-        with m.Elif(slot_end & live):
-            m.d.sync += [flag.eq(~last) for flag in (groups_follow, live, pending)]
-            with m.If(ends & learns & (job.sync | last)):
-                m.d.sync += [empty_left.eq(job.delay), live.eq(0), pending.eq(1)]
-            with m.If(last_group & ~last):
+            m.d.sync += [slot.eq(0), slot.live.eq(1), slot.pending.eq(1)]
+        with m.Elif(slot_end):
+            m.d.sync += slot.eq(following)
+        with m.If(slot_end & live):
+            m.d.sync += [groups_follow.eq(~last), empty_left.eq(job.delay)]
+            with m.If(epoch_ends):
                 m.d.sync += wants_epoch.eq(1)
         with m.Elif(slot_end):
             m.d.sync += empty_left.eq(empty_left - 1)
-            with m.If(empty_left == 1):
-                m.d.sync += [live.eq(groups_follow), pending.eq(groups_follow)]
 
-        present = Signal(SLOT)
-        m.d.comb += [present.carried.eq(live & learns), present.ends.eq(ends)]
-        self._remember(m, slot_end, present, older)
-
-    def _remember(self, m: Module, slot_end: Signal, present: data.View, older: data.View) -> None:
-        """``older`` is the slot of ``delay`` slots ago."""
-        history = [present]
-        for age in range(1, self._config.max_delay):
-            history.append(Signal(SLOT, name=f"slot_{age}_ago"))
-        chosen = Signal(self._config.max_delay)
-        m.d.sync += chosen.eq((1 << self.job.delay) >> 1)
-        with m.If(self.start):
-            m.d.sync += [slot.eq(0) for slot in (older, *history[1:])]
-        with m.Elif(slot_end):
-            m.d.sync += [newer.eq(old) for old, newer in pairwise(history)]
-            gated = (Mux(chosen[age], slot.as_value(), 0) for age, slot in enumerate(history))
-            m.d.sync += older.eq(reduce(or_, gated))
-
-    def _pace(
+    def _remember(
         self,
         m: Module,
-        opens: Signal,
-        step: Signal,
-        open_: Signal,
-        older: data.View,
-        paced: Signal,
+        slot_end: Signal,
+        slot: data.View,
+        ends: Signal,
+        learns: Signal,
+        following: data.View,
     ) -> None:
-        """When memories and errors are ready for a slot: see the class."""
+        """``following.older`` is the slot ``delay`` slots before the one that follows."""
+        present = Signal(PAST)
+        m.d.comb += [present.carried.eq(slot.live & learns), present.ends.eq(ends)]
+        history = [present]
+        for age in range(1, self._config.max_delay):
+            history.append(Signal(PAST, name=f"slot_{age}_ago"))
+        chosen = Signal(self._config.max_delay)
+        gated = (Mux(chosen[age], past.as_value(), 0) for age, past in enumerate(history))
+        m.d.sync += [
+            chosen.eq((1 << self.job.delay) >> 1),
+            following.older.eq(reduce(or_, gated)),
+        ]
+        with m.If(self.start):
+            m.d.sync += [past.eq(0) for past in history[1:]]
+        with m.Elif(slot_end):
+            m.d.sync += [newer.eq(old) for old, newer in pairwise(history)]
+
+    def _count_errors(self, m: Module, used: Value, have_errors: Signal) -> None:
+        """``have_errors`` where a slot that replays a group may start in the next cycle."""
+        errors_due, learns = Signal(), Signal()
+        credit = Signal(range(self._config.max_delay + 2))
+        m.d.sync += [
+            learns.eq(self.job.mode == Mode.TRAIN),
+            errors_due.eq(self.errors_soon & learns),
+            credit.eq(credit + errors_due - used),
+        ]
+        m.d.comb += have_errors.eq(errors_due | (credit != 0))
+
+    def _pace(
+        self, m: Module, step: Signal, open_: Signal, waiting: Signal, expired: Signal
+    ) -> None:
+        """When the model words of the last slot are written: see the class. ``expired`` says so of
+        the cycle after a slot's end or of one without a slot."""
         banks = self._config.banks
         spare = self._config.update_latency - 2
         least = self._config.max_bits + spare + 1
         timer, spacing = Signal(range(max(least, banks))), Signal(range(max(least, banks)))
-        errors_due, waiting, credit = Signal(), Signal(), Signal(range(self._config.max_delay + 2))
-        learns, summing = Signal(), self.job.mode == Mode.EVALUATE
-        written = self.job.bits + spare
-        m.d.comb += paced.eq(~open_ & ~waiting & (~older.carried | (credit != 0)))
-        m.d.sync += [
-            learns.eq(self.job.mode == Mode.TRAIN),
-            errors_due.eq(self.errors_soon),
-            spacing.eq(Mux(summing & (written < banks - 1), banks - 1, written)),
-            credit.eq(credit + (errors_due & learns) - (opens & older.carried)),
-        ]
-        with m.If(opens):
+        written, summing = self.job.bits + spare, self.job.mode == Mode.EVALUATE
+        m.d.comb += expired.eq(~waiting | (timer == 1))
+        m.d.sync += spacing.eq(Mux(summing & (written < banks - 1), banks - 1, written))
+        with m.If(step & ~open_):
             m.d.sync += [timer.eq(spacing), waiting.eq(1)]
         with m.Elif(waiting & (step | ~open_)):
             m.d.sync += [timer.eq(timer - 1), waiting.eq(timer != 1)]
 
     def _send_tokens(
-        self, m: Module, step: Signal, slot_end: Signal, live: Signal, older: data.View
+        self, m: Module, step: Signal, slot_end: Signal, slot: data.View, at_end: Signal
     ) -> None:
-        """The place of a beat in its group."""
+        """The place of a beat in its group; ``at_end`` where it is the group's last."""
         config, job, token = self._config, self.job, self.token
         chunk, plane = Signal(range(config.max_chunks)), Signal(range(config.max_bits))
         label, word = Signal(), Signal(token.word.shape())
         beat = Signal(range(max(config.label_beats, 2)))
-        top_plane, top_chunk = Signal.like(plane), Signal.like(chunk)
-        m.d.sync += [top_plane.eq(job.bits - 1), top_chunk.eq(job.chunks - 1)]
-        last_plane, last_chunk = plane == top_plane, chunk == top_chunk
+        before_last_plane, top_chunk = Signal.like(plane), Signal.like(chunk)
+        last_plane, last_chunk = Signal(), Signal()
+        one_beat = config.label_beats == 1
         last_beat = beat == config.label_beats - 1
         # Words are sent in the order of their numbers, without those the job leaves out.
         more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)
-        m.d.comb += slot_end.eq(step & label & last_beat & ~more)
-
         m.d.sync += [
+            before_last_plane.eq(job.bits - 2),
+            top_chunk.eq(job.chunks - 1),
+            last_chunk.eq(chunk == top_chunk),  # a chunk has two planes at least
             self.beat.eq(self.beats.payload),
-            token.live.eq(step & live),
-            token.replay.eq(step & older.carried),
+            token.live.eq(step & slot.live),
+            token.replay.eq(step & slot.older.carried),
             token.label.eq(label),
             token.word.eq(word),
             token.chunk.eq(chunk),
             token.first.eq(plane == 0),
             token.last.eq(last_plane),
             token.first_chunk.eq(chunk == 0),
-            token.last_chunk.eq(last_chunk),
             token.group_end.eq(slot_end),
-            token.commit.eq(older.ends),
+            token.commit.eq(slot.older.ends),
         ]
         with m.If(step & ~label):
-            m.d.sync += plane.eq(plane + 1)
+            m.d.sync += [plane.eq(plane + 1), last_plane.eq(plane == before_last_plane)]
             with m.If(last_plane):
-                m.d.sync += [plane.eq(0), chunk.eq(chunk + 1)]
+                m.d.sync += [plane.eq(0), last_plane.eq(0), chunk.eq(chunk + 1)]
                 with m.If(last_chunk):
-                    m.d.sync += [chunk.eq(0), label.eq(1)]
+                    m.d.sync += [chunk.eq(0), label.eq(1), at_end.eq(one_beat & ~more)]
         with m.If(step & label):
-            m.d.sync += beat.eq(beat + 1)
+            m.d.sync += [beat.eq(beat + 1), at_end.eq((beat == config.label_beats - 2) & ~more)]
             with m.If(last_beat):
-                m.d.sync += [beat.eq(0), word.eq(Mux((word == 0) & job.weighted, 1, 2))]
-            with m.If(slot_end):
-                m.d.sync += [word.eq(0), label.eq(0)]
+                weight_next = (word == 0) & job.weighted
+                m.d.sync += [
+                    beat.eq(0),
+                    word.eq(Mux(weight_next, 1, 2)),
+                    at_end.eq(one_beat & ~(weight_next & job.offset)),
+                ]
+            with m.If(at_end):
+                m.d.sync += [word.eq(0), label.eq(0), at_end.eq(0)]
+
+
+def _may_start(slot: data.View, have_errors: Value, group_may_come: Value) -> Value:
+    return slot.pending & (~slot.older.carried | have_errors) & (~slot.live | group_may_come)

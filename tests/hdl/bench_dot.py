@@ -56,13 +56,11 @@ class DotBench(Bench):
         due = self.cycle + self.config.dot_tree_latency + 2
         if token["first_chunk"]:
             self.codes, self.words = [], []
-            self.changes[due] = None
         self.codes.append(codes_of(self.planes, bool(self.is_signed.get())))
         self.words.append(self.x.array())
-        if token["last_chunk"]:
-            product = golden.dot(np.hstack(self.codes), np.hstack(self.words))
-            self.products.expect(product, due)
-            self.changes[due] = product.tolist()
+        product = golden.dot(np.hstack(self.codes), np.hstack(self.words))
+        self.products.expect(product, due)
+        self.changes[due] = product.tolist()
 
     def watch_product(self) -> None:
         self.held = self.changes.pop(self.cycle, self.held)
@@ -78,7 +76,7 @@ class DotBench(Bench):
         for chunk in range(chunks):
             codes = random_signed(rng, bits, (config.banks, config.lanes))
             words = random_signed(rng, config.model_bits, config.lanes)
-            place = {"first_chunk": chunk == 0, "last_chunk": chunk == chunks - 1}
+            place = {"first_chunk": chunk == 0}
             for index, plane in enumerate(planes(codes, bits)):
                 await self.rest(gap)
                 ends = {"first": index == 0, "last": index == bits - 1}
@@ -91,7 +89,7 @@ class DotBench(Bench):
         """Cycles that must not matter: label beats, empty slots, or nothing."""
         while self.chance(gap):
             live = self.chance(0.5)
-            fields = ("first", "last", "first_chunk", "last_chunk", "replay", "group_end")
+            fields = ("first", "last", "first_chunk", "replay", "group_end")
             noise = {name: self.chance(0.5) for name in fields}
             self.token.set({"live": live, "label": live, **noise})
             self.beat.scramble(self.rng)

@@ -23,7 +23,7 @@ GROUPS = 30
 WORDS = ((0,), (0, 1), (0, 2), (0, 1, 2))
 """Which words a job sends: label, weight, offset."""
 
-FIELDS = ("first", "last", "first_chunk", "last_chunk", "replay", "commit")
+FIELDS = ("first", "last", "first_chunk", "replay", "commit")
 
 
 class LabelsBench(Bench):
