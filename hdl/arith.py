@@ -17,6 +17,10 @@ DSP_BITS = 18
 """Signed operands that one multiplier of an FPGA takes, the usual width."""
 
 
+ADDED_BITS = 4
+"""A factor of so few bits is not worth a DSP block."""
+
+
 def saturate(m: Module, value: Value, bits: int) -> tuple[Value, Value]:
     """The nearest signed ``bits``-bit value, and a flag that says that ``value`` did not fit."""
     if len(value) <= bits:
@@ -98,8 +102,10 @@ def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
 
 def registered_product(m: Module, a: Value, b: Value) -> Signal:
     """a * b, a cycle later, from a register without reset: what a DSP block's output register
-    can be."""
+    can be. If ``a`` has but a few bits, adders make the product."""
     value = a * b
+    if len(a) <= ADDED_BITS and not a.shape().signed:
+        value = sum_comb([Mux(a[place], b, 0) << place for place in range(len(a))])
     product = Signal(value.shape(), reset_less=True)
     m.d.sync += product.eq(value)
     return product

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import IntEnum
 
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
@@ -71,6 +72,21 @@ UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
 
 
+class Loss(IntEnum):
+    """A loss of the margin z and the label Y; f is its derivative by z."""
+
+    LEAST_SQUARES = 0
+    """(z - Y)**2 / 2."""
+    LOGISTIC = 1
+    """log(1 + exp(-Y z)), Y = -1 or +1."""
+    HINGE = 2
+    """max(0, 1 - Y z), Y = -1 or +1."""
+    SQUARED_HINGE = 3
+    """max(0, 1 - Y z)**2 / 2, Y = -1 or +1."""
+    HUBER = 4
+    """(z - Y)**2 / 2 up to a residual of 1, its tangent beyond."""
+
+
 def bits_for_sum(bits: int, terms: int) -> int:
     """Width of a signed sum of ``terms`` signed values of ``bits`` bits."""
     return bits + math.ceil(math.log2(terms)) if terms > 1 else bits
@@ -116,6 +132,19 @@ class EngineConfig:
     adder_levels : int
         Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
         registers and cycles in a wide engine.
+    losses : tuple of Loss
+        Losses that a job may name.
+    evaluate : bool
+        Whether a job may ask for the sum of losses.
+    sample_words : bool
+        Whether a job may send a weight and a margin offset with every sample.
+    regularisation : bool
+        Whether a job may ask for l2 and l1.
+    coarsening : bool
+        Whether a job may lower the precision of model words and scaled errors.
+
+    The last five leave parts out of a small FPGA; latencies do not depend on them. Host and engine
+    refuse a job that asks for what is not there.
     """
 
     lanes: int = 16
@@ -133,6 +162,11 @@ class EngineConfig:
     mantissa_bits: int = 13
     random_bits: int = 12
     adder_levels: int = 1
+    losses: tuple[Loss, ...] = tuple(Loss)
+    evaluate: bool = True
+    sample_words: bool = True
+    regularisation: bool = True
+    coarsening: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("lanes", 2), ("banks", 1), ("max_chunks", 2), ("replay_beats", 4)):
@@ -160,12 +194,12 @@ class EngineConfig:
                 f"model_bits = {self.model_bits} and model_frac = {self.model_frac} must satisfy "
                 f"0 < model_frac < model_bits <= {LABEL_WORD_BITS - 8}: labels share the format"
             )
-        if self.model_bits <= COARSE_BITS:
+        if self.coarsening and self.model_bits <= COARSE_BITS:
             raise ValueError(
                 f"model_bits must be above {COARSE_BITS}, the bits that a job may hold at zero, "
                 f"not {self.model_bits}"
             )
-        if self.error_bits <= NOISE_BITS:
+        if self.coarsening and self.error_bits <= NOISE_BITS:
             raise ValueError(
                 f"error_bits must be above {NOISE_BITS}, the bits that a job may round away, "
                 f"not {self.error_bits}"
@@ -175,6 +209,8 @@ class EngineConfig:
                 f"error_frac = {self.error_frac} must lie between model_frac = {self.model_frac} "
                 f"and error_bits - 1 = {self.error_bits - 1}"
             )
+        if not self.losses or len(set(self.losses)) < len(self.losses):
+            raise ValueError("losses must name one loss at least, and none twice")
         if not 8 <= self.random_bits <= self.gradient_drop:
             raise ValueError(
                 f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
@@ -205,6 +241,11 @@ class EngineConfig:
     def error_slots(self) -> int:
         """Depth of the error queue: the groups between their dot products and their update."""
         return max(2, 1 << (self.max_delay - 1).bit_length())
+
+    @property
+    def overflows(self) -> bool:
+        """Whether a job with its fields in their ranges may be too long for the replay buffer."""
+        return self.max_delay * self.max_chunks * self.max_bits > self.replay_beats
 
     # Widths.
 
@@ -281,12 +322,29 @@ class EngineConfig:
     @property
     def sample_step_bits(self) -> int:
         """Width of a step's mantissa times a sample's weight, rounded; it never carries further."""
+        if not self.sample_words:
+            return self.mantissa_bits
         return self.mantissa_bits + WEIGHT_BITS - WEIGHT_FRAC
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the curvature of every sample's loss is 1."""
+        return self.losses == (Loss.LEAST_SQUARES,) and not self.sample_words
 
     @property
     def field_bits(self) -> int:
         """Bits of one field of a random source: enough for the coarsest rounding."""
+        if not self.coarsening:
+            return self.random_bits
         return max(self.random_bits + COARSE_BITS, NOISE_BITS)
+
+    @property
+    def loss_fields(self) -> int:
+        """Fields that a group's errors draw: the samples' coefficients, their errors, decay and
+        threshold. What comes last and no part of the engine uses is not drawn."""
+        if self.regularisation:
+            return 2 * self.banks + 2
+        return 2 * self.banks if self.coarsening else self.banks
 
     # Latencies, in cycles; each is asserted by a test of its stage.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,10 +68,11 @@ class Correction(wiring.Component):
         config = self._config
         align = config.gradient_frac - config.correction_frac
         widest = config.random_bits + COARSE_BITS
-        used = Signal(widest)
+        used = Signal(widest, init=(1 << config.random_bits) - 1)
         m.d.sync += used.eq(((1 << config.random_bits) << self.model_drop) - 1)
 
-        decays = delay(m, self.group.decay, config.shrink_latency - 1)
+        decay = self.group.decay if config.regularisation else Const(0)
+        decays = delay(m, decay, config.shrink_latency - 1)
         decaying = delay(m, self.regularised, config.shrink_latency - 1)
         waiting = config.gradient_latency - config.correction_latency
 

@@ -203,10 +203,12 @@ class Engine(wiring.Component):
             update.i_valid.eq(_ends_replayed_chunk(ready)),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
-            update.threshold.eq(delay(m, errors.item.threshold, config.gradient_latency)),
             update.regularised.eq(delay(m, regularised, config.gradient_latency)),
             update.acc.eq(model.acc),
         ]
+        if config.regularisation:
+            threshold = delay(m, errors.item.threshold, config.gradient_latency)
+            m.d.comb += update.threshold.eq(threshold)
 
     def _connect_model(
         self,
@@ -244,7 +246,6 @@ class Engine(wiring.Component):
         m.submodules.margins = margins = fifo.SyncFIFOBuffered(
             width=config.banks * config.model_bits, depth=MARGIN_DEPTH
         )
-        m.submodules.evaluate = evaluate = Evaluate(config)
         m.d.comb += [
             self.margins.payload.eq(margins.r_data),
             self.margins.valid.eq(margins.r_rdy),
@@ -252,16 +253,20 @@ class Engine(wiring.Component):
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
             jobs.settled.eq(~margins.r_rdy),
-            evaluate.loss.eq(jobs.job.loss),
-            evaluate.z.eq(loss.z),
-            evaluate.samples.eq(loss.z_samples),
-            evaluate.valid.eq(loss.z_valid & (mode == Mode.EVALUATE)),
-            evaluate.clear.eq(slots.start),
             status.cycles.eq(slots.cycles),
             status.beats.eq(slots.beats_taken),
-            status.loss_sum.eq(evaluate.total),
             status.error.eq(jobs.error),
         ]
+        if config.evaluate:
+            m.submodules.evaluate = evaluate = Evaluate(config)
+            m.d.comb += [
+                evaluate.loss.eq(jobs.job.loss),
+                evaluate.z.eq(loss.z),
+                evaluate.samples.eq(loss.z_samples),
+                evaluate.valid.eq(loss.z_valid & (mode == Mode.EVALUATE)),
+                evaluate.clear.eq(slots.start),
+                status.loss_sum.eq(evaluate.total),
+            ]
         # Seen a cycle late, in which one group may end and another's margins may come.
         m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 2)
         learns = mode == Mode.TRAIN

@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, long_product, registered_product, round_nearest
-from .config import EngineConfig
+from .config import WEIGHT_FRAC, EngineConfig
 from .job import Loss
 from .protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from .tables import ENTRIES, fraction_bits, rows
@@ -82,30 +82,35 @@ class Evaluate(wiring.Component):
         size, short, linear = delay(m, size, 1), delay(m, short, 1), delay(m, linear, 1)
         factors = data.StructLayout({"left": width, "right": width + 1})
         terms = Signal(factors)
+        forms = {
+            Loss.LEAST_SQUARES: (size, size),
+            Loss.LOGISTIC: (linear, 2 * one),
+            Loss.HINGE: (short, 2 * one),
+            Loss.SQUARED_HINGE: (short, short),
+            Loss.HUBER: (Mux(far, one, size), Mux(far, excess, size)),
+        }
+        first, *more = [loss for loss in forms if loss in config.losses]
         with m.Switch(self.loss):
-            with m.Case(Loss.SQUARED_HINGE):
-                m.d.sync += [terms.left.eq(short), terms.right.eq(short)]
-            with m.Case(Loss.HINGE):
-                m.d.sync += [terms.left.eq(short), terms.right.eq(2 * one)]
-            with m.Case(Loss.LOGISTIC):
-                m.d.sync += [terms.left.eq(linear), terms.right.eq(2 * one)]
-            with m.Case(Loss.HUBER):
-                m.d.sync += [
-                    terms.left.eq(Mux(far, one, size)),
-                    terms.right.eq(Mux(far, excess, size)),
-                ]
+            for loss in more:
+                with m.Case(loss):
+                    m.d.sync += [terms.left.eq(forms[loss][0]), terms.right.eq(forms[loss][1])]
             with m.Default():
-                m.d.sync += [terms.left.eq(size), terms.right.eq(size)]
+                m.d.sync += [terms.left.eq(forms[first][0]), terms.right.eq(forms[first][1])]
         terms = delay(m, terms, 1)
 
         # Stages 6 to 14.
         square = long_product(m, terms.left, terms.right)
-        soft, is_logistic = self._softplus(m, z), Signal()
+        soft: Value = Const(0)
+        if Loss.LOGISTIC in config.losses:
+            is_logistic = Signal()
+            m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
+            soft = Mux(is_logistic, delay(m, self._softplus(m, z), 3), 0)
         value = Signal(2 * width + 2)
-        m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
-        soft = Mux(is_logistic, delay(m, soft, 3), 0)
         m.d.sync += value.eq(square + (soft << config.model_frac + 1))
-        product = long_product(m, value, delay(m, sample.weight, 9))
+        if config.sample_words:
+            product = long_product(m, value, delay(m, sample.weight, 9))
+        else:
+            product = delay(m, value, 3) << WEIGHT_FRAC
         self._accumulate(m, product, delay(m, valid & sample.valid, 12))
         return m
 

@@ -51,20 +51,22 @@ class Gradient(wiring.Component):
         m = Module()
         config = self._config
         levels = config.code_tree_latency
-        summed = delay(m, self.token, levels)
-        takes_plane = delay(m, self.token.replay & ~self.token.label, levels)
-        negative = delay(m, self.token.first & self.is_signed, levels)
+        # Waits for the correction here, where there are fewer bits than in the sums.
+        wait = config.gradient_latency - levels - 1
+        token, beat = delay(m, self.token, wait), delay(m, self.beat, wait)
+        errors = [delay(m, sample.error, wait) for sample in self.errors]
+        summed = delay(m, token, levels)
+        takes_plane = delay(m, token.replay & ~token.label, levels)
+        negative = delay(m, token.first & self.is_signed, levels)
 
         for lane in range(config.lanes):
             gated = [
-                Mux(self.beat[bank * config.lanes + lane], self.errors[bank].error, 0)
-                for bank in range(config.banks)
+                Mux(beat[bank * config.lanes + lane], error, 0) for bank, error in enumerate(errors)
             ]
             partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
             upper = Mux(summed.first, 0, horner << 1)
             with m.If(takes_plane):
                 m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
-            aligned = delay(m, horner, config.gradient_latency - levels - 1)
-            m.d.comb += self.sums[lane].eq(aligned)
+            m.d.comb += self.sums[lane].eq(horner)
         return m

@@ -68,7 +68,7 @@ class Update(wiring.Component):
             valid.append(Signal(name=f"valid_{len(valid)}"))
             m.d.sync += valid[-1].eq(valid[-2])
         m.d.comb += self.o_valid.eq(valid[3])
-        grid = Signal(signed(COARSE_BITS + 1))
+        grid = Signal(signed(COARSE_BITS + 1), init=-1)
         m.d.sync += grid.eq(-(1 << self.model_drop))
 
         flags = [self._lane(m, lane, grid, valid[2]) for lane in range(config.lanes)]
