@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib.memory import ReadPort
 
 from .config import is_power_of_two
 
@@ -134,6 +135,16 @@ def long_product(m: Module, a: Value, b: Value) -> Value:
         )
         rows.append(delay(m, sum_comb(list(products)) << place, 1))
     return delay(m, sum_comb(rows), 1)
+
+
+def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
+    """What a memory's port shows ``read_latency`` cycles after its address. The register is without
+    reset, so that it can be the memory's own."""
+    if read_latency == 1:
+        return read.data
+    register = Signal(read.data.shape(), reset_less=True)
+    m.d.sync += register.eq(read.data)
+    return register
 
 
 def delay(m: Module, value: Any, cycles: int) -> Any:

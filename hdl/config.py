@@ -51,8 +51,8 @@ XORSHIFT_TRIPLE = (13, 7, 17)
 
 SEED_BITS = 32
 
-READ_LATENCY = 2
-"""Cycles from a memory's address to its data: block RAM plus an output register."""
+MAX_COUNT_BITS = 32
+"""Widest counters of groups, and the width of those of saturations."""
 
 LABELS_LATENCY = 2
 """Cycles from a group's last beat to its labels (see `hdl.labels`)."""
@@ -132,6 +132,11 @@ class EngineConfig:
     adder_levels : int
         Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
         registers and cycles in a wide engine.
+    read_latency : int
+        Cycles from a memory's address to its data: 2 with the output register that block RAM needs
+        at high clock rates, 1 without.
+    count_bits : int
+        Width of a job's numbers of groups; its cycles and beats are counted in twice as many bits.
     losses : tuple of Loss
         Losses that a job may name.
     evaluate : bool
@@ -162,6 +167,8 @@ class EngineConfig:
     mantissa_bits: int = 13
     random_bits: int = 12
     adder_levels: int = 1
+    read_latency: int = 2
+    count_bits: int = 32
     losses: tuple[Loss, ...] = tuple(Loss)
     evaluate: bool = True
     sample_words: bool = True
@@ -185,6 +192,10 @@ class EngineConfig:
             )
         if not 1 <= self.adder_levels <= 3:
             raise ValueError(f"adder_levels must be 1 to 3, not {self.adder_levels}")
+        if self.read_latency not in (1, 2):
+            raise ValueError(f"read_latency must be 1 or 2, not {self.read_latency}")
+        if not 8 <= self.count_bits <= MAX_COUNT_BITS:
+            raise ValueError(f"count_bits must be 8 to {MAX_COUNT_BITS}, not {self.count_bits}")
         if not MIN_BITS <= self.max_bits <= MAX_BITS:
             raise ValueError(f"max_bits must be {MIN_BITS} to {MAX_BITS}, not {self.max_bits}")
         if self.max_delay < 1:
@@ -382,7 +393,7 @@ class EngineConfig:
     @property
     def dot_pipeline(self) -> int:
         """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
-        return 1 + self.x_wait + READ_LATENCY + self.dot_tree_latency + 2
+        return 1 + self.x_wait + self.read_latency + self.dot_tree_latency + 2
 
     @property
     def label_wait(self) -> int:
@@ -397,7 +408,7 @@ class EngineConfig:
     @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
+        return self.read_latency + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
 
     # Random source.
 

@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import READ_LATENCY, UPDATE_LATENCY, EngineConfig
+from .config import UPDATE_LATENCY, EngineConfig
 from .correction import Correction
 from .dot import Dot
 from .evaluate import Evaluate
@@ -83,11 +83,11 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
+        config, latency = self.config, self.config.read_latency
         m.submodules.jobs = jobs = JobController(config)
         m.submodules.slots = slots = SlotController(config)
         m.submodules.loss = loss = Loss(config)
-        m.submodules.errors = errors = Ring(group_layout(config), config.error_slots)
+        m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
         m.submodules.model = model = Model(config)
         m.submodules.transfer = transfer = Transfer(config)
         m.submodules.update = update = Update(config)
@@ -106,7 +106,7 @@ class Engine(wiring.Component):
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
         # errors are addressed at once, model words x_wait later; the rest follows from latencies.
         after = [slots.token]
-        for _ in range(READ_LATENCY + config.gradient_latency + UPDATE_LATENCY):
+        for _ in range(latency + config.gradient_latency + UPDATE_LATENCY):
             after.append(delay(m, after[-1], 1))
 
         self._learn_errors(m, jobs, slots, loss, model, after)
@@ -133,8 +133,8 @@ class Engine(wiring.Component):
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
             dot.is_signed.eq(~job.unsigned),
-            dot.token.eq(after[config.x_wait + READ_LATENCY]),
-            dot.beat.eq(delay(m, slots.beat, config.x_wait + READ_LATENCY)),
+            dot.token.eq(after[config.x_wait + config.read_latency]),
+            dot.beat.eq(delay(m, slots.beat, config.x_wait + config.read_latency)),
             dot.x.eq(model.x),
             labels.job.eq(job),
             labels.token.eq(after[0]),
@@ -172,14 +172,15 @@ class Engine(wiring.Component):
     ) -> None:
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
-        read, ready = after[READ_LATENCY], after[READ_LATENCY + config.gradient_latency]
-        noise_used = after[READ_LATENCY + config.correction_latency - 1]
-        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats)
+        latency = config.read_latency
+        read, ready = after[latency], after[latency + config.gradient_latency]
+        noise_used = after[latency + config.correction_latency - 1]
+        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
-        regularised = _regularised(m, config, job.regularised, after[READ_LATENCY - 1])
+        regularised = _regularised(m, config, job.regularised, after[latency - 1])
         m.d.comb += [
             # A cycle late: by then the reader has left the place, also where the ring is full.
             replay.i.eq(delay(m, slots.beat, 1)),

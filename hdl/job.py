@@ -214,8 +214,8 @@ class Job:
         ranges = {
             "bits": (MIN_BITS, config.max_bits),
             "chunks": (1, config.max_chunks),
-            "groups": (1, 2**32 - 1),
-            "batch_groups": (1, 2**32 - 1),
+            "groups": (1, 2**config.count_bits - 1),
+            "batch_groups": (1, 2**config.count_bits - 1),
             "delay": (1, config.max_delay),
             "seed": (0, 2**SEED_BITS - 1),
             "regularised": (0, config.max_features),
@@ -240,8 +240,19 @@ class Job:
                 f"beats of replay buffer and the engine has {config.replay_beats}; "
                 "lower the delay or the bits"
             )
+        if self._most_cycles(config) >> 2 * config.count_bits:
+            raise ValueError(
+                f"the job may take {self._most_cycles(config):.3g} cycles and this engine counts "
+                f"below 2**{2 * config.count_bits}; give it fewer epochs"
+            )
         for epoch in self.epochs:
             self._check_epoch(config, epoch)
+
+    def _most_cycles(self, config: EngineConfig) -> int:
+        """More cycles than the job takes on a stream that never waits."""
+        batches = math.ceil(self.groups / self.batch_groups) if self.sync else 1
+        slots = len(self.epochs) * (self.groups + batches * self.delay)
+        return slots * (self.slot_cycles(config) + config.dot_latency)
 
     def _check_parts(self, config: EngineConfig) -> None:
         lacks = "this engine was built without"

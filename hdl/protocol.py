@@ -11,6 +11,7 @@ from .config import (
     COARSE_BITS,
     CURVATURE_FRAC,
     LABEL_WORD_BITS,
+    MAX_COUNT_BITS,
     NOISE_BITS,
     SEED_BITS,
     STEP_DROPS,
@@ -20,9 +21,6 @@ from .config import (
     EngineConfig,
 )
 from .job import Epoch, Job, Loss, Mode
-
-COUNT_BITS = 32
-"""Width of counters of groups and saturations; counters of cycles and beats have twice as many."""
 
 EPOCH_COUNT_BITS = 16
 LOSS_SUM_BITS = 96
@@ -96,8 +94,8 @@ def job_layout(config: EngineConfig) -> data.StructLayout:
             "bits": range(config.max_bits + 1),
             "unsigned": 1,
             "chunks": range(config.max_chunks + 1),
-            "groups": COUNT_BITS,
-            "batch_groups": COUNT_BITS,
+            "groups": config.count_bits,
+            "batch_groups": config.count_bits,
             "epochs": EPOCH_COUNT_BITS,
             "delay": range(config.max_delay + 1),
             "sync": 1,
@@ -202,11 +200,11 @@ class Status(data.Struct):
         Why the job was refused; then nothing else has changed.
     """
 
-    cycles: 2 * COUNT_BITS
-    beats: 2 * COUNT_BITS
-    margin_saturations: COUNT_BITS
-    error_saturations: COUNT_BITS
-    model_saturations: COUNT_BITS
+    cycles: 2 * MAX_COUNT_BITS
+    beats: 2 * MAX_COUNT_BITS
+    margin_saturations: MAX_COUNT_BITS
+    error_saturations: MAX_COUNT_BITS
+    model_saturations: MAX_COUNT_BITS
     loss_sum: LOSS_SUM_BITS
     error: Error
 

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
 from .job import Mode
-from .protocol import COUNT_BITS, EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
+from .protocol import EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
 
 SLOT = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
@@ -60,7 +60,7 @@ class SlotController(wiring.Component):
     beat : Out(beat_bits)
     under_way : Out(UNDER_WAY_BITS)
         Groups taken whose errors are not soon there, the last one a cycle late.
-    cycles, beats_taken : Out(2 * COUNT_BITS)
+    cycles, beats_taken : Out(2 * count_bits)
         Counters of the job (`hdl.protocol.Status`).
     """
 
@@ -79,8 +79,8 @@ class SlotController(wiring.Component):
                 "token": Out(token_layout(config)),
                 "beat": Out(config.beat_bits),
                 "under_way": Out(UNDER_WAY_BITS),
-                "cycles": Out(2 * COUNT_BITS),
-                "beats_taken": Out(2 * COUNT_BITS),
+                "cycles": Out(2 * config.count_bits),
+                "beats_taken": Out(2 * config.count_bits),
             }
         )
 
@@ -155,7 +155,7 @@ class SlotController(wiring.Component):
         are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
         job = self.job
-        groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        groups_left, batch_left = Signal.like(job.groups), Signal.like(job.batch_groups)
         epochs_left = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
         last_group, last_of_batch, last_epoch = Signal(), Signal(), Signal()
