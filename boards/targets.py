@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,24 +30,6 @@ class Target:
     engine: EngineConfig
 
 
-SMALL = EngineConfig(
-    lanes=8,
-    banks=1,
-    max_bits=4,
-    max_chunks=32,
-    max_delay=2,
-    replay_beats=512,
-    model_bits=16,
-    model_frac=10,
-    error_bits=18,
-    error_frac=14,
-    coefficient_bits=10,
-    coefficient_frac=14,
-    mantissa_bits=8,
-    random_bits=8,
-)
-"""Fits an iCE40-UP5K."""
-
 ECP5_PACKAGE = ("--package", "CABGA381", "--speed", "6")
 TARGETS = {
     "ecp5-85k": Target(
@@ -59,6 +42,9 @@ TARGETS = {
         engine=EngineConfig(lanes=8, banks=4),
     ),
     "ice40-up5k": Target(
-        family="ice40", device=("--up5k", "--package", "sg48"), clock_mhz=32, engine=SMALL
+        family="ice40",
+        device=("--up5k", "--package", "sg48"),
+        clock_mhz=32,
+        engine=ENGINES["small"],
     ),
 }

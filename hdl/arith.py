@@ -10,11 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib.memory import ReadPort
 
 from .config import is_power_of_two
 
+HANDS = 8
+"""Most cycles that `handed_on` takes, fewer than from a job's start to its first update."""
+
 DSP_BITS = 18
 """Signed operands that one multiplier of an FPGA takes, the usual width."""
+
+
+ADDED_BITS = 4
+"""A factor of so few bits is not worth a DSP block."""
 
 
 def saturate(m: Module, value: Value, bits: int) -> tuple[Value, Value]:
@@ -98,8 +106,10 @@ def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
 
 def registered_product(m: Module, a: Value, b: Value) -> Signal:
     """a * b, a cycle later, from a register without reset: what a DSP block's output register
-    can be."""
+    can be. If ``a`` has but a few bits, adders make the product."""
     value = a * b
+    if len(a) <= ADDED_BITS and not a.shape().signed:
+        value = sum_comb([Mux(a[place], b, 0) << place for place in range(len(a))])
     product = Signal(value.shape(), reset_less=True)
     m.d.sync += product.eq(value)
     return product
@@ -128,6 +138,31 @@ def long_product(m: Module, a: Value, b: Value) -> Value:
         )
         rows.append(delay(m, sum_comb(list(products)) << place, 1))
     return delay(m, sum_comb(rows), 1)
+
+
+def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
+    """What a memory's port shows ``read_latency`` cycles after its address. The register is without
+    reset, so that it can be the memory's own."""
+    if read_latency == 1:
+        return read.data
+    register = Signal(read.data.shape(), reset_less=True)
+    m.d.sync += register.eq(read.data)
+    return register
+
+
+def handed_on(m: Module, value: Value, lanes: int) -> list[Value]:
+    """``value``, which stands still during a job, for each of ``lanes`` lanes.
+
+    It goes from a few lanes to the next through registers, `HANDS` at most, so that no wire spans
+    all of them.
+    """
+    sharing = max(4, lanes // HANDS)
+    copies: list[Value] = []
+    for lane in range(lanes):
+        if lane % sharing == 0:
+            value = delay(m, value, 1)
+        copies.append(value)
+    return copies
 
 
 def delay(m: Module, value: Any, cycles: int) -> Any:

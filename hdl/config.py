@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import IntEnum
 
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
@@ -50,8 +51,8 @@ XORSHIFT_TRIPLE = (13, 7, 17)
 
 SEED_BITS = 32
 
-READ_LATENCY = 2
-"""Cycles from a memory's address to its data: block RAM plus an output register."""
+MAX_COUNT_BITS = 32
+"""Widest counters of groups, and the width of those of saturations."""
 
 LABELS_LATENCY = 2
 """Cycles from a group's last beat to its labels (see `hdl.labels`)."""
@@ -69,6 +70,21 @@ LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
 
 UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
+
+
+class Loss(IntEnum):
+    """A loss of the margin z and the label Y; f is its derivative by z."""
+
+    LEAST_SQUARES = 0
+    """(z - Y)**2 / 2."""
+    LOGISTIC = 1
+    """log(1 + exp(-Y z)), Y = -1 or +1."""
+    HINGE = 2
+    """max(0, 1 - Y z), Y = -1 or +1."""
+    SQUARED_HINGE = 3
+    """max(0, 1 - Y z)**2 / 2, Y = -1 or +1."""
+    HUBER = 4
+    """(z - Y)**2 / 2 up to a residual of 1, its tangent beyond."""
 
 
 def bits_for_sum(bits: int, terms: int) -> int:
@@ -116,6 +132,24 @@ class EngineConfig:
     adder_levels : int
         Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
         registers and cycles in a wide engine.
+    read_latency : int
+        Cycles from a memory's address to its data: 2 with the output register that block RAM needs
+        at high clock rates, 1 without.
+    count_bits : int
+        Width of a job's numbers of groups; its cycles and beats are counted in twice as many bits.
+    losses : tuple of Loss
+        Losses that a job may name.
+    evaluate : bool
+        Whether a job may ask for the sum of losses.
+    sample_words : bool
+        Whether a job may send a weight and a margin offset with every sample.
+    regularisation : bool
+        Whether a job may ask for l2 and l1.
+    coarsening : bool
+        Whether a job may lower the precision of model words and scaled errors.
+
+    The last five leave parts out of a small FPGA; latencies do not depend on them. Host and engine
+    refuse a job that asks for what is not there.
     """
 
     lanes: int = 16
@@ -133,6 +167,13 @@ class EngineConfig:
     mantissa_bits: int = 13
     random_bits: int = 12
     adder_levels: int = 1
+    read_latency: int = 2
+    count_bits: int = 32
+    losses: tuple[Loss, ...] = tuple(Loss)
+    evaluate: bool = True
+    sample_words: bool = True
+    regularisation: bool = True
+    coarsening: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("lanes", 2), ("banks", 1), ("max_chunks", 2), ("replay_beats", 4)):
@@ -151,6 +192,10 @@ class EngineConfig:
             )
         if not 1 <= self.adder_levels <= 3:
             raise ValueError(f"adder_levels must be 1 to 3, not {self.adder_levels}")
+        if self.read_latency not in (1, 2):
+            raise ValueError(f"read_latency must be 1 or 2, not {self.read_latency}")
+        if not 8 <= self.count_bits <= MAX_COUNT_BITS:
+            raise ValueError(f"count_bits must be 8 to {MAX_COUNT_BITS}, not {self.count_bits}")
         if not MIN_BITS <= self.max_bits <= MAX_BITS:
             raise ValueError(f"max_bits must be {MIN_BITS} to {MAX_BITS}, not {self.max_bits}")
         if self.max_delay < 1:
@@ -160,12 +205,12 @@ class EngineConfig:
                 f"model_bits = {self.model_bits} and model_frac = {self.model_frac} must satisfy "
                 f"0 < model_frac < model_bits <= {LABEL_WORD_BITS - 8}: labels share the format"
             )
-        if self.model_bits <= COARSE_BITS:
+        if self.coarsening and self.model_bits <= COARSE_BITS:
             raise ValueError(
                 f"model_bits must be above {COARSE_BITS}, the bits that a job may hold at zero, "
                 f"not {self.model_bits}"
             )
-        if self.error_bits <= NOISE_BITS:
+        if self.coarsening and self.error_bits <= NOISE_BITS:
             raise ValueError(
                 f"error_bits must be above {NOISE_BITS}, the bits that a job may round away, "
                 f"not {self.error_bits}"
@@ -175,6 +220,8 @@ class EngineConfig:
                 f"error_frac = {self.error_frac} must lie between model_frac = {self.model_frac} "
                 f"and error_bits - 1 = {self.error_bits - 1}"
             )
+        if not self.losses or len(set(self.losses)) < len(self.losses):
+            raise ValueError("losses must name one loss at least, and none twice")
         if not 8 <= self.random_bits <= self.gradient_drop:
             raise ValueError(
                 f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
@@ -205,6 +252,11 @@ class EngineConfig:
     def error_slots(self) -> int:
         """Depth of the error queue: the groups between their dot products and their update."""
         return max(2, 1 << (self.max_delay - 1).bit_length())
+
+    @property
+    def overflows(self) -> bool:
+        """Whether a job with its fields in their ranges may be too long for the replay buffer."""
+        return self.max_delay * self.max_chunks * self.max_bits > self.replay_beats
 
     # Widths.
 
@@ -250,15 +302,20 @@ class EngineConfig:
 
     @property
     def correction_bits(self) -> int:
-        """Width of the dithered correction, in units of ``2**-gradient_frac``."""
-        product = self.model_bits + self.shrink_bits + self.gradient_frac - self.correction_frac
-        return max(product, self.gradient_drop + COARSE_BITS + 1) + 1
+        """Width of a model word times its summed coefficients (``correction_frac``)."""
+        return self.model_bits + self.shrink_bits
+
+    @property
+    def dithered_bits(self) -> int:
+        """Width of sum_k h_k M_kj plus the dither, in units of ``2**-gradient_frac``."""
+        codes = self.code_sum_bits + self.gradient_frac - self.code_sum_frac
+        return max(codes, self.gradient_drop + COARSE_BITS + 1) + 1
 
     @property
     def gradient_bits(self) -> int:
         """Width of G plus its dither, in units of ``2**-gradient_frac``."""
-        codes = self.code_sum_bits + self.gradient_frac - self.code_sum_frac
-        return max(codes, self.correction_bits) + 1
+        correction = self.correction_bits + self.gradient_frac - self.correction_frac
+        return max(self.dithered_bits, correction) + 1
 
     @property
     def correction_unit_bits(self) -> int:
@@ -281,12 +338,29 @@ class EngineConfig:
     @property
     def sample_step_bits(self) -> int:
         """Width of a step's mantissa times a sample's weight, rounded; it never carries further."""
+        if not self.sample_words:
+            return self.mantissa_bits
         return self.mantissa_bits + WEIGHT_BITS - WEIGHT_FRAC
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the curvature of every sample's loss is 1."""
+        return self.losses == (Loss.LEAST_SQUARES,) and not self.sample_words
 
     @property
     def field_bits(self) -> int:
         """Bits of one field of a random source: enough for the coarsest rounding."""
+        if not self.coarsening:
+            return self.random_bits
         return max(self.random_bits + COARSE_BITS, NOISE_BITS)
+
+    @property
+    def loss_fields(self) -> int:
+        """Fields that a group's errors draw: the samples' coefficients, their errors, decay and
+        threshold. What comes last and no part of the engine uses is not drawn."""
+        if self.regularisation:
+            return 2 * self.banks + 2
+        return 2 * self.banks if self.coarsening else self.banks
 
     # Latencies, in cycles; each is asserted by a test of its stage.
 
@@ -306,7 +380,7 @@ class EngineConfig:
 
     @property
     def correction_latency(self) -> int:
-        """From a replayed parity plane to the dithered correction (see `hdl.correction`)."""
+        """From a replayed parity plane to the correction (see `hdl.correction`)."""
         return self.shrink_latency + 3
 
     @property
@@ -324,7 +398,7 @@ class EngineConfig:
     @property
     def dot_pipeline(self) -> int:
         """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
-        return 1 + self.x_wait + READ_LATENCY + self.dot_tree_latency + 2
+        return 1 + self.x_wait + self.read_latency + self.dot_tree_latency + 2
 
     @property
     def label_wait(self) -> int:
@@ -339,7 +413,7 @@ class EngineConfig:
     @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return READ_LATENCY + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
+        return self.read_latency + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
 
     # Random source.
 

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, dither, partial_products, sum_tree
-from .config import COARSE_BITS, EngineConfig
+from .arith import delay, handed_on, partial_products, sum_tree
+from .config import EngineConfig
 from .protocol import group_layout, row_layout
 
 
 class Correction(wiring.Component):
-    """-X_j * (sum_k c_k [draws of M_kj differed] - decay) of every feature j of a chunk, plus the
-    update's dither.
+    """X_j * (sum_k c_k [draws of M_kj differed] - decay) of every feature j of a chunk, which the
+    gradient is less.
 
     The parity of a code says whether its two stochastic roundings differed; that is where the
     square of their mean overstates the square of the feature. Parity is a code's last plane, so
     the last beat of a chunk is the one whose result counts. Weight decay shares the
-    multiplication by X_j. The dither joins here because the sum is free here: what is left of
-    the stochastic rounding in `hdl.update.Update` is dropping bits::
+    multiplication by X_j::
 
-        [tree: sum of c_k, - decay] -> shrink -> factor -> [* X_j] -> [dither - product]
+        [tree: sum of c_k, - decay] -> shrink -> factor -> [* X_j] -> [join parts]
         model words ------------------------------> x ------/
 
-    Twins: `shrinkage` and `dither` in `sim.golden`.
+    Twin: `shrinkage` in `sim.golden`.
 
     Latency: ``gradient_latency``, to arrive with `hdl.gradient.Gradient`; ``x`` is taken
-    ``shrink_latency`` cycles after the beat, ``random`` is used up ``correction_latency - 1``
-    cycles after it. Throughput: a chunk a cycle. Overflow: impossible.
+    ``shrink_latency`` cycles after the beat. Throughput: a chunk a cycle. Overflow: impossible.
 
     Members
     -------
     odd : In(1)
         Odd codes are corrected, else even ones.
-    model_drop : In(range(COARSE_BITS + 1))
-        Low bits of the model that stay zero: the dither reaches up to there.
     beat : In(beat_bits)
         Last plane of the replayed chunk.
     group : In(group_layout)
@@ -43,9 +39,8 @@ class Correction(wiring.Component):
         Lanes of the chunk that decay.
     x : In(row_layout)
         Model words of the chunk, from the copy that dot products read.
-    random : In(ArrayLayout(field_bits, lanes))
     terms : Out(ArrayLayout(signed(correction_bits), lanes))
-        With ``gradient_frac`` fractional bits.
+        With ``correction_frac`` fractional bits.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -53,12 +48,10 @@ class Correction(wiring.Component):
         super().__init__(
             {
                 "odd": In(1),
-                "model_drop": In(range(COARSE_BITS + 1)),
                 "beat": In(config.beat_bits),
                 "group": In(group_layout(config)),
                 "regularised": In(config.lanes),
                 "x": In(row_layout(config)),
-                "random": In(data.ArrayLayout(config.field_bits, config.lanes)),
                 "terms": Out(data.ArrayLayout(signed(config.correction_bits), config.lanes)),
             }
         )
@@ -66,19 +59,15 @@ class Correction(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        align = config.gradient_frac - config.correction_frac
-        widest = config.random_bits + COARSE_BITS
-        used = Signal(widest)
-        m.d.sync += used.eq(((1 << config.random_bits) << self.model_drop) - 1)
-
-        decays = delay(m, self.group.decay, config.shrink_latency - 1)
+        decay = self.group.decay if config.regularisation else Const(0)
+        decays = delay(m, decay, config.shrink_latency - 1)
         decaying = delay(m, self.regularised, config.shrink_latency - 1)
         waiting = config.gradient_latency - config.correction_latency
 
-        for lane in range(config.lanes):
+        for lane, odd in enumerate(handed_on(m, self.odd, config.lanes)):
             differed = [
                 Mux(
-                    self.beat[bank * config.lanes + lane] == self.odd,
+                    self.beat[bank * config.lanes + lane] == odd,
                     self.group.samples[bank].coefficient,
                     0,
                 )
@@ -96,9 +85,7 @@ class Correction(wiring.Component):
                 x.eq(self.x[lane]),
             ]
 
-            product = partial_products(m, factor, x)
-            noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             term = Signal(signed(config.correction_bits), name=f"term_{lane}")
-            m.d.sync += term.eq(noise - (product << align))
+            m.d.sync += term.eq(partial_products(m, factor, x))
             m.d.comb += self.terms[lane].eq(delay(m, term, waiting))
         return m

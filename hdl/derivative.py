@@ -81,22 +81,26 @@ class Derivative(wiring.Component):
         # Stage 5: the other losses.
         others = Signal(data.StructLayout({"f": self.f.shape(), "curvature": CURVATURE_BITS}))
         hinge = Mux(facts.positive, Const(-one), Const(one))
+        limit, far = Mux(far_up, Const(one), Const(-one)), far_up | far_down
+        forms = {
+            Loss.LEAST_SQUARES: (facts.residual, flat),
+            Loss.HINGE: (Mux(facts.short, hinge, 0), 0),
+            Loss.SQUARED_HINGE: (Mux(facts.short, facts.residual, 0), Mux(facts.short, flat, 0)),
+            Loss.HUBER: (Mux(far, limit, facts.residual), Mux(far, 0, flat)),
+        }
+        parts = others.f, others.curvature
+        first, *more = [loss for loss in forms if loss in config.losses] or list(forms)
         with m.Switch(self.loss):
-            with m.Case(Loss.HINGE):
-                m.d.sync += [others.f.eq(Mux(facts.short, hinge, 0)), others.curvature.eq(0)]
-            with m.Case(Loss.SQUARED_HINGE):
-                m.d.sync += [
-                    others.f.eq(Mux(facts.short, facts.residual, 0)),
-                    others.curvature.eq(Mux(facts.short, flat, 0)),
-                ]
-            with m.Case(Loss.HUBER):
-                limit = Mux(far_up, Const(one), Const(-one))
-                m.d.sync += [
-                    others.f.eq(Mux(far_up | far_down, limit, facts.residual)),
-                    others.curvature.eq(Mux(far_up | far_down, 0, flat)),
-                ]
+            for loss in more:
+                with m.Case(loss):
+                    m.d.sync += [
+                        part.eq(form) for part, form in zip(parts, forms[loss], strict=True)
+                    ]
             with m.Default():
-                m.d.sync += [others.f.eq(facts.residual), others.curvature.eq(flat)]
+                m.d.sync += [part.eq(form) for part, form in zip(parts, forms[first], strict=True)]
+        if Loss.LOGISTIC not in config.losses:
+            m.d.sync += [self.f.eq(others.f), self.curvature.eq(others.curvature)]
+            return m
 
         # Stages 1 to 5: the logistic function and its derivative. Sigma(-|z|) is 1 - sigma(|z|),
         # and a positive label takes 1 away.

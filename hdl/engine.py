@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import READ_LATENCY, UPDATE_LATENCY, EngineConfig
+from .config import UPDATE_LATENCY, EngineConfig
 from .correction import Correction
 from .dot import Dot
 from .evaluate import Evaluate
@@ -83,11 +83,11 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
+        config, latency = self.config, self.config.read_latency
         m.submodules.jobs = jobs = JobController(config)
         m.submodules.slots = slots = SlotController(config)
         m.submodules.loss = loss = Loss(config)
-        m.submodules.errors = errors = Ring(group_layout(config), config.error_slots)
+        m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
         m.submodules.model = model = Model(config)
         m.submodules.transfer = transfer = Transfer(config)
         m.submodules.update = update = Update(config)
@@ -106,7 +106,7 @@ class Engine(wiring.Component):
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
         # errors are addressed at once, model words x_wait later; the rest follows from latencies.
         after = [slots.token]
-        for _ in range(READ_LATENCY + config.gradient_latency + UPDATE_LATENCY):
+        for _ in range(latency + config.gradient_latency + UPDATE_LATENCY):
             after.append(delay(m, after[-1], 1))
 
         self._learn_errors(m, jobs, slots, loss, model, after)
@@ -133,8 +133,8 @@ class Engine(wiring.Component):
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
             dot.is_signed.eq(~job.unsigned),
-            dot.token.eq(after[config.x_wait + READ_LATENCY]),
-            dot.beat.eq(delay(m, slots.beat, config.x_wait + READ_LATENCY)),
+            dot.token.eq(after[config.x_wait + config.read_latency]),
+            dot.beat.eq(delay(m, slots.beat, config.x_wait + config.read_latency)),
             dot.x.eq(model.x),
             labels.job.eq(job),
             labels.token.eq(after[0]),
@@ -154,9 +154,9 @@ class Engine(wiring.Component):
         self, m: Module, slots: SlotController, loss: Loss, errors: Ring, issued: data.View
     ) -> None:
         """What waits D slots for its update: the group's errors, in order of their slots."""
+        m.d.sync += errors.write.eq(loss.o_due & (slots.job.mode == Mode.TRAIN))
         m.d.comb += [
             errors.i.eq(loss.group),
-            errors.write.eq(loss.o_valid & (slots.job.mode == Mode.TRAIN)),
             errors.advance.eq(issued.replay & issued.group_end),
         ]
 
@@ -172,14 +172,15 @@ class Engine(wiring.Component):
     ) -> None:
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
-        read, ready = after[READ_LATENCY], after[READ_LATENCY + config.gradient_latency]
-        noise_used = after[READ_LATENCY + config.correction_latency - 1]
-        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats)
+        latency = config.read_latency
+        read, ready = after[latency], after[latency + config.gradient_latency]
+        noise_used_soon = after[latency + config.gradient_latency - 2]
+        m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
-        regularised = _regularised(m, config, job.regularised, after[READ_LATENCY - 1])
+        regularised = _regularised(m, config, job.regularised, issued, latency)
         m.d.comb += [
             # A cycle late: by then the reader has left the place, also where the ring is full.
             replay.i.eq(delay(m, slots.beat, 1)),
@@ -189,24 +190,26 @@ class Engine(wiring.Component):
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
             *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
+            gradient.model_drop.eq(job.model_drop),
+            gradient.random.eq(random.fields),
             correction.odd.eq(job.unsigned),
-            correction.model_drop.eq(job.model_drop),
             correction.beat.eq(replay.item),
             correction.group.eq(errors.item),
             correction.regularised.eq(regularised),
             correction.x.eq(model.x),
-            correction.random.eq(random.fields),
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
-            random.draw.eq(_ends_replayed_chunk(noise_used)),
+            random.draw.eq(_ends_replayed_chunk(noise_used_soon)),
             update.model_drop.eq(job.model_drop),
             update.i_valid.eq(_ends_replayed_chunk(ready)),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
-            update.threshold.eq(delay(m, errors.item.threshold, config.gradient_latency)),
             update.regularised.eq(delay(m, regularised, config.gradient_latency)),
             update.acc.eq(model.acc),
         ]
+        if config.regularisation:
+            threshold = delay(m, errors.item.threshold, config.gradient_latency)
+            m.d.comb += update.threshold.eq(threshold)
 
     def _connect_model(
         self,
@@ -244,7 +247,6 @@ class Engine(wiring.Component):
         m.submodules.margins = margins = fifo.SyncFIFOBuffered(
             width=config.banks * config.model_bits, depth=MARGIN_DEPTH
         )
-        m.submodules.evaluate = evaluate = Evaluate(config)
         m.d.comb += [
             self.margins.payload.eq(margins.r_data),
             self.margins.valid.eq(margins.r_rdy),
@@ -252,16 +254,21 @@ class Engine(wiring.Component):
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
             jobs.settled.eq(~margins.r_rdy),
-            evaluate.loss.eq(jobs.job.loss),
-            evaluate.z.eq(loss.z),
-            evaluate.samples.eq(loss.z_samples),
-            evaluate.valid.eq(loss.z_valid & (mode == Mode.EVALUATE)),
-            evaluate.clear.eq(slots.start),
             status.cycles.eq(slots.cycles),
             status.beats.eq(slots.beats_taken),
-            status.loss_sum.eq(evaluate.total),
             status.error.eq(jobs.error),
         ]
+        if config.evaluate:
+            m.submodules.evaluate = evaluate = Evaluate(config)
+            m.d.comb += [
+                evaluate.loss.eq(jobs.job.loss),
+                evaluate.z.eq(loss.z),
+                evaluate.samples.eq(loss.z_samples),
+                evaluate.valid.eq(loss.z_valid),
+                evaluate.enable.eq(mode == Mode.EVALUATE),
+                evaluate.clear.eq(slots.start),
+                status.loss_sum.eq(evaluate.total),
+            ]
         # Seen two cycles late, in which one group may end and another's margins may come.
         m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 3)
         learns = mode == Mode.TRAIN
@@ -271,26 +278,26 @@ class Engine(wiring.Component):
             (status.model_saturations, update.saturations),
         )
         for counter, increment in increments:
+            step = delay(m, increment, 1)
             with m.If(slots.start):
                 m.d.sync += counter.eq(0)
             with m.Else():
-                m.d.sync += counter.eq(counter + increment)
+                m.d.sync += counter.eq(counter + step)
 
 
 def _ends_replayed_chunk(token: data.View) -> Value:
     return token.replay & ~token.label & token.last
 
 
-def _regularised(m: Module, config: EngineConfig, features: Value, token: data.View) -> Signal:
-    """Lanes of the token's chunk that are among the first ``features``, a cycle later."""
+def _regularised(
+    m: Module, config: EngineConfig, features: Value, token: data.View, cycles: int
+) -> Signal:
+    """Lanes of the token's chunk that are among the first ``features``, ``cycles`` cycles later."""
     lane_bits = config.lanes.bit_length() - 1
     partial, lanes = Signal(config.lanes), Signal(config.lanes)
     m.d.sync += partial.eq((1 << features[:lane_bits]) - 1)
     full_chunks = features[lane_bits:]
-    with m.If(token.chunk < full_chunks):
-        m.d.sync += lanes.eq(-1)
-    with m.Elif(token.chunk == full_chunks):
-        m.d.sync += lanes.eq(partial)
-    with m.Else():
-        m.d.sync += lanes.eq(0)
+    all_of_them = delay(m, token.chunk < full_chunks, cycles - 1)
+    some = delay(m, token.chunk == full_chunks, cycles - 1)
+    m.d.sync += lanes.eq(all_of_them.replicate(config.lanes) | Mux(some, partial, 0))
     return lanes

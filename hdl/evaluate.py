@@ -7,12 +7,12 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, long_product, registered_product, round_nearest
-from .config import EngineConfig
+from .config import WEIGHT_FRAC, EngineConfig
 from .job import Loss
 from .protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from .tables import ENTRIES, fraction_bits, rows
 
-SUM_LATENCY = 15
+SUM_LATENCY = 17
 """Cycles from a sample's turn to the total that has its loss, its own cycle among them."""
 
 
@@ -20,9 +20,10 @@ class Evaluate(wiring.Component):
     """Adds w times the loss of every valid sample, one sample a cycle::
 
         group -> [one sample a cycle]
-        1: [residual, margin, |z|]  2, 3: [table at |z|]  4: [fall * fraction]  5: [softplus]
-        2: [|residual|, 1 - margin]                       5: [factors by loss]
-        6, 7, 8: [product]  9: [+ softplus]  10, 11, 12: [* weight]  13, 14: [total]
+        1: [label's sign]  2: [residual, margin, |z|]  3: [|residual|, 1 - margin]
+        4: [what is negative]  5: [Huber's]  6, 7: [factors by loss]
+        3, 4: [table at |z|]  5: [fall * fraction]  6: [softplus]
+        8, 9, 10: [product]  11: [+ softplus]  12, 13, 14: [* weight]  15, 16: [total]
 
     Squares are made by one multiplier from the factors that the loss selects; the logistic loss
     adds its linear part to the interpolated softplus. Twin: `loss_value` in `sim.golden`.
@@ -37,6 +38,9 @@ class Evaluate(wiring.Component):
     z : In(ArrayLayout(signed(model_bits), banks))
     samples : In(ArrayLayout(sample_layout, banks))
     valid : In(1)
+        A group's margins are there.
+    enable : In(1)
+        Their losses count; stable during a job.
     clear : In(1)
     total : Out(LOSS_SUM_BITS)
         With ``2 * model_frac + 1 + WEIGHT_FRAC`` fractional bits.
@@ -50,6 +54,7 @@ class Evaluate(wiring.Component):
                 "z": In(data.ArrayLayout(signed(config.model_bits), config.banks)),
                 "samples": In(data.ArrayLayout(sample_layout(config), config.banks)),
                 "valid": In(1),
+                "enable": In(1),
                 "clear": In(1),
                 "total": Out(LOSS_SUM_BITS),
             }
@@ -61,52 +66,63 @@ class Evaluate(wiring.Component):
         width, one = config.model_bits + 2, 1 << config.model_frac
         z, sample, valid = self._serialise(m)
 
-        # Stage 1.
+        # Stages 1 and 2.
+        positive = delay(m, sample.label > 0, 1)
+        z, label = delay(m, z, 1), delay(m, sample.label, 1)
         residual, margin = Signal(signed(width)), Signal(signed(width))
-        m.d.sync += [
-            residual.eq(z - sample.label),
-            margin.eq(Mux(sample.label > 0, z, -z)),
-        ]
+        m.d.sync += [residual.eq(z - label), margin.eq(Mux(positive, z, -z))]
 
-        # Stage 2: what the losses square.
-        size, short, linear = Signal(width), Signal(width), Signal(width)
+        # Stages 3 and 4: what the losses square.
+        size, lack, loss = Signal(width), Signal(signed(width)), Signal(signed(width))
         m.d.sync += [
             size.eq(Mux(residual < 0, -residual, residual)),
-            short.eq(Mux(margin < one, one - margin, 0)),
-            linear.eq(Mux(margin < 0, -margin, 0)),
+            lack.eq(one - margin),
+            loss.eq(-margin),
         ]
+        short, linear = Signal(width), Signal(width)
+        m.d.sync += [short.eq(Mux(lack < 0, 0, lack)), linear.eq(Mux(loss < 0, 0, loss))]
 
-        # Stage 3, and 5: two factors of width + 1 bits.
+        # Stages 4 and 5: a parabola up to a residual of 1, its tangent beyond.
         far, excess = Signal(), Signal(width + 1)
         m.d.sync += [far.eq(size >= one), excess.eq(2 * size - one)]
+        size = delay(m, size, 1)
+        bounded, tangent = Signal(width), Signal(width + 1)
+        m.d.sync += [bounded.eq(Mux(far, one, size)), tangent.eq(Mux(far, excess, size))]
+
+        # Stages 6 and 7: two factors.
         size, short, linear = delay(m, size, 1), delay(m, short, 1), delay(m, linear, 1)
         factors = data.StructLayout({"left": width, "right": width + 1})
         terms = Signal(factors)
+        forms = {
+            Loss.LEAST_SQUARES: (size, size),
+            Loss.LOGISTIC: (linear, 2 * one),
+            Loss.HINGE: (short, 2 * one),
+            Loss.SQUARED_HINGE: (short, short),
+            Loss.HUBER: (bounded, tangent),
+        }
+        first, *more = [loss for loss in forms if loss in config.losses]
         with m.Switch(self.loss):
-            with m.Case(Loss.SQUARED_HINGE):
-                m.d.sync += [terms.left.eq(short), terms.right.eq(short)]
-            with m.Case(Loss.HINGE):
-                m.d.sync += [terms.left.eq(short), terms.right.eq(2 * one)]
-            with m.Case(Loss.LOGISTIC):
-                m.d.sync += [terms.left.eq(linear), terms.right.eq(2 * one)]
-            with m.Case(Loss.HUBER):
-                m.d.sync += [
-                    terms.left.eq(Mux(far, one, size)),
-                    terms.right.eq(Mux(far, excess, size)),
-                ]
+            for loss in more:
+                with m.Case(loss):
+                    m.d.sync += [terms.left.eq(forms[loss][0]), terms.right.eq(forms[loss][1])]
             with m.Default():
-                m.d.sync += [terms.left.eq(size), terms.right.eq(size)]
+                m.d.sync += [terms.left.eq(forms[first][0]), terms.right.eq(forms[first][1])]
         terms = delay(m, terms, 1)
 
-        # Stages 6 to 14.
+        # Stages 8 to 16.
         square = long_product(m, terms.left, terms.right)
-        soft, is_logistic = self._softplus(m, z), Signal()
+        soft: Value = Const(0)
+        if Loss.LOGISTIC in config.losses:
+            is_logistic = Signal()
+            m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
+            soft = Mux(is_logistic, delay(m, self._softplus(m, z), 4), 0)
         value = Signal(2 * width + 2)
-        m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
-        soft = Mux(is_logistic, delay(m, soft, 3), 0)
         m.d.sync += value.eq(square + (soft << config.model_frac + 1))
-        product = long_product(m, value, delay(m, sample.weight, 9))
-        self._accumulate(m, product, delay(m, valid & sample.valid, 12))
+        if config.sample_words:
+            product = long_product(m, value, delay(m, sample.weight, 11))
+        else:
+            product = delay(m, value, 3) << WEIGHT_FRAC
+        self._accumulate(m, product, delay(m, valid & sample.valid, 14))
         return m
 
     def _accumulate(self, m: Module, product: Value, counts: Value) -> None:
@@ -124,20 +140,21 @@ class Evaluate(wiring.Component):
     def _serialise(self, m: Module) -> tuple[Signal, data.View, Signal]:
         """The samples of a group, one a cycle."""
         config = self._config
-        rest = Signal(range(config.banks + 1))
+        rest = Signal(config.banks)  # unary
         z, samples = Signal(self.z.shape()), Signal(self.samples.shape())
         with m.If(self.valid):
-            m.d.sync += [rest.eq(config.banks), z.eq(self.z), samples.eq(self.samples)]
-        with m.Elif(rest != 0):
+            m.d.sync += [rest.eq(self.enable.replicate(config.banks))]
+            m.d.sync += [z.eq(self.z), samples.eq(self.samples)]
+        with m.Else():
             m.d.sync += [
-                rest.eq(rest - 1),
+                rest.eq(rest >> 1),
                 z.as_value().eq(z.as_value() >> config.model_bits),
                 samples.as_value().eq(samples.as_value() >> sample_layout(config).size),
             ]
-        return z[0], samples[0], rest != 0
+        return z[0], samples[0], rest[0]
 
     def _softplus(self, m: Module, z: Signal) -> Signal:
-        """log(1 + exp(-|z|)) from the table, at stage 5."""
+        """log(1 + exp(-|z|)) from the table, at stage 6."""
         config = self._config
         places, end = fraction_bits(config), (ENTRIES << fraction_bits(config)) - 1
         table_rows = rows(config)

@@ -6,33 +6,41 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import add_or_subtract, delay, sum_tree
-from .config import EngineConfig
+from .arith import add_or_subtract, delay, dither, handed_on, sum_tree
+from .config import COARSE_BITS, EngineConfig
 from .protocol import error_layout, token_layout
 
 
 class Gradient(wiring.Component):
-    """sum_k h_k M_kj of every feature j of a chunk, exact.
+    """sum_k h_k M_kj of every feature j of a chunk, exact, plus the update's dither.
 
     The counterpart of `hdl.dot.Dot`: a lane adds the errors of the samples whose bit is set and
-    folds the planes by Horner's rule. Twin: `code_sum` in `sim.golden`, with errors aligned by
-    `hdl.loss.Loss` so that the unit does not depend on q.
+    folds the planes by Horner's rule. The dither joins here because there is time: what is left of
+    the stochastic rounding in `hdl.update.Update` is dropping bits::
 
-    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``. Throughput: a beat a
-    cycle. Overflow: impossible.
+        beat, errors -> [wait] -> [gate] -> [tree] -> [horner: 2 acc + s] -> [+ dither] -> sums
+
+    Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.loss.Loss` so that the unit does
+    not depend on q, and `dither`.
+
+    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``; ``random`` is used up a
+    cycle before. Throughput: a beat a cycle. Overflow: impossible.
 
     Members
     -------
     is_signed : In(1)
         The top plane counts negatively.
+    model_drop : In(range(COARSE_BITS + 1))
+        Low bits of the model that stay zero: the dither reaches up to there.
     token : In(token_layout)
         Belongs to ``beat``; used when replayed and not a label.
     beat : In(beat_bits)
         Replayed beat.
     errors : In(ArrayLayout(error_layout, banks))
         Of the replayed group, stable during its slot.
-    sums : Out(ArrayLayout(signed(code_sum_bits), lanes))
-        With ``code_sum_frac`` fractional bits.
+    random : In(ArrayLayout(field_bits, lanes))
+    sums : Out(ArrayLayout(signed(dithered_bits), lanes))
+        With ``gradient_frac`` fractional bits.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -40,10 +48,12 @@ class Gradient(wiring.Component):
         super().__init__(
             {
                 "is_signed": In(1),
+                "model_drop": In(range(COARSE_BITS + 1)),
                 "token": In(token_layout(config)),
                 "beat": In(config.beat_bits),
                 "errors": In(data.ArrayLayout(error_layout(config), config.banks)),
-                "sums": Out(data.ArrayLayout(signed(config.code_sum_bits), config.lanes)),
+                "random": In(data.ArrayLayout(config.field_bits, config.lanes)),
+                "sums": Out(data.ArrayLayout(signed(config.dithered_bits), config.lanes)),
             }
         )
 
@@ -51,20 +61,28 @@ class Gradient(wiring.Component):
         m = Module()
         config = self._config
         levels = config.code_tree_latency
-        summed = delay(m, self.token, levels)
-        takes_plane = delay(m, self.token.replay & ~self.token.label, levels)
-        negative = delay(m, self.token.first & self.is_signed, levels)
+        # Waits for the correction here, where there are fewer bits than in the sums.
+        wait = config.gradient_latency - levels - 2
+        token, beat = delay(m, self.token, wait), delay(m, self.beat, wait)
+        errors = [delay(m, sample.error, wait) for sample in self.errors]
+        summed = delay(m, token, levels)
+        takes_plane = delay(m, token.replay & ~token.label, levels)
+        negative = delay(m, token.first & self.is_signed, levels)
+        widest = config.random_bits + COARSE_BITS
+        reach = Signal(widest, init=(1 << config.random_bits) - 1)
+        m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
 
-        for lane in range(config.lanes):
+        for lane, used in enumerate(handed_on(m, reach, config.lanes)):
             gated = [
-                Mux(self.beat[bank * config.lanes + lane], self.errors[bank].error, 0)
-                for bank in range(config.banks)
+                Mux(beat[bank * config.lanes + lane], error, 0) for bank, error in enumerate(errors)
             ]
             partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
             upper = Mux(summed.first, 0, horner << 1)
             with m.If(takes_plane):
                 m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
-            aligned = delay(m, horner, config.gradient_latency - levels - 1)
-            m.d.comb += self.sums[lane].eq(aligned)
+
+            noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
+            aligned = horner << config.gradient_frac - config.code_sum_frac
+            m.d.sync += self.sums[lane].eq(aligned + noise)
         return m

@@ -17,6 +17,7 @@ from .config import (
     VARIANCE_FRAC,
     EngineConfig,
 )
+from .config import Loss as Loss
 
 
 class Mode(IntEnum):
@@ -34,19 +35,12 @@ class Mode(IntEnum):
     """Sum the losses of all samples; nothing is learned."""
 
 
-class Loss(IntEnum):
-    """A loss of the margin z and the label Y; f is its derivative by z."""
-
-    LEAST_SQUARES = 0
-    """(z - Y)**2 / 2."""
-    LOGISTIC = 1
-    """log(1 + exp(-Y z)), Y = -1 or +1."""
-    HINGE = 2
-    """max(0, 1 - Y z), Y = -1 or +1."""
-    SQUARED_HINGE = 3
-    """max(0, 1 - Y z)**2 / 2, Y = -1 or +1."""
-    HUBER = 4
-    """(z - Y)**2 / 2 up to a residual of 1, its tangent beyond."""
+PARTS = {
+    "sample_words": ("weighted", "offset"),
+    "regularisation": ("regularised",),
+    "coarsening": ("model_drop", "error_drop"),
+}
+"""Options of `EngineConfig` that may leave a part out, and the fields of a job that ask for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +214,8 @@ class Job:
         ranges = {
             "bits": (MIN_BITS, config.max_bits),
             "chunks": (1, config.max_chunks),
-            "groups": (1, 2**32 - 1),
-            "batch_groups": (1, 2**32 - 1),
+            "groups": (1, 2**config.count_bits - 1),
+            "batch_groups": (1, 2**config.count_bits - 1),
             "delay": (1, config.max_delay),
             "seed": (0, 2**SEED_BITS - 1),
             "regularised": (0, config.max_features),
@@ -236,6 +230,7 @@ class Job:
                 )
         if self.mode not in (Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE):
             raise ValueError(f"mode {self.mode.name} moves the model; it is no pass over samples")
+        self._check_parts(config)
         if not 1 <= len(self.epochs) < 2**16:
             raise ValueError(f"{len(self.epochs)} epochs are out of range; a job takes 1 to 65535")
         beats = self.delay * self.chunks * self.bits
@@ -245,8 +240,30 @@ class Job:
                 f"beats of replay buffer and the engine has {config.replay_beats}; "
                 "lower the delay or the bits"
             )
+        if self._most_cycles(config) >> 2 * config.count_bits:
+            raise ValueError(
+                f"the job may take {self._most_cycles(config):.3g} cycles and this engine counts "
+                f"below 2**{2 * config.count_bits}; give it fewer epochs"
+            )
         for epoch in self.epochs:
             self._check_epoch(config, epoch)
+
+    def _most_cycles(self, config: EngineConfig) -> int:
+        """More cycles than the job takes on a stream that never waits."""
+        batches = math.ceil(self.groups / self.batch_groups) if self.sync else 1
+        slots = len(self.epochs) * (self.groups + batches * self.delay)
+        return slots * (self.slot_cycles(config) + config.dot_latency)
+
+    def _check_parts(self, config: EngineConfig) -> None:
+        lacks = "this engine was built without"
+        for part, names in PARTS.items():
+            for name in names:
+                if getattr(self, name) and not getattr(config, part):
+                    raise ValueError(f"{name} = {getattr(self, name)}: {lacks} {part}")
+        if self.loss not in config.losses:
+            raise ValueError(f"loss = {self.loss.name}: {lacks} it")
+        if self.mode == Mode.EVALUATE and not config.evaluate:
+            raise ValueError(f"mode = {self.mode.name}: {lacks} it")
 
     def _check_epoch(self, config: EngineConfig, epoch: Epoch) -> None:
         step = epoch.step

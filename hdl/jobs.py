@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import chain
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -9,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .evaluate import SUM_LATENCY
-from .job import Loss, Mode
+from .job import PARTS, Mode
 from .protocol import Error, job_layout
 
 
@@ -59,15 +63,22 @@ class JobController(wiring.Component):
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         settling = Signal(range(settle_cycles(config)))
-        beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
-        bad_chunks, bad = Signal(), Signal()
+        # Fields of parts that the engine is built without stay zero: nothing is left of them.
+        lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
+        absent = set(chain.from_iterable(lacking))
+        bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
+        if config.overflows:
+            beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
+            m.d.comb += too_long.eq(beats > config.replay_beats)
         m.d.sync += [
             self.passes.eq(~moves),
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
+                    asks_absent,
                     job.mode > max(Mode),
-                    job.loss > max(Loss),
+                    *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
+                    ~reduce(or_, (job.loss == loss for loss in config.losses)),
                     job.bits < MIN_BITS,
                     job.bits > config.max_bits,
                     job.groups == 0,
@@ -85,7 +96,12 @@ class JobController(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [checked.eq(2), job.eq(self.i.payload)]
+                asked = self.i.payload
+                m.d.sync += [
+                    checked.eq(2),
+                    asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
+                    *(job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent),
+                ]
                 with m.If(self.i.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
@@ -94,7 +110,7 @@ class JobController(wiring.Component):
                     with m.If(bad_chunks | (bad & self.passes)):
                         m.d.sync += self.error.eq(Error.RANGE)
                         m.next = "IDLE"
-                    with m.Elif((beats > config.replay_beats) & self.passes):
+                    with m.Elif(too_long & self.passes):
                         m.d.sync += self.error.eq(Error.REPLAY)
                         m.next = "IDLE"
                     with m.Else():

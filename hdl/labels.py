@@ -50,7 +50,9 @@ class Labels(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        layouts = (label_layout(config), weight_layout(), offset_layout(config))
+        layouts = [label_layout(config)]
+        if config.sample_words:
+            layouts += [weight_layout(), offset_layout(config)]
         arrived, group_end = Signal(len(layouts)), Signal()
         beat = delay(m, self.beat, 1)
         with m.If(self.token.live & self.token.label):
@@ -71,12 +73,12 @@ class Labels(wiring.Component):
                     # The first beat holds the lowest bits, and ends up there.
                     m.d.sync += word.eq(Cat(word[config.lanes :], part))
                 words.append(data.View(layout, word[: layout.size]))
-            label, weight, offset = words
-            sample = self.samples[bank]
-            m.d.comb += [
-                sample.label.eq(label.label),
-                sample.valid.eq(label.valid),
-                sample.weight.eq(Mux(self.job.weighted, weight.weight, 1 << WEIGHT_FRAC)),
-                sample.offset.eq(Mux(self.job.offset, offset.offset, 0)),
-            ]
+            label, sample = words[0], self.samples[bank]
+            m.d.comb += [sample.label.eq(label.label), sample.valid.eq(label.valid)]
+            if config.sample_words:
+                weight, offset = words[1:]
+                m.d.comb += [
+                    sample.weight.eq(Mux(self.job.weighted, weight.weight, 1 << WEIGHT_FRAC)),
+                    sample.offset.eq(Mux(self.job.offset, offset.offset, 0)),
+                ]
         return m

@@ -17,6 +17,7 @@ from .config import (
     EngineConfig,
 )
 from .derivative import Derivative
+from .job import Loss as JobLoss
 from .margin import Margin
 from .protocol import epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError
@@ -43,10 +44,10 @@ class Loss(wiring.Component):
         Dot products A.
     samples : In(ArrayLayout(sample_layout, banks))
     i_valid : In(1)
-    random : In(ArrayLayout(field_bits, 2 * banks + 2))
+    random : In(ArrayLayout(field_bits, loss_fields))
         Fields for the coefficients, the errors, decay and threshold.
     draw : Out(1)
-        ``random`` is used up: three cycles before ``o_valid``.
+        ``random`` is used up in the next cycle, three before ``o_valid``.
     z : Out(ArrayLayout(signed(model_bits), banks))
     z_samples : Out(ArrayLayout(sample_layout, banks))
         The samples that ``z`` belongs to.
@@ -72,7 +73,7 @@ class Loss(wiring.Component):
                 "product": In(data.ArrayLayout(signed(config.dot_bits), banks)),
                 "samples": In(samples),
                 "i_valid": In(1),
-                "random": In(data.ArrayLayout(config.field_bits, 2 * banks + 2)),
+                "random": In(data.ArrayLayout(config.field_bits, config.loss_fields)),
                 "draw": Out(1),
                 "z": Out(data.ArrayLayout(signed(config.model_bits), banks)),
                 "z_samples": Out(samples),
@@ -93,10 +94,11 @@ class Loss(wiring.Component):
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 3)),
+            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 4)),
         ]
+        drawn = delay(m, self.draw, 1)
         m.d.sync += [
-            self.o_soon.eq(self.draw),
+            self.o_soon.eq(drawn),
             self.o_due.eq(self.o_soon),
             self.o_valid.eq(self.o_due),
         ]
@@ -110,7 +112,8 @@ class Loss(wiring.Component):
             self.margin_saturations.eq(sum_comb(margin_flags)),
             self.error_saturations.eq(sum_comb(error_flags)),
         ]
-        self._regularise(m)
+        if self._config.regularisation:
+            self._regularise(m)
         return m
 
     def _sample(self, m: Module, bank: int) -> tuple[Value, Value]:
@@ -123,22 +126,25 @@ class Loss(wiring.Component):
         m.d.comb += [
             margin.bits.eq(self.job.bits),
             margin.product.eq(self.product[bank]),
-            margin.offset.eq(self.samples[bank].offset),
             self.z[bank].eq(margin.z),
             derivative.loss.eq(self.job.loss),
-            derivative.variance.eq(self.epoch.variance),
             derivative.z.eq(margin.z),
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
             error.epoch.eq(self.epoch),
-            error.weight.eq(sample.weight),
             error.f.eq(derivative.f),
             error.curvature.eq(derivative.curvature),
             error.valid.eq(delay(m, sample.valid, DERIVATIVE_LATENCY)),
             error.coefficient_noise.eq(self.random[bank]),
-            error.error_noise.eq(self.random[banks + bank]),
             self.group.samples[bank].eq(error.o),
         ]
+        if config.sample_words:
+            m.d.comb += margin.offset.eq(self.samples[bank].offset)
+            m.d.comb += error.weight.eq(sample.weight)
+        if config.coarsening:
+            m.d.comb += error.error_noise.eq(self.random[banks + bank])
+        if JobLoss.LOGISTIC in config.losses:
+            m.d.comb += derivative.variance.eq(self.epoch.variance)
         saturated = margin.saturated & sample.valid
         return delay(m, saturated, DERIVATIVE_LATENCY + ERROR_LATENCY), error.saturated
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import READ_LATENCY, EngineConfig
+from .arith import shown
+from .config import EngineConfig
 from .protocol import row_layout
-
-assert READ_LATENCY == 2, "memories here have one output register"
 
 
 class Model(wiring.Component):
@@ -17,7 +16,7 @@ class Model(wiring.Component):
 
     Both are memories of rows (the words of a chunk) with one read and one write port.
 
-    Latency: ``READ_LATENCY`` from address to row; a written row can be read from the next cycle,
+    Latency: ``read_latency`` from address to row; a written row can be read from the next cycle,
     and nothing relies on what is read in the cycle of a write.
     Throughput: one read of each copy and one write a cycle.
 
@@ -68,8 +67,5 @@ class Model(wiring.Component):
                 write.data.eq(self.row.as_value()),
                 write.en.eq(takes),
             ]
-            # Without reset, so that it can be the memory's own output register.
-            shown = Signal(len(read.data), name=f"{name}_row", reset_less=True)
-            m.d.sync += shown.eq(read.data)
-            m.d.comb += row.as_value().eq(shown)
+            m.d.comb += row.as_value().eq(shown(m, read, config.read_latency))
         return m

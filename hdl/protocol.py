@@ -11,6 +11,7 @@ from .config import (
     COARSE_BITS,
     CURVATURE_FRAC,
     LABEL_WORD_BITS,
+    MAX_COUNT_BITS,
     NOISE_BITS,
     SEED_BITS,
     STEP_DROPS,
@@ -19,10 +20,7 @@ from .config import (
     WEIGHT_BITS,
     EngineConfig,
 )
-from .job import Epoch, Job, Mode
-
-COUNT_BITS = 32
-"""Width of counters of groups and saturations; counters of cycles and beats have twice as many."""
+from .job import Epoch, Job, Loss, Mode
 
 EPOCH_COUNT_BITS = 16
 LOSS_SUM_BITS = 96
@@ -36,7 +34,8 @@ class Error(enum.Enum, shape=2):  # type: ignore[call-arg]
 
     NONE = 0
     RANGE = 1
-    """A field is out of the engine's range (`hdl.job.Job.check` says which)."""
+    """A field is out of the engine's range, or asks for a part that the engine was built without
+    (`hdl.job.Job.check` says which)."""
     REPLAY = 2
     """The replay buffer is too small for delay * chunks * bits."""
 
@@ -76,12 +75,12 @@ def offset_layout(config: EngineConfig) -> data.StructLayout:
 
 def sample_layout(config: EngineConfig) -> data.StructLayout:
     """What the label beats say of a sample, whatever words the job sends."""
+    words = {"weight": WEIGHT_BITS, "offset": signed(config.model_bits)}
     return data.StructLayout(
         {
             "label": signed(config.model_bits),
             "valid": 1,
-            "weight": WEIGHT_BITS,
-            "offset": signed(config.model_bits),
+            **(words if config.sample_words else {}),
         }
     )
 
@@ -95,8 +94,8 @@ def job_layout(config: EngineConfig) -> data.StructLayout:
             "bits": range(config.max_bits + 1),
             "unsigned": 1,
             "chunks": range(config.max_chunks + 1),
-            "groups": COUNT_BITS,
-            "batch_groups": COUNT_BITS,
+            "groups": config.count_bits,
+            "batch_groups": config.count_bits,
             "epochs": EPOCH_COUNT_BITS,
             "delay": range(config.max_delay + 1),
             "sync": 1,
@@ -113,16 +112,20 @@ def job_layout(config: EngineConfig) -> data.StructLayout:
 def epoch_layout(config: EngineConfig) -> data.StructLayout:
     """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
 
-    ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
+    ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal;
+    fields of parts that the engine was built without are not there.
     """
+    regularisation = {
+        "decay": config.correction_unit_bits,
+        "threshold": THRESHOLD_BITS + config.random_bits,
+    }
     return data.StructLayout(
         {
             "step_mantissa": config.mantissa_bits,
             "step_drop": range(STEP_DROPS),
             "correction": config.correction_unit_bits,
-            "decay": config.correction_unit_bits,
-            "threshold": THRESHOLD_BITS + config.random_bits,
-            "variance": VARIANCE_BITS,
+            **(regularisation if config.regularisation else {}),
+            **({"variance": VARIANCE_BITS} if Loss.LOGISTIC in config.losses else {}),
         }
     )
 
@@ -167,7 +170,8 @@ def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
         "threshold": epoch.threshold(config),
         "variance": epoch.variance(),
     }
-    return epoch_layout(config).const(fields).as_bits()
+    layout = epoch_layout(config)
+    return layout.const({name: fields[name] for name, _ in layout}).as_bits()
 
 
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:
@@ -196,11 +200,11 @@ class Status(data.Struct):
         Why the job was refused; then nothing else has changed.
     """
 
-    cycles: 2 * COUNT_BITS
-    beats: 2 * COUNT_BITS
-    margin_saturations: COUNT_BITS
-    error_saturations: COUNT_BITS
-    model_saturations: COUNT_BITS
+    cycles: 2 * MAX_COUNT_BITS
+    beats: 2 * MAX_COUNT_BITS
+    margin_saturations: MAX_COUNT_BITS
+    error_saturations: MAX_COUNT_BITS
+    model_saturations: MAX_COUNT_BITS
     loss_sum: LOSS_SUM_BITS
     error: Error
 
@@ -269,13 +273,13 @@ def group_layout(config: EngineConfig) -> data.StructLayout:
     decay : coefficient_bits
         Weight decay of l2.
     threshold : THRESHOLD_BITS + 1
-        Soft threshold of l1, in the model's last places.
+        Soft threshold of l1, in the model's last places. Neither is there without regularisation.
     """
+    regularisation = {"decay": config.coefficient_bits, "threshold": THRESHOLD_BITS + 1}
     return data.StructLayout(
         {
             "samples": data.ArrayLayout(error_layout(config), config.banks),
-            "decay": config.coefficient_bits,
-            "threshold": THRESHOLD_BITS + 1,
+            **(regularisation if config.regularisation else {}),
         }
     )
 

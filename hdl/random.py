@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,8 +21,8 @@ class RandomSource(wiring.Component):
     A generator's state is its output word (Marsaglia, Xorshift RNGs, 2003). Twin:
     `sim.golden.RandomSource`, which says in which order the engine draws.
 
-    Latency: ``fields`` show the first draw in the cycle after ``restart``; each ``draw`` shows the
-    next one a cycle later. Throughput: one draw a cycle.
+    Latency: ``fields`` show the first draw two cycles after ``restart``; each ``draw`` shows the
+    next one two cycles later. Throughput: one draw a cycle.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class RandomSource(wiring.Component):
     restart : In(1)
         Seed every generator.
     draw : In(1)
-        The present fields are used up; step.
+        The fields of the next cycle are the last that show the present draw.
     fields : Out(ArrayLayout(field_bits, fields))
     """
 
@@ -55,14 +55,19 @@ class RandomSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
+        # Registers, because all bits of the states hang on them.
+        starts, steps, seed = Signal(), Signal(), Signal(SEED_BITS)
+        m.d.sync += [
+            starts.eq(self.restart),
+            steps.eq(self.restart | self.draw),
+            seed.eq(self.seed),
+        ]
         fields = []
         for index in range(self._config.generators(count)):
             constant = generator_constant(self._first + index)
             state = Signal(RANDOM_WORD_BITS, init=constant, name=f"state_{index}")
-            with m.If(self.restart):
-                m.d.sync += state.eq(constant ^ self.seed)
-            with m.Elif(self.draw):
-                m.d.sync += state.eq(_xorshift(state))
+            with m.If(steps):
+                m.d.sync += state.eq(Mux(starts, constant ^ seed, _xorshift(state)))
             fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
         m.d.comb += self.fields.eq(Cat(fields[:count]))
         return m

@@ -6,9 +6,8 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import READ_LATENCY, is_power_of_two
-
-assert READ_LATENCY == 2, "memories here have one output register"
+from .arith import shown
+from .config import is_power_of_two
 
 
 class Ring(wiring.Component):
@@ -17,7 +16,7 @@ class Ring(wiring.Component):
     It has no flags: the slot rule says what is in it, and the host refuses a job that would
     overflow it. After a pass everything that was written has been read.
 
-    Latency: ``item`` shows the item at the reader's place ``READ_LATENCY`` cycles later; an item
+    Latency: ``item`` shows the item at the reader's place ``read_latency`` cycles later; an item
     can be read from the cycle after its write. Throughput: one write and one read a cycle, but not
     at the same place: a full ring takes nothing until the cycle after ``advance``.
 
@@ -27,6 +26,8 @@ class Ring(wiring.Component):
         Shape of an item.
     depth : int
         Items; a power of two.
+    read_latency : int
+        See `hdl.config.EngineConfig`.
 
     Members
     -------
@@ -38,10 +39,10 @@ class Ring(wiring.Component):
     item : Out(shape)
     """
 
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
+    def __init__(self, shape: ShapeLike, depth: int, read_latency: int) -> None:
         if not is_power_of_two(depth):
             raise ValueError(f"depth must be a power of two, not {depth}")
-        self._depth = depth
+        self._depth, self._read_latency = depth, read_latency
         super().__init__({"i": In(shape), "write": In(1), "advance": In(1), "item": Out(shape)})
 
     def elaborate(self, platform: object) -> Module:
@@ -51,19 +52,16 @@ class Ring(wiring.Component):
         )
         write, read = store.write_port(), store.read_port()
         tail, head = Signal(range(self._depth)), Signal(range(self._depth))
-        # Without reset, so that it can be the memory's own output register.
-        shown = Signal(self.item.shape(), reset_less=True)
         m.d.comb += [
             write.addr.eq(tail),
             write.data.eq(self.i),
             write.en.eq(self.write),
             read.addr.eq(head),
             read.en.eq(1),
-            self.item.eq(shown),
+            self.item.eq(shown(m, read, self._read_latency)),
         ]
         m.d.sync += [
             tail.eq(tail + self.write),
             head.eq(head + self.advance),
-            shown.eq(read.data),
         ]
         return m

@@ -91,10 +91,12 @@ class ScaledError(wiring.Component):
     def _error(self, m: Module) -> tuple[Value, Value]:
         """h on its grid, and whether it saturated, at stage 6."""
         config, epoch = self._config, self.epoch
-        weighed = registered_product(m, epoch.step_mantissa, self.weight)
-        step = Signal(config.sample_step_bits)
-        m.d.sync += step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
-        step = delay(m, step, DERIVATIVE_LATENCY - 2)
+        step: Value = epoch.step_mantissa
+        if config.sample_words:
+            weighed = registered_product(m, epoch.step_mantissa, self.weight)
+            step = Signal(config.sample_step_bits)
+            m.d.sync += step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+            step = delay(m, step, DERIVATIVE_LATENCY - 2)
 
         # With a bit below the point: the highest that falls, which rounds.
         product = Signal(signed(len(self.f) + len(step)))
@@ -113,7 +115,7 @@ class ScaledError(wiring.Component):
         rounds = delay(m, shifted[0] & ~overflow, 1)
         full = delay(m, shifted[1 : config.error_bits + 1] == most, 1)
         limit = Const(most) ^ sign.replicate(config.error_bits)
-        grid = Signal(signed(NOISE_BITS + 1))
+        grid = Signal(signed(NOISE_BITS + 1), init=-1)
         m.d.sync += grid.eq(-(1 << self.job.error_drop))
         noise = delay(m, self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 1)
         noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
@@ -130,9 +132,14 @@ class ScaledError(wiring.Component):
     def _coefficient(self, m: Module) -> Signal:
         """c at stage 6."""
         config = self._config
-        weighed = registered_product(m, self.curvature, delay(m, self.weight, DERIVATIVE_LATENCY))
-        scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
-        m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+        scale: Value = delay(m, self.curvature, 2)
+        if config.sample_words:
+            weight = delay(m, self.weight, DERIVATIVE_LATENCY)
+            weighed = registered_product(m, self.curvature, weight)
+            scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
+            m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+        if config.is_flat:
+            scale = Const(1 << CURVATURE_FRAC)
 
         product = Signal(config.correction_unit_bits + len(scale))
         # The highest bit that falls rounds to the unit in which the noise is drawn.

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
 from .job import Mode
-from .protocol import COUNT_BITS, EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
+from .protocol import EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
 
 PAST = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
@@ -63,7 +63,7 @@ class SlotController(wiring.Component):
     beat : Out(beat_bits)
     under_way : Out(UNDER_WAY_BITS)
         Groups taken whose errors are not soon there, the last one a cycle late.
-    cycles, beats_taken : Out(2 * COUNT_BITS)
+    cycles, beats_taken : Out(2 * count_bits)
         Counters of the job (`hdl.protocol.Status`).
     """
 
@@ -82,8 +82,8 @@ class SlotController(wiring.Component):
                 "token": Out(token_layout(config)),
                 "beat": Out(config.beat_bits),
                 "under_way": Out(UNDER_WAY_BITS),
-                "cycles": Out(2 * COUNT_BITS),
-                "beats_taken": Out(2 * COUNT_BITS),
+                "cycles": Out(2 * config.count_bits),
+                "beats_taken": Out(2 * config.count_bits),
             }
         )
 
@@ -100,7 +100,7 @@ class SlotController(wiring.Component):
             self.done.eq(running & ~slot.pending & ~open_ & ~waiting),
         ]
 
-        # ``go`` is known a cycle ahead, with what follows a slot, so that a step hangs on registers.
+        # ``go`` is known a cycle ahead, with what follows a slot: a step hangs on registers alone.
         stays_open, then, now = Signal(), Signal(), Signal()
         still_wants = wants_epoch & ~takes_epoch
         m.d.comb += [
@@ -184,7 +184,7 @@ class SlotController(wiring.Component):
         are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
         job, live = self.job, slot.live
-        groups_left, batch_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        groups_left, batch_left = Signal.like(job.groups), Signal.like(job.batch_groups)
         epochs_left = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
         last_group, last_of_batch, last_epoch, last_empty = Signal(), Signal(), Signal(), Signal()

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import READ_LATENCY, EngineConfig
+from .config import EngineConfig
 from .job import Mode
 from .protocol import job_layout, row_layout
 
@@ -16,7 +16,7 @@ class Transfer(wiring.Component):
 
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
-    Throughput: loading a word a cycle and two cycles more, dumping a row in ``READ_LATENCY + 2 *
+    Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 2 *
     lanes`` cycles.
     Back-pressure: the streams' own.
 
@@ -31,7 +31,7 @@ class Transfer(wiring.Component):
     chunk : Out(range(max_chunks))
         Row to read or write.
     x : In(row_layout)
-        The row at ``chunk``, ``READ_LATENCY`` cycles later.
+        The row at ``chunk``, ``read_latency`` cycles later.
     row : Out(row_layout)
         The row to write.
     write : Out(1)
@@ -61,10 +61,11 @@ class Transfer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, bits = self._config.lanes, self._config.model_bits
+        read_latency = self._config.read_latency
         lane = Signal(range(lanes))
         row = Signal(lanes * bits)
-        wait = Signal(range(READ_LATENCY + 2))
-        last_lane, last_chunk = lane == lanes - 1, Signal()
+        wait = Signal(range(read_latency + 2))
+        last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
         coming, last_coming, taken = Signal.like(self.chunk), Signal(), Signal()
@@ -78,22 +79,25 @@ class Transfer(wiring.Component):
         moved, shift, word = Signal(), Signal(), Signal(bits)
         m.d.sync += [shift.eq(moved), word.eq(self.i.payload)]
         with m.If(moved):
-            m.d.sync += lane.eq(lane + 1)
+            m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
         changes, capture = Signal(), Signal()
         m.d.sync += [changes.eq(moved | (wait == 2)), capture.eq(wait == 2)]
         with m.If(changes):
             m.d.sync += row.eq(Mux(capture, self.x, Cat(row[bits:], word)))
 
         m.d.comb += self.row.eq(row)
-        with m.FSM() as fsm:
-            m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
+        with m.If(self.start):
+            m.d.sync += self.active.eq(1)
+        with m.Elif(self.done):
+            m.d.sync += self.active.eq(0)
+        with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [lane.eq(0), self.chunk.eq(0), wait.eq(0)]
+                m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
                 m.d.sync += [coming.eq(0), taken.eq(0)]
                 with m.If(self.start):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
-                        m.d.sync += wait.eq(READ_LATENCY + 1)
+                        m.d.sync += wait.eq(read_latency + 1)
                         m.next = "READ"
             with m.State("LOAD"):
                 full = Signal()
@@ -121,7 +125,7 @@ class Transfer(wiring.Component):
                     self.done.eq(moved & last_lane & last_chunk),
                 ]
                 with m.If(moved & last_lane):
-                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(READ_LATENCY + 1)]
+                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(read_latency + 1)]
                     m.next = "READ"
                 with m.If(self.done):
                     m.next = "IDLE"

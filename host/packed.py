@@ -284,7 +284,9 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         raise ValueError(f"the format is {content['format']!r} and not {FORMAT!r}")
     bits, n = _whole(content, "bits", MIN_BITS, MAX_BITS), _whole(content, "samples", 1, 1 << 40)
     count, seed = _whole(content, "copies", 1, 1 << 16), _whole(content, "seed", 0, 1 << 128)
-    geometry = {name: _whole(content["geometry"], name, 1, 1 << 16) for name in GEOMETRY}
+    geometry: dict[str, Any] = {
+        name: _whole(content["geometry"], name, 1, 1 << 16) for name in GEOMETRY
+    }
     # Wide enough for every code and label format: only the stream's shape is asked of it.
     config = EngineConfig(**geometry, max_bits=MAX_BITS, error_bits=40, error_frac=30)
     names = tuple(content["feature_names"])

@@ -6,7 +6,7 @@ import json
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -92,7 +92,7 @@ def report_command(
         )
 
 
-def _engine(config: EngineConfig, given: dict[str, int]) -> EngineConfig:
+def _engine(config: EngineConfig, given: dict[str, Any]) -> EngineConfig:
     try:
         return replace(config, **given)
     except ValueError as fault:

@@ -387,7 +387,7 @@ class Fast(Golden):
         config = self.config
         first = config.generators(config.lanes)
         update_random = RandomSource(config, config.lanes, 0, job.seed)
-        loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
+        loss_random = RandomSource(config, config.loss_fields, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
         carried, ends = slots(job)
         scales = np.array([_scales(config, job, index) for index in range(len(job.epochs))])

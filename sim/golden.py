@@ -376,7 +376,7 @@ class Golden:
         config, count = self.config, Counters()
         first = config.generators(config.lanes)
         update_random = RandomSource(config, config.lanes, 0, job.seed)
-        loss_random = RandomSource(config, 2 * config.banks + 2, first, job.seed)
+        loss_random = RandomSource(config, config.loss_fields, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
         errors: dict[int, Errors] = {}
 
@@ -421,8 +421,9 @@ class Golden:
         offset = np.zeros_like(labels)
         if job.offset and samples.offsets is not None:
             offset = samples.offsets[place]
-        noise = random.draw()
         banks = config.banks
+        noise = np.zeros(2 * banks + 2, dtype=np.int64)
+        noise[: random.fields] = random.draw()
 
         codes = samples.codes[place].astype(np.int64)
         z, margin_saturated = margin(config, job, codes, x, offset)

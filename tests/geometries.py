@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 
 GEOMETRIES = {
     # The plain case.
@@ -48,6 +49,8 @@ GEOMETRIES = {
     "16bit": EngineConfig(
         lanes=4, banks=4, max_bits=16, max_chunks=2, max_delay=2, replay_beats=64, random_bits=16
     ),
+    # Built without most parts.
+    "small": ENGINES["small"],
 }
 
 SMALL = ("4x2", "16x1", "2x4", "narrow")

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import LABEL_WORD_BITS, EngineConfig
 from ..engine import Engine
-from ..protocol import COUNT_BITS
 from .control import Control
 from .lite import CHANNELS, LiteSlave
 
@@ -104,7 +103,7 @@ class AxiEngine(wiring.Component):
         job, starts = control.job.payload, control.job.valid
         lane_bits = self.config.lanes.bit_length() - 1
         words_left = Signal((job.chunks << lane_bits).shape())
-        groups, groups_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        groups, groups_left = Signal.like(job.groups), Signal.like(job.groups)
         last_word, last_group = words_left == 1, groups_left == 1
         m.d.comb += [
             self.m_axis_model_tlast.eq(last_word),

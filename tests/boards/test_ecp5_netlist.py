@@ -32,7 +32,7 @@ CASES: dict[str, tuple[wiring.Component, tuple[str, ...], dict[str, int]]] = {
     "correction": (Correction(CONFIG), ("product_registers", "factor_registers", "gates"), {}),
     "derivative": (Derivative(CONFIG), ("ram_registers", "product_registers", "gates"), {}),
     "gradient": (Gradient(CONFIG), ("gates",), {}),
-    "ring": (Ring(DEEP["width"], DEEP["depth"]), ("ram_registers",), DEEP),
+    "ring": (Ring(DEEP["width"], DEEP["depth"], 2), ("ram_registers",), DEEP),
 }
 
 

@@ -283,8 +283,8 @@ OTHERS = (
         name="engine-noise",
         stage="engine",
         what="the updates draw their random words one cycle early",
-        old="after[READ_LATENCY + config.correction_latency - 1]",
-        new="after[READ_LATENCY + config.correction_latency - 2]",
+        old="after[config.read_latency + config.correction_latency - 1]",
+        new="after[config.read_latency + config.correction_latency - 2]",
     ),
     Fault(
         name="axi-lost-response",

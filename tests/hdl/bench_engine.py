@@ -25,11 +25,11 @@ from host.devices import samples_of
 from host.weaving import Woven, code_range, weave
 from sim import golden
 from tests.hdl.jobs import (
-    PASSES,
     bad_fields,
     calm_job,
     job_of,
     largest_step_job,
+    modes_of,
     random_job,
     steepest_job,
     verdict,
@@ -195,7 +195,7 @@ class Stimulus:
         self.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
         self.words += words.tolist()
         self.add_pass(kind, job, words)
-        for mode in PASSES if kind == "calm" else (Mode.TRAIN,):
+        for mode in modes_of(config) if kind == "calm" else (Mode.TRAIN,):
             self.add_refusal(job)
             seed = int(rng.integers(1 << SEED_BITS))
             self.add_pass(kind, replace(job, sync=not job.sync, seed=seed, mode=mode), words)
@@ -280,7 +280,7 @@ async def run(dut: Any, gap: float) -> None:
     await bench.finish()
     assert bench.refused >= len(KINDS)
     assert bench.saturations.all(), f"something never saturated: {bench.saturations}"
-    assert bench.seen == set(PASSES)
+    assert bench.seen == set(modes_of(bench.config))
 
 
 @test

@@ -30,6 +30,7 @@ class EvaluateBench(Bench):
         self.z = self.port("z", data.ArrayLayout(signed(config.model_bits), banks))
         self.samples = self.port("samples", data.ArrayLayout(sample_layout(config), banks))
         self.valid, self.clear = self.port("valid"), self.port("clear")
+        self.enable = self.port("enable")
         self.total = self.port("total", LOSS_SUM_BITS)
         self.board = self.scoreboard("sum of losses")
         self.sum = 0
@@ -46,6 +47,8 @@ class EvaluateBench(Bench):
         if self.clear.get():
             self.sum = 0
         if self.valid.get():
+            self.due = self.cycle + self.latency
+        if self.valid.get() and self.enable.get():
             rows = self.samples.get()
             label, valid, weight = (
                 np.array([row[name] for row in rows]) for name in ("label", "valid", "weight")
@@ -53,7 +56,6 @@ class EvaluateBench(Bench):
             job = any_job(self.config, loss=Loss(self.loss.get()))
             losses = golden.loss_value(self.config, job, self.z.array(), label, weight)
             self.sum += sum(int(loss) for loss, counts in zip(losses, valid, strict=True) if counts)
-            self.due = self.cycle + self.latency
 
     async def send_group(self, gap: float) -> None:
         rng, config = self.rng, self.config
@@ -90,10 +92,11 @@ class EvaluateBench(Bench):
 
 async def run(dut: Any, gap: float) -> None:
     bench = EvaluateBench(dut)
-    await bench.reset(bench.loss, bench.z, bench.samples, bench.valid, bench.clear)
+    await bench.reset(bench.loss, bench.z, bench.samples, bench.valid, bench.enable, bench.clear)
     bench.monitor(bench.watch)
-    for loss in Loss:
+    for loss, enable in [(Loss.LEAST_SQUARES, 0), *((loss, 1) for loss in Loss)]:
         bench.loss.set(loss)
+        bench.enable.set(enable)
         bench.clear.set(1)
         await bench.tick()
         bench.clear.set(0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import cocotb
 import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import MIN_BITS
+from hdl.arith import HANDS
+from hdl.config import COARSE_BITS, MIN_BITS
 from hdl.protocol import error_layout, token_layout
 from sim import golden
 from tests.hdl.toolkit import (
@@ -37,7 +39,10 @@ class GradientBench(Bench):
         self.token = self.port("token", token_layout(config))
         self.beat = self.port("beat", config.beat_bits)
         self.errors = self.port("errors", data.ArrayLayout(error_layout(config), config.banks))
-        self.sums = self.port("sums", data.ArrayLayout(signed(config.code_sum_bits), config.lanes))
+        self.model_drop = self.port("model_drop", range(COARSE_BITS + 1))
+        self.random = self.port("random", data.ArrayLayout(config.field_bits, config.lanes))
+        self.sums = self.port("sums", data.ArrayLayout(signed(config.dithered_bits), config.lanes))
+        self.codes: dict[int, Ints] = {}  # sums of codes by the cycle in which the dither joins
         self.board = self.scoreboard("sums")
         self.planes: list[Ints] = []
 
@@ -51,7 +56,21 @@ class GradientBench(Bench):
         if token["last"]:
             errors = np.array([error["error"] for error in self.errors.get()])
             sums = golden.code_sum(errors, codes_of(self.planes, bool(self.is_signed.get())))
-            self.board.expect(sums, self.cycle + self.config.gradient_latency)
+            self.codes[self.cycle + self.config.gradient_latency - 1] = sums
+
+    def watch_dither(self) -> None:
+        config, coarse = self.config, self.model_drop.get()
+        sums = self.codes.pop(self.cycle, None)
+        if sums is not None:
+            drop, random_bits = config.gradient_drop + coarse, config.random_bits + coarse
+            noise = golden.dither(self.random.array(), drop, random_bits)
+            aligned = sums << config.gradient_frac - config.code_sum_frac
+            self.board.expect(aligned + noise, self.cycle + 1)
+
+    async def scramble_random(self) -> None:
+        while True:
+            self.random.scramble(self.rng)
+            await self.tick()
 
     def watch_sums(self) -> None:
         if self.board.due:
@@ -90,11 +109,16 @@ class GradientBench(Bench):
 
 async def run(dut: Any, gap: float) -> None:
     bench = GradientBench(dut)
-    await bench.reset(bench.is_signed, bench.token, bench.beat, bench.errors)
+    still = (bench.is_signed, bench.model_drop)
+    await bench.reset(*still, bench.token, bench.beat, bench.errors, bench.random)
     bench.monitor(bench.watch_beats)
+    bench.monitor(bench.watch_dither)
     bench.monitor(bench.watch_sums)
+    cocotb.start_soon(bench.scramble_random())
     for is_signed in (True, False):
         bench.is_signed.set(is_signed)
+        bench.model_drop.set(int(bench.rng.integers(COARSE_BITS + 1)))
+        await bench.tick(HANDS + 2)
         for _ in range(GROUPS):
             await bench.send_group(gap)
         bench.token.set(0)

@@ -52,6 +52,7 @@ class LossBench(Bench):
         self.group = self.port("group", group_layout(config))
         self.o_valid, self.o_due = self.port("o_valid"), self.port("o_due")
         self.draw = self.port("draw")
+        self.uses_next = False  # the random words
         self.margin_count = self.port("margin_saturations", range(banks + 1))
         self.error_count = self.port("error_saturations", range(banks + 1))
         self.margins = self.scoreboard("margins")
@@ -80,7 +81,8 @@ class LossBench(Bench):
         """Everything is rounded with the random words of three cycles before the errors."""
         if self.o_due.get():
             self.dues.observe(True)
-        if not self.draw.get():
+        uses, self.uses_next = self.uses_next, bool(self.draw.get())
+        if not uses:
             return
         config, banks = self.config, self.config.banks
         job = job_of(config, self.job.get() | {"epochs": 1}, [self.epoch.get()])

@@ -1,4 +1,4 @@
-"""Rows of both copies: ``READ_LATENCY`` after their address, from the cycle after a write."""
+"""Rows of both copies: ``read_latency`` after their address, from the cycle after a write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import READ_LATENCY
 from hdl.protocol import row_layout
 from tests.hdl.toolkit import Bench, Port, random_signed, test
 
@@ -37,7 +36,7 @@ class ModelBench(Bench):
     def watch(self) -> None:
         row, chunk = self.row.array(), self.chunk.get()
         for read, write, out, board, contents in self.copies.values():
-            board.expect(contents[read.get()], self.cycle + READ_LATENCY)
+            board.expect(contents[read.get()], self.cycle + self.config.read_latency)
             if write.get():
                 contents[chunk] = row
             if board.due:
@@ -62,4 +61,4 @@ async def every_cycle(dut: Any) -> None:
         bench.drive()
         await bench.tick()
     for _, _, _, board, _ in bench.copies.values():
-        assert board.compared >= CYCLES - READ_LATENCY
+        assert board.compared >= CYCLES - bench.config.read_latency

@@ -1,11 +1,10 @@
-"""Items come out in the order in which they went in, ``READ_LATENCY`` after the reader moves."""
+"""Items come out in the order in which they went in, ``read_latency`` after the reader moves."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any
 
-from hdl.config import READ_LATENCY
 from tests.hdl.toolkit import Bench, test
 
 CYCLES = 800
@@ -24,9 +23,9 @@ class RingBench(Bench):
         self.inside = 0  # as the driver knows it
 
     def watch(self) -> None:
-        """Whatever the reader's place holds now is shown ``READ_LATENCY`` cycles later."""
+        """Whatever the reader's place holds now is shown ``read_latency`` cycles later."""
         if self.stored:
-            self.board.expect(self.stored[0], self.cycle + READ_LATENCY)
+            self.board.expect(self.stored[0], self.cycle + self.config.read_latency)
         if self.advance.get():
             self.stored.popleft()
         if self.write.get():

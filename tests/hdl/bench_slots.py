@@ -12,7 +12,6 @@ import cocotb
 from hdl.config import EngineConfig
 from hdl.job import Job
 from hdl.protocol import (
-    COUNT_BITS,
     epoch_layout,
     job_layout,
     pack_epoch,
@@ -46,8 +45,8 @@ class SlotsBench(Bench):
         self.beat = self.port("beat", config.beat_bits)
         self.epoch = self.port("epoch", epoch_layout(config))
         self.under_way = self.port("under_way", UNDER_WAY_BITS)
-        self.cycles = self.port("cycles", 2 * COUNT_BITS)
-        self.beats_taken = self.port("beats_taken", 2 * COUNT_BITS)
+        self.cycles = self.port("cycles", 2 * config.count_bits)
+        self.beats_taken = self.port("beats_taken", 2 * config.count_bits)
         self.tokens = self.scoreboard("token")
         self.taken = self.scoreboard("beat")
         self.passes = self.scoreboard("pass")

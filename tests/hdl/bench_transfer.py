@@ -9,7 +9,6 @@ import cocotb
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import READ_LATENCY
 from hdl.job import Mode
 from hdl.protocol import job_layout, pack_transfer, row_layout
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_signed, test
@@ -37,7 +36,7 @@ class TransferBench(Bench):
         self.i = Stream(self, "i", word, self.watch_taken)
         self.o = Stream(self, "o", word, self.words.observe)
         self.contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
-        self.reads: deque[int] = deque([0] * READ_LATENCY)
+        self.reads: deque[int] = deque([0] * self.config.read_latency)
         self.count = 0  # rows of the present transfer that have come
         self.busy = 0  # its cycles
 
@@ -62,7 +61,7 @@ class TransferBench(Bench):
     async def show_rows(self) -> None:
         """Rows as a memory would show them."""
         while True:
-            self.x.set(self.contents[self.reads[-READ_LATENCY]])
+            self.x.set(self.contents[self.reads[-self.config.read_latency]])
             await self.tick()
 
     async def move(self, mode: Mode, chunks: int, gap: float) -> int:
@@ -103,7 +102,7 @@ async def run(dut: Any, gap: float) -> None:
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
             assert loading == loaded * lanes + 2
-            assert dumping == dumped * (READ_LATENCY + 2 * lanes)
+            assert dumping == dumped * (bench.config.read_latency + 2 * lanes)
     await bench.finish()
 
 
@@ -114,5 +113,5 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in and two more, a row in ``READ_LATENCY + 2 * lanes`` cycles out."""
+    """A word a cycle in and two more, a row in ``read_latency + 2 * lanes`` cycles out."""
     await run(dut, gap=0.0)

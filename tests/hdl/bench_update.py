@@ -8,8 +8,10 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from hdl.arith import HANDS
 from hdl.config import COARSE_BITS, THRESHOLD_BITS, UPDATE_LATENCY
 from hdl.protocol import row_layout
+from hdl.update import count_latency
 from sim import golden
 from tests.hdl.jobs import any_job
 from tests.hdl.toolkit import Bench, random_bits, random_signed, test
@@ -24,7 +26,7 @@ class UpdateBench(Bench):
         super().__init__(dut)
         config = self.config
         self.i_valid, self.o_valid = self.port("i_valid"), self.port("o_valid")
-        self.sums = self.port("sums", data.ArrayLayout(signed(config.code_sum_bits), config.lanes))
+        self.sums = self.port("sums", data.ArrayLayout(signed(config.dithered_bits), config.lanes))
         width = signed(config.correction_bits)
         self.terms = self.port("terms", data.ArrayLayout(width, config.lanes))
         self.model_drop = self.port("model_drop", range(COARSE_BITS + 1))
@@ -40,13 +42,13 @@ class UpdateBench(Bench):
     def watch(self) -> None:
         config = self.config
         valid = self.i_valid.get()
-        align = config.gradient_frac - config.code_sum_frac
-        total = (self.sums.array() << align) + self.terms.array()
+        align = config.gradient_frac - config.correction_frac
+        total = self.sums.array() - (self.terms.array() << align)
         mask = self.regularised.get()
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
         count = 0
         if valid:
-            # The terms carry the dither; the golden model adds its own, here that of zeros.
+            # The sums carry the dither; the golden model adds its own, here that of zeros.
             threshold, regularised = self.threshold.get(), mask.bit_length()
             job = any_job(config, model_drop=self.model_drop.get(), regularised=regularised)
             zeros = np.zeros(config.lanes, dtype=np.int64)
@@ -58,7 +60,7 @@ class UpdateBench(Bench):
             self.rows.expect(row, self.cycle + UPDATE_LATENCY)
             count = int(saturated.sum())
             self.saturated += count
-        self.counts.expect(count, self.cycle + UPDATE_LATENCY + 1)
+        self.counts.expect(count, self.cycle + UPDATE_LATENCY + count_latency(config))
 
         if self.o_valid.get():
             self.rows.observe(self.row.get())
@@ -69,7 +71,7 @@ class UpdateBench(Bench):
         rng, config = self.rng, self.config
         # Now and then so small that the step is the last place of a model word.
         least = config.gradient_drop + 4
-        sums_bits, terms_bits = config.code_sum_bits, config.correction_bits
+        sums_bits, terms_bits = config.dithered_bits, config.correction_bits
         if self.chance(0.5):
             sums_bits, terms_bits = min(least, sums_bits), min(least, terms_bits)
         self.i_valid.set(not self.chance(gap))
@@ -87,12 +89,12 @@ async def run(dut: Any, gap: float) -> None:
     bench.monitor(bench.watch)
     for number in range(PASSES):
         bench.model_drop.set(number and int(bench.rng.integers(COARSE_BITS + 1)))
-        await bench.tick(2)
+        await bench.tick(HANDS + 1)
         for _ in range(CYCLES):
             bench.drive(gap)
             await bench.tick()
         bench.i_valid.set(0)
-        await bench.tick(UPDATE_LATENCY + 2)
+        await bench.tick(UPDATE_LATENCY + count_latency(bench.config) + 1)
     bench.rows.finish()
     assert bench.counts.compared >= PASSES * CYCLES
     assert bench.saturated, "no model word saturated: the test is too weak"

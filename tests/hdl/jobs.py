@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, SEED_BITS, EngineConfig
-from hdl.job import Epoch, Job, Loss, Mode, Step
-from hdl.protocol import Error, job_layout
+from hdl.job import PARTS, Epoch, Job, Loss, Mode, Step
+from hdl.protocol import LOSS_BITS, Error, job_layout
 from sim import golden
 from sim.golden import Bools, Ints
 
@@ -22,6 +21,7 @@ def random_job(
 ) -> Job:
     """A job that ``config`` can run, most often one that learns; its step sizes are anything: too
     small, in between, too large."""
+    modes = modes_of(config)
     bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
     delay = int(rng.integers(1, config.max_delay + 1))
     most_chunks = min(config.max_chunks, config.replay_beats // (delay * bits))
@@ -47,8 +47,8 @@ def random_job(
         sync=bool(rng.integers(2)),
         corrected=bool(rng.integers(4)),
         seed=int(rng.integers(1 << SEED_BITS)),
-        mode=Mode(rng.choice(PASSES, p=[0.7, 0.15, 0.15])),
-        loss=Loss(int(rng.integers(len(Loss)))),
+        mode=Mode.TRAIN if rng.random() < 0.7 else Mode(rng.choice(modes[1:])),
+        loss=Loss(rng.choice(config.losses)),
         unsigned=bool(rng.integers(2)),
         weighted=bool(rng.integers(2)),
         offset=bool(rng.integers(2)),
@@ -56,7 +56,22 @@ def random_job(
         model_drop=int(rng.integers(2) * rng.integers(COARSE_BITS + 1)),
         error_drop=int(rng.integers(2) * rng.integers(NOISE_BITS + 1)),
     )
-    return feasible(config, job)
+    return feasible(config, possible(config, job))
+
+
+def modes_of(config: EngineConfig) -> list[Mode]:
+    """What an engine does with samples; it trains first of all."""
+    return [mode for mode in PASSES if config.evaluate or mode != Mode.EVALUATE]
+
+
+def possible(config: EngineConfig, job: Job) -> Job:
+    """``job`` without the options of which ``config`` lacks the part."""
+    absent = [names for part, names in PARTS.items() if not getattr(config, part)]
+    neutral = {name: type(getattr(job, name))(0) for names in absent for name in names}
+    epochs = job.epochs
+    if not config.regularisation:
+        epochs = tuple(replace(epoch, l2=0.0, l1=0.0) for epoch in epochs)
+    return replace(job, epochs=epochs, **neutral)
 
 
 def random_epoch(rng: np.random.Generator, step: Step) -> Epoch:
@@ -131,13 +146,13 @@ class SeenEpoch(Epoch):
         return cls(step=Step(mantissa=fields["step_mantissa"], shift=shift), fields=fields)
 
     def decay(self, config: EngineConfig) -> int:
-        return self.fields["decay"]
+        return self.fields.get("decay", 0)
 
     def threshold(self, config: EngineConfig) -> int:
-        return self.fields["threshold"]
+        return self.fields.get("threshold", 0)
 
     def variance(self) -> int:
-        return self.fields["variance"]
+        return self.fields.get("variance", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +207,14 @@ def bad_fields(config: EngineConfig) -> list[dict[str, int]]:
     layout = job_layout(config)
     ranges = {
         "mode": (0, max(Mode)),
-        "loss": (0, max(Loss)),
         "bits": (MIN_BITS, config.max_bits),
         "chunks": (1, config.max_chunks),
         "groups": (1, None),
         "batch_groups": (1, None),
         "epochs": (1, None),
         "delay": (1, config.max_delay),
-        "model_drop": (0, COARSE_BITS),
-        "error_drop": (0, NOISE_BITS),
+        **({"model_drop": (0, COARSE_BITS)} if config.coarsening else {}),
+        **({"error_drop": (0, NOISE_BITS)} if config.coarsening else {}),
     }
     bad = []
     for name, (least, most) in ranges.items():
@@ -209,18 +223,17 @@ def bad_fields(config: EngineConfig) -> list[dict[str, int]]:
         if most is not None and most < largest:
             values |= {most + 1, largest}
         bad += [{name: value} for value in sorted(values)]
-    if overflows(config):
-        bad.append(_longest(config))
+    bad += [{"loss": loss} for loss in range(1 << LOSS_BITS) if loss not in config.losses]
+    bad += [{"mode": mode} for mode in PASSES if mode not in modes_of(config)]
+    for part, names in PARTS.items():
+        if not getattr(config, part):
+            bad += [{name: 1} for name in names]
+            bad += [{name: 1 << layout[name].width - 1} for name in names]
+    if config.overflows:
+        bad.append(
+            {"delay": config.max_delay, "chunks": config.max_chunks, "bits": config.max_bits}
+        )
     return bad
-
-
-def overflows(config: EngineConfig) -> bool:
-    """Whether a job with fields in their ranges may be too long for the replay buffer."""
-    return math.prod(_longest(config).values()) > config.replay_beats
-
-
-def _longest(config: EngineConfig) -> dict[str, int]:
-    return {"delay": config.max_delay, "chunks": config.max_chunks, "bits": config.max_bits}
 
 
 def _fits(config: EngineConfig, job: Job) -> bool:

@@ -47,9 +47,14 @@ JOB = Job(
         ({"error_frac": 15}, "must lie between model_frac = 16"),
         ({"error_bits": 20}, "must lie between model_frac = 16"),
         ({"random_bits": 19}, "random_bits must be 8 to 18"),
+        ({"losses": ()}, "losses must name one loss at least, and none twice"),
+        (
+            {"losses": (Loss.HINGE, Loss.HINGE)},
+            "losses must name one loss at least, and none twice",
+        ),
     ],
 )
-def test_impossible_engines(parameters: dict[str, int], sentence: str) -> None:
+def test_impossible_engines(parameters: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         EngineConfig(**parameters)
 

@@ -16,7 +16,7 @@ from tests.hdl.runner import over, simulate
 @over(("4x2", "32x8"))
 def test_replay_buffer(geometry: str, simulator: str, tmp_path: Path) -> None:
     config = GEOMETRIES[geometry]
-    ring = Ring(config.beat_bits, depth=8)
+    ring = Ring(config.beat_bits, 8, config.read_latency)
     simulate(ring, "bench_ring", geometry, simulator, tmp_path, width=config.beat_bits, depth=8)
 
 
@@ -24,10 +24,10 @@ def test_replay_buffer(geometry: str, simulator: str, tmp_path: Path) -> None:
 def test_error_queue(geometry: str, simulator: str, tmp_path: Path) -> None:
     config = GEOMETRIES[geometry]
     shape, depth = group_layout(config), config.error_slots
-    ring = Ring(shape, depth)
+    ring = Ring(shape, depth, config.read_latency)
     simulate(ring, "bench_ring", geometry, simulator, tmp_path, width=shape.size, depth=depth)
 
 
 def test_depth_is_a_power_of_two() -> None:
     with pytest.raises(ValueError, match="depth must be a power of two, not 12"):
-        Ring(8, depth=12)
+        Ring(8, 12, 2)

@@ -1,0 +1,33 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+from .config import EngineConfig, Loss
+
+ENGINES = {
+    "default": EngineConfig(),
+    # Fits an iCE40-UP5K.
+    "small": EngineConfig(
+        lanes=8,
+        banks=1,
+        max_bits=4,
+        max_chunks=32,
+        max_delay=2,
+        replay_beats=256,
+        model_bits=16,
+        model_frac=10,
+        error_bits=18,
+        error_frac=14,
+        coefficient_bits=10,
+        coefficient_frac=14,
+        mantissa_bits=4,
+        random_bits=8,
+        read_latency=1,
+        count_bits=16,
+        losses=(Loss.LEAST_SQUARES,),
+        evaluate=False,
+        sample_words=False,
+        regularisation=False,
+        coarsening=False,
+    ),
+}
