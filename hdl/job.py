@@ -255,15 +255,21 @@ class Job:
         return slots * (self.slot_cycles(config) + config.dot_latency)
 
     def _check_parts(self, config: EngineConfig) -> None:
-        lacks = "this engine was built without"
-        for part, names in PARTS.items():
-            for name in names:
-                if getattr(self, name) and not getattr(config, part):
-                    raise ValueError(f"{name} = {getattr(self, name)}: {lacks} {part}")
+        asked = [
+            (f"{name} = {getattr(self, name)}", part)
+            for part, names in PARTS.items()
+            for name in names
+            if getattr(self, name) and not getattr(config, part)
+        ]
         if self.loss not in config.losses:
-            raise ValueError(f"loss = {self.loss.name}: {lacks} it")
+            asked.append((f"loss = {self.loss.name}", "that loss"))
         if self.mode == Mode.EVALUATE and not config.evaluate:
-            raise ValueError(f"mode = {self.mode.name}: {lacks} it")
+            asked.append((f"mode = {self.mode.name}", "evaluate"))
+        for field, part in asked:
+            raise ValueError(
+                f"{field} is out of range for this engine, which was built without {part}; "
+                "take an engine that has it"
+            )
 
     def _check_epoch(self, config: EngineConfig, epoch: Epoch) -> None:
         step = epoch.step

@@ -17,7 +17,6 @@ from .config import (
     EngineConfig,
 )
 from .derivative import Derivative
-from .job import Loss as JobLoss
 from .margin import Margin
 from .protocol import epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError
@@ -127,7 +126,7 @@ class Loss(wiring.Component):
             margin.bits.eq(self.job.bits),
             margin.product.eq(self.product[bank]),
             self.z[bank].eq(margin.z),
-            derivative.loss.eq(self.job.loss),
+            derivative.variance.eq(self.epoch.variance),
             derivative.z.eq(margin.z),
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
@@ -143,8 +142,8 @@ class Loss(wiring.Component):
             m.d.comb += error.weight.eq(sample.weight)
         if config.coarsening:
             m.d.comb += error.error_noise.eq(self.random[banks + bank])
-        if JobLoss.LOGISTIC in config.losses:
-            m.d.comb += derivative.variance.eq(self.epoch.variance)
+        if config.losses[1:]:
+            m.d.comb += derivative.loss.eq(self.job.loss)
         saturated = margin.saturated & sample.valid
         return delay(m, saturated, DERIVATIVE_LATENCY + ERROR_LATENCY), error.saturated
 

@@ -20,7 +20,7 @@ from .config import (
     WEIGHT_BITS,
     EngineConfig,
 )
-from .job import Epoch, Job, Loss, Mode
+from .job import Epoch, Job, Mode
 
 EPOCH_COUNT_BITS = 16
 LOSS_SUM_BITS = 96
@@ -112,20 +112,16 @@ def job_layout(config: EngineConfig) -> data.StructLayout:
 def epoch_layout(config: EngineConfig) -> data.StructLayout:
     """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
 
-    ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal;
-    fields of parts that the engine was built without are not there.
+    ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
     """
-    regularisation = {
-        "decay": config.correction_unit_bits,
-        "threshold": THRESHOLD_BITS + config.random_bits,
-    }
     return data.StructLayout(
         {
             "step_mantissa": config.mantissa_bits,
             "step_drop": range(STEP_DROPS),
             "correction": config.correction_unit_bits,
-            **(regularisation if config.regularisation else {}),
-            **({"variance": VARIANCE_BITS} if Loss.LOGISTIC in config.losses else {}),
+            "decay": config.correction_unit_bits,
+            "threshold": THRESHOLD_BITS + config.random_bits,
+            "variance": VARIANCE_BITS,
         }
     )
 
@@ -170,8 +166,7 @@ def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
         "threshold": epoch.threshold(config),
         "variance": epoch.variance(),
     }
-    layout = epoch_layout(config)
-    return layout.const({name: fields[name] for name, _ in layout}).as_bits()
+    return epoch_layout(config).const(fields).as_bits()
 
 
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:

@@ -20,8 +20,9 @@ from typer.core import TyperGroup
 from . import data_cli, doctor_cli, plan_cli, predict_cli, report_cli
 from .choices import Interface
 from .data_cli import Impute, OneHot, column_names
+from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError, ZipsgdError
-from .options import Options, engine_config
+from .options import Options
 
 if TYPE_CHECKING:
     from .training import Epoch, Task
@@ -186,12 +187,13 @@ def compare(
 
 @app.command()
 def elaborate(
-    lanes: Annotated[int, typer.Option(help="Features in a beat.")] = Options.lanes,
-    banks: Annotated[int, typer.Option(help="Samples in a beat.")] = Options.banks,
+    engine: EngineName = DEFAULT,
+    lanes: Lanes = None,
+    banks: Banks = None,
     interface: Annotated[
         Interface, typer.Option(help="Ports: plain streams, or AXI4-Stream and AXI4-Lite.")
     ] = "streams",
-    max_bits: Annotated[int, typer.Option(help="Most bits of a code.")] = Options.max_bits,
+    max_bits: MaxBits = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file.")] = Path(
         "engine.v"
     ),
@@ -210,7 +212,7 @@ def elaborate(
 
     from .files import replacing
 
-    config = engine_config(lanes, banks, max_bits)
+    config = engine_config(engine, lanes, banks, max_bits)
     if header and interface != "axi-stream":
         raise InputError("--header describes AXI4-Lite registers; add --interface axi-stream")
     with replacing(output) as stream:

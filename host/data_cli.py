@@ -10,8 +10,9 @@ import typer
 from typer import Option
 
 from .choices import FeatureScale, Rounding
+from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError
-from .options import Options, engine_config
+from .options import Options
 
 app = typer.Typer(no_args_is_help=True, help="Pack data sets, and look into them.")
 
@@ -51,9 +52,10 @@ def pack_command(
     holdout: Annotated[
         float, Option(help="Share to hold out, if there is no official test part.")
     ] = Options.holdout,
-    lanes: Annotated[int, Option(help="Features in a beat.")] = Options.lanes,
-    banks: Annotated[int, Option(help="Samples in a beat: a group.")] = Options.banks,
-    max_bits: Annotated[int, Option(help="Most bits of the engine's codes.")] = Options.max_bits,
+    engine: EngineName = DEFAULT,
+    lanes: Lanes = None,
+    banks: Banks = None,
+    max_bits: MaxBits = None,
     unrounded: Annotated[
         bool, Option("--unrounded", help="Keep unrounded features for an exact training loss.")
     ] = False,
@@ -74,7 +76,7 @@ def pack_command(
         seed=seed,
         holdout=holdout,
         unrounded=unrounded,
-        config=engine_config(lanes, banks, max_bits),
+        config=engine_config(engine, lanes, banks, max_bits),
     )
     dataset = read_dataset(data, target, drop_constant, column_names(one_hot), impute)
     with replacing(output) as stream:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import BadParameter, Option
 
 from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 
 from .choices import ClassWeight, Correction, FeatureScale, LossName, Rounding, Schedule
+from .engines import DEFAULT, EngineName, engine_config
 from .errors import InputError
+
+OF_ENGINE: Any = None
+"""Stands for what the engine has; `Options` puts that in its place."""
 
 
 def step_size(text: str) -> float | None:
@@ -62,16 +66,25 @@ class Options:
     holdout: Annotated[
         float, Option(help="Share of the samples to hold out, if there is no official test part.")
     ] = 0.2
-    lanes: Annotated[int, Option(help="Features in a beat.")] = 16
-    banks: Annotated[int, Option(help="Samples in a beat: a group.")] = 4
+    engine: EngineName = DEFAULT
+    lanes: Annotated[int, Option(help="Features in a beat.", show_default="the engine's")] = (
+        OF_ENGINE
+    )
+    banks: Annotated[
+        int, Option(help="Samples in a beat: a group.", show_default="the engine's")
+    ] = OF_ENGINE
     loss: Annotated[LossName, Option(help="What training minimises.")] = "least-squares"
     l2: Annotated[float, Option(help="Adds l2 / 2 times the weights' squares to the loss.")] = 0.0
     l1: Annotated[float, Option(help="Adds l1 times the weights' magnitudes to the loss.")] = 0.0
     regularise_intercept: Annotated[
         bool, Option("--regularise-intercept", help="Let --l2 and --l1 act on the intercept too.")
     ] = False
-    model_bits: Annotated[int, Option(help="Bits of a model word that are used.")] = 24
-    gradient_bits: Annotated[int, Option(help="Bits kept of a sample's scaled error.")] = 24
+    model_bits: Annotated[
+        int, Option(help="Bits of a model word that are used.", show_default="all")
+    ] = OF_ENGINE
+    gradient_bits: Annotated[
+        int, Option(help="Bits kept of a sample's scaled error.", show_default="all")
+    ] = OF_ENGINE
     unsigned: Annotated[
         bool, Option("--unsigned", help="Features in [0, 1]: codes from 0 up, zero stays zero.")
     ] = False
@@ -91,10 +104,19 @@ class Options:
     snapshot_every: Annotated[
         int | None, Option(help="Epochs between models that are saved beside --output.")
     ] = None
-    max_bits: Annotated[int, Option(help="Most bits of a code that the engine is built for.")] = 8
+    max_bits: Annotated[
+        int,
+        Option(
+            help="Most bits of a code that the engine is built for.", show_default="the engine's"
+        ),
+    ] = OF_ENGINE
 
     def __post_init__(self) -> None:
         config = self.config
+        has = {name: getattr(config, name) for name in ("lanes", "banks", "max_bits", "model_bits")}
+        for name, value in {**has, "gradient_bits": config.error_bits}.items():
+            if getattr(self, name) is OF_ENGINE:
+                object.__setattr__(self, name, value)
         least = {
             "bits": MIN_BITS,
             "epochs": 1,
@@ -102,8 +124,8 @@ class Options:
             "delay": 1,
             "copies": 1,
             "seed": 0,
-            "model_bits": config.model_bits - COARSE_BITS,
-            "gradient_bits": config.error_bits - NOISE_BITS,
+            "model_bits": config.model_bits - COARSE_BITS * config.coarsening,
+            "gradient_bits": config.error_bits - NOISE_BITS * config.coarsening,
             "epochs_per_job": 1,
             "snapshot_every": 1,
         }
@@ -149,7 +171,7 @@ class Options:
     @cached_property
     def config(self) -> EngineConfig:
         """The engine of this geometry."""
-        return engine_config(self.lanes, self.banks, self.max_bits)
+        return engine_config(self.engine, self.lanes, self.banks, self.max_bits)
 
     @property
     def batch_groups(self) -> int:
@@ -182,16 +204,3 @@ class Options:
     def stale(self) -> int:
         """Samples whose gradients are computed at one model, the delay included."""
         return (self.batch_groups + (0 if self.sync else self.delay)) * self.banks
-
-
-def engine_config(lanes: int, banks: int, max_bits: int = EngineConfig.max_bits) -> EngineConfig:
-    """An engine of this geometry, or `InputError`.
-
-    Wider codes take more beats, and the replay buffer grows so that it holds as many features.
-    """
-    times = math.ceil(max_bits / EngineConfig.max_bits)
-    replay_beats = EngineConfig.replay_beats << max(times - 1, 0).bit_length()
-    try:
-        return EngineConfig(lanes=lanes, banks=banks, max_bits=max_bits, replay_beats=replay_beats)
-    except ValueError as fault:
-        raise InputError(f"no such engine: {fault}") from fault

@@ -10,8 +10,9 @@ import typer
 from typer import Option
 
 from .data_cli import DropConstant, Impute, OneHot, Target, column_names
+from .engines import DEFAULT, EngineName, MaxBits, engine_config
 from .errors import InputError
-from .options import Options
+from .options import OF_ENGINE, Options
 
 if TYPE_CHECKING:
     from .planner import Candidate, Plan
@@ -30,7 +31,8 @@ def plan_command(
         int | None, Option(help="Samples of a mini-batch.", show_default="one group")
     ] = None,
     sync: Annotated[bool, Option("--sync", help="Exact mini-batches.")] = False,
-    max_bits: Annotated[int, Option(help="Most bits of the engine's codes.")] = Options.max_bits,
+    engine: EngineName = DEFAULT,
+    max_bits: MaxBits = None,
     memory: Annotated[
         int | None, Option(metavar="KBIT", help="Most memory for replay buffer and model.")
     ] = None,
@@ -46,7 +48,14 @@ def plan_command(
 
     # A mini-batch need only be a multiple of the banks that are chosen: one of one bank always is.
     options = Options(
-        bits=bits, batch=batch, sync=sync, max_bits=max_bits, lanes=8, banks=1, holdout=holdout
+        bits=bits,
+        batch=batch,
+        sync=sync,
+        engine=engine,
+        max_bits=OF_ENGINE if max_bits is None else max_bits,
+        lanes=8,
+        banks=1,
+        holdout=holdout,
     )
     if data is not None and (features, samples) == (None, None):
         samples, features = _shape(
@@ -110,6 +119,7 @@ def _record(found: Plan, width: int, samples: int, features: int) -> dict[str, A
         "bits": options.bits,
         "batch": options.batch,
         "sync": options.sync,
+        "engine": options.engine,
         "max_bits": options.max_bits,
         "chosen": _candidate(found.chosen),
         "why": list(found.why),
@@ -133,7 +143,10 @@ def _show(found: Plan, width: int, samples: int, features: int) -> None:
         )
     for refused in found.refused:
         typer.echo(f"  {refused.lanes} x {refused.banks}: {refused.reason}")
-    wider = f" --max-bits {options.max_bits}" if options.max_bits != Options.max_bits else ""
-    typer.echo(f"--lanes {options.lanes} --banks {options.banks} --delay {options.delay}{wider}")
+    named = engine_config(options.engine)
+    engine = f"--engine {options.engine} " if options.engine != DEFAULT else ""
+    wider = f" --max-bits {options.max_bits}" if options.max_bits != named.max_bits else ""
+    geometry = f"--lanes {options.lanes} --banks {options.banks} --delay {options.delay}"
+    typer.echo(f"{engine}{geometry}{wider}")
     for sentence in found.why:
         typer.echo(f"- {sentence}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,12 @@ import typer
 from typer import Option
 
 from .choices import Rounding
+from .engines import DEFAULT, Banks, EngineName, Lanes, engine_config
 from .errors import InputError
-from .options import Options, engine_config
 
 if TYPE_CHECKING:
+    from hdl.config import EngineConfig
+
     from .dataset import Dataset
     from .engine_predict import EngineModel
     from .model_file import Model
@@ -38,8 +41,6 @@ DeviceName = Annotated[
     ),
 ]
 Rounded = Annotated[Rounding, Option("--rounding", help="How samples become codes for --device.")]
-Lanes = Annotated[int, Option(help="Features in a beat of --device.")]
-Banks = Annotated[int, Option(help="Samples in a beat of --device.")]
 
 
 def eval_command(
@@ -57,8 +58,9 @@ def eval_command(
     seed: Annotated[int, Option(help="Seed of the split, and of --rounding.")] = 0,
     device: DeviceName = None,
     rounding: Rounded = "nearest",
-    lanes: Lanes = Options.lanes,
-    banks: Banks = Options.banks,
+    engine: EngineName = DEFAULT,
+    lanes: Lanes = None,
+    banks: Banks = None,
     as_json: Annotated[bool, Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Measure a saved model on data with labels: loss, and accuracy or R2 among others.
@@ -76,8 +78,9 @@ def eval_command(
         part, used = "held out", dataset.split(holdout, seed)[1]
     else:
         part, used = "all samples", dataset
-    with _on_engine(loaded, device, rounding, lanes, banks, seed) as engine:
-        facts = {"data": dataset.name, "part": part, **metrics(loaded, used, engine)}
+    build = partial(engine_config, engine, lanes, banks)
+    with _on_engine(loaded, device, rounding, build, seed) as on_device:
+        facts = {"data": dataset.name, "part": part, **metrics(loaded, used, on_device)}
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -99,8 +102,9 @@ def predict_command(
     ] = False,
     device: DeviceName = None,
     rounding: Rounded = "nearest",
-    lanes: Lanes = Options.lanes,
-    banks: Banks = Options.banks,
+    engine: EngineName = DEFAULT,
+    lanes: Lanes = None,
+    banks: Banks = None,
 ) -> None:
     """Predict the label of every sample (of the official test part, if there is one) as CSV.
 
@@ -112,8 +116,9 @@ def predict_command(
 
     loaded, dataset = _read(model, data, target, not unlabelled)
     features = (dataset.test or dataset).features
-    with _on_engine(loaded, device, rounding, lanes, banks) as engine:
-        z = margins(loaded, features) if engine is None else engine.margins(features)
+    build = partial(engine_config, engine, lanes, banks)
+    with _on_engine(loaded, device, rounding, build) as on_device:
+        z = margins(loaded, features) if on_device is None else on_device.margins(features)
         if output is None:
             write_predictions(loaded, z, typer.get_text_stream("stdout"))
             return
@@ -125,7 +130,11 @@ def predict_command(
 
 @contextmanager
 def _on_engine(
-    model: Model, device: str | None, rounding: Rounding, lanes: int, banks: int, seed: int = 0
+    model: Model,
+    device: str | None,
+    rounding: Rounding,
+    build: Callable[..., EngineConfig],
+    seed: int = 0,
 ) -> Iterator[EngineModel | None]:
     """The model on the device that was asked for, if any."""
     if device is None:
@@ -134,7 +143,7 @@ def _on_engine(
     from .devices import open_device
     from .engine_predict import EngineModel
 
-    config = engine_config(lanes, banks, max(model.bits, Options.max_bits))
+    config = build(max_bits=max(model.bits, build().max_bits))
     with closing(open_device(device, config)) as engine:
         yield EngineModel(model, engine, rounding, seed)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
+from .engines import engine_config
 from .errors import BuildError, InputError, ToolMissingError
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ Words = Annotated[int | None, Option(show_default="that of the target")]
 def report_command(
     target: Annotated[str, Option(help="FPGA: ecp5-85k, ecp5-25k or ice40-up5k.")] = "ecp5-85k",
     *,
+    engine: Annotated[
+        str | None,
+        Option(
+            metavar="NAME[,FIELD=VALUE...]",
+            help="Engine, as for train.",
+            show_default="that of the target",
+        ),
+    ] = None,
     lanes: Words = None,
     banks: Words = None,
     max_bits: Words = None,
@@ -65,7 +74,8 @@ def report_command(
         "error_frac": error_frac,
         "adder_levels": adder_levels,
     }
-    config = _engine(chosen.engine, {name: v for name, v in given.items() if v is not None})
+    base = chosen.engine if engine is None else engine_config(engine)
+    config = _engine(base, {name: v for name, v in given.items() if v is not None})
     try:
         with tempfile.TemporaryDirectory() as scratch:
             folder = keep or Path(scratch)

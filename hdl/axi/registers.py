@@ -126,7 +126,10 @@ def _identity(config: EngineConfig) -> Iterator[_Entry]:
         "epoch_depth": (EPOCH_DEPTH, "Epochs that the queue holds."),
     }
     for field in fields(config):
-        constants[field.name] = (getattr(config, field.name), "Parameter of `EngineConfig`.")
+        value, text = getattr(config, field.name), "Parameter of `EngineConfig`"
+        if isinstance(value, tuple):
+            value, text = sum(1 << loss for loss in value), f"{text}: bit n is for loss n"
+        constants[field.name] = (int(value), f"{text}.")
     for name, (value, text) in constants.items():
         yield _Entry(name=name, bits=WORD_BITS, access="read", text=text, value=value)
 

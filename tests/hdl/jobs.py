@@ -146,13 +146,13 @@ class SeenEpoch(Epoch):
         return cls(step=Step(mantissa=fields["step_mantissa"], shift=shift), fields=fields)
 
     def decay(self, config: EngineConfig) -> int:
-        return self.fields.get("decay", 0)
+        return self.fields["decay"]
 
     def threshold(self, config: EngineConfig) -> int:
-        return self.fields.get("threshold", 0)
+        return self.fields["threshold"]
 
     def variance(self) -> int:
-        return self.fields.get("variance", 0)
+        return self.fields["variance"]
 
 
 @dataclass(frozen=True, kw_only=True)

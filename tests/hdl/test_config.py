@@ -47,6 +47,8 @@ JOB = Job(
         ({"error_frac": 15}, "must lie between model_frac = 16"),
         ({"error_bits": 20}, "must lie between model_frac = 16"),
         ({"random_bits": 19}, "random_bits must be 8 to 18"),
+        ({"read_latency": 3}, "read_latency must be 1 or 2, not 3"),
+        ({"count_bits": 33}, "count_bits must be 8 to 32, not 33"),
         ({"losses": ()}, "losses must name one loss at least, and none twice"),
         (
             {"losses": (Loss.HINGE, Loss.HINGE)},
@@ -80,6 +82,40 @@ def test_impossible_engines(parameters: dict[str, Any], sentence: str) -> None:
 def test_impossible_jobs(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(JOB, **changes).check(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ({"losses": (Loss.HUBER, Loss.LEAST_SQUARES)}, {"loss": Loss.HINGE}),
+        ({"evaluate": False}, {"mode": Mode.EVALUATE}),
+        ({"sample_words": False}, {"weighted": True}),
+        ({"sample_words": False}, {"offset": True}),
+        ({"regularisation": False}, {"regularised": 1}),
+        ({"coarsening": False}, {"model_drop": 1}),
+        ({"coarsening": False}, {"error_drop": 1}),
+    ],
+)
+def test_parts_that_are_left_out(part: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Jobs without them run; nothing but the job that asks for one is refused."""
+    config, job = replace(CONFIG, **part), replace(JOB, **changes)
+    job.check(CONFIG)
+    JOB.check(config)
+    (option,), (field,) = part, changes
+    lacking = "that loss" if option == "losses" else option
+    with pytest.raises(ValueError, match=f"^{field} = .* which was built without {lacking}; take"):
+        job.check(config)
+
+
+def test_cycles_that_would_not_be_counted() -> None:
+    config = replace(CONFIG, count_bits=8)
+    replace(JOB, groups=255).check(config)
+    with pytest.raises(
+        ValueError, match="groups = 256 is out of range; this engine takes 1 to 255"
+    ):
+        replace(JOB, groups=256).check(config)
+    with pytest.raises(ValueError, match=r"counts below 2\*\*16; give it fewer epochs"):
+        replace(JOB, groups=255, epochs=JOB.epochs * 4).check(config)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES, SMALL
 from tests.hdl.runner import over, simulate
 
 
-@over((*SMALL, "2bit", "32bit"))
+@over((*SMALL, "2bit", "32bit", "small"))
 def test_jobs(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(JobController(GEOMETRIES[geometry]), "bench_jobs", geometry, simulator, tmp_path)

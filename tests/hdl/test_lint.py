@@ -23,8 +23,8 @@ INTERFACES = {"streams": Engine, "axi-stream": AxiEngine}
 
 
 @functools.cache
-def verilog(interface: str) -> str:
-    return to_verilog(INTERFACES[interface](GEOMETRIES[GEOMETRY]), "engine_top")
+def verilog(interface: str, geometry: str = GEOMETRY) -> str:
+    return to_verilog(INTERFACES[interface](GEOMETRIES[geometry]), "engine_top")
 
 
 def lint(text: str, folder: Path, *waivers: Path) -> list[str]:
@@ -44,9 +44,10 @@ def lint(text: str, folder: Path, *waivers: Path) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("geometry", [GEOMETRY, "small"])
 @pytest.mark.parametrize("interface", INTERFACES)
-def test_no_warnings(interface: str, tmp_path: Path) -> None:
-    assert lint(verilog(interface), tmp_path, WAIVERS) == []
+def test_no_warnings(interface: str, geometry: str, tmp_path: Path) -> None:
+    assert lint(verilog(interface, geometry), tmp_path, WAIVERS) == []
 
 
 def test_every_waiver_is_needed(tmp_path: Path) -> None:

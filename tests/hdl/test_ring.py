@@ -13,7 +13,7 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "32x8"))
+@over(("4x2", "32x8", "small"))
 def test_replay_buffer(geometry: str, simulator: str, tmp_path: Path) -> None:
     config = GEOMETRIES[geometry]
     ring = Ring(config.beat_bits, 8, config.read_latency)

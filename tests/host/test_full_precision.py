@@ -10,8 +10,9 @@ import pytest
 
 from hdl.config import EngineConfig
 from host.devices import FastDevice, GoldenDevice, open_device
+from host.engines import engine_config
 from host.errors import InputError
-from host.options import Options, engine_config
+from host.options import Options
 from host.readers import read_dataset
 from host.rounding import Rounding
 from host.training import compare, prepare, train, train_float
@@ -58,6 +59,6 @@ def test_a_wider_engine_is_asked_for_and_has_a_deeper_replay_buffer() -> None:
         Options(bits=16)
     with pytest.raises(InputError, match="max_bits must be 2 to 32, not 33"):
         Options(max_bits=33)
-    assert engine_config(16, 4) == EngineConfig()
-    depths = {bits: engine_config(16, 4, bits).replay_beats for bits in (4, 8, 9, 16, 24, 32)}
+    assert engine_config() == EngineConfig()
+    depths = {bits: engine_config(max_bits=bits).replay_beats for bits in (4, 8, 9, 16, 24, 32)}
     assert depths == {4: 2048, 8: 2048, 9: 4096, 16: 4096, 24: 8192, 32: 8192}
