@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 TOP = "top"
 TIMEOUT_S = 2 * 3600
 LOG_TAIL_LINES = 12
+# An UltraPlus: the timing that it is mapped for.
 ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
 ICE40_MAP = Path(__file__).with_name("ice40.v")
 # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
@@ -92,7 +93,8 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
     """
     verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
     verilog.write_text(to_verilog(component, TOP))
-    shutil.copy(ICE40_MAP, folder)  # the tool's own /tmp hides the machine's
+    if target.family == "ice40":
+        shutil.copy(ICE40_MAP, folder)  # the tool's own /tmp hides the machine's
     script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
     yosys(script, folder)
     if target.family == "ecp5":

@@ -128,13 +128,14 @@ class Engine(wiring.Component):
         """Arriving group: dot products and labels become errors."""
         config, job = self.config, jobs.job
         first, fields = config.generators(config.lanes), len(loss.random)
+        wait = config.x_wait + config.read_latency
         m.submodules.dot = dot = Dot(config)
         m.submodules.labels = labels = Labels(config)
         m.submodules.loss_random = random = RandomSource(config, fields, first)
         m.d.comb += [
             dot.is_signed.eq(~job.unsigned),
-            dot.token.eq(after[config.x_wait + config.read_latency]),
-            dot.beat.eq(delay(m, slots.beat, config.x_wait + config.read_latency)),
+            dot.token.eq(after[wait]),
+            dot.beat.eq(delay(m, slots.beat, wait)),
             dot.x.eq(model.x),
             labels.job.eq(job),
             labels.token.eq(after[0]),

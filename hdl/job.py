@@ -265,7 +265,8 @@ class Job:
             asked.append((f"loss = {self.loss.name}", "that loss"))
         if self.mode == Mode.EVALUATE and not config.evaluate:
             asked.append((f"mode = {self.mode.name}", "evaluate"))
-        for field, part in asked:
+        if asked:
+            field, part = asked[0]
             raise ValueError(
                 f"{field} is out of range for this engine, which was built without {part}; "
                 "take an engine that has it"

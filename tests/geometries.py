@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hdl.config import EngineConfig
+from hdl.config import EngineConfig, Loss
 from hdl.engines import ENGINES
 
 GEOMETRIES = {
@@ -51,6 +51,19 @@ GEOMETRIES = {
     ),
     # Built without most parts.
     "small": ENGINES["small"],
+    # Built without those that the other has and the other way round, as far as that goes.
+    "parts": EngineConfig(
+        lanes=4,
+        banks=2,
+        max_chunks=8,
+        max_delay=2,
+        replay_beats=128,
+        read_latency=1,
+        adder_levels=2,
+        losses=(Loss.LOGISTIC, Loss.LEAST_SQUARES, Loss.HUBER),
+        sample_words=False,
+        coarsening=False,
+    ),
 }
 
 SMALL = ("4x2", "16x1", "2x4", "narrow")

@@ -9,6 +9,7 @@ import sys
 from enum import Enum
 from pathlib import Path
 
+from tests.geometries import SMALL
 from tests.hdl.runner import BUILDS, SEED_VARIABLE, SIMULATORS
 
 from .catalogue import Fault
@@ -57,8 +58,9 @@ def run_testbench(root: Path, stage: str, geometry: str) -> Verdict:
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment.setdefault(SEED_VARIABLE, SEED)
+    simulator = SIMULATOR if geometry in SMALL else "verilator"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    command += [f"tests/hdl/test_{stage}.py", "-k", f"{SIMULATOR} and {geometry}"]
+    command += [f"tests/hdl/test_{stage}.py", "-k", f"{simulator} and {geometry}"]
     done = subprocess.run(
         command,
         cwd=root,
