@@ -118,6 +118,7 @@ def test_every_option_reaches_the_training(tmp_path: Path) -> None:
         "seed": 7,
         "scale": "minmax",
         "holdout": 0.5,
+        "engine": "default,max_chunks=32",
         "lanes": 8,
         "banks": 2,
         "loss": "logistic",

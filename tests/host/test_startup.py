@@ -9,8 +9,9 @@ import sys
 import pytest
 
 OURS = {
-    *("host", "host.choices", "host.cli", "host.data_cli", "host.doctor_cli", "host.errors"),
-    *("host.options", "host.plan_cli", "host.predict_cli", "host.report_cli", "hdl", "hdl.config"),
+    *("host", "host.choices", "host.cli", "host.data_cli", "host.doctor_cli", "host.engines"),
+    *("host.errors", "host.options", "host.plan_cli", "host.predict_cli", "host.report_cli"),
+    *("hdl", "hdl.config", "hdl.engines"),
 }
 OTHERS = {
     *("typer", "typer_slim", "click", "rich", "shellingham", "annotated_doc", "typing_extensions"),
