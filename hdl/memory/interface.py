@@ -65,7 +65,7 @@ class MemorySignature(wiring.Signature):
 
 
 class WordSignature(wiring.Signature):
-    """Words that are taken whenever they come: ``payload`` and ``valid``, seen from their source."""
+    """Words that are taken whenever they come: ``payload`` and ``valid``, as the source sees it."""
 
     def __init__(self, width: int) -> None:
         super().__init__({"payload": Out(width), "valid": Out(1)})

@@ -15,17 +15,14 @@ LATENCY = 3
 """From a request to its first word, as the docstring promises."""
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(("width", "depth", "longest"), [(16, 100, 8), (64, 32, 32)])
+@pytest.mark.parametrize(
+    ("width", "depth", "longest", "simulator"),
+    [*((16, 100, 8, simulator) for simulator in SIMULATORS), (64, 32, 32, SIMULATORS[-1])],
+)
 def test_block_memory(width: int, depth: int, longest: int, simulator: str, tmp_path: Path) -> None:
-    parameters: dict[str, Any] = {
-        "width": width,
-        "depth": depth,
-        "longest": longest,
-        "latency": LATENCY,
-    }
-    memory = BlockMemory(width, depth, longest)
-    simulate(memory, "bench_block", "4x2", simulator, tmp_path, **parameters)
+    sizes: dict[str, Any] = {"width": width, "depth": depth, "longest": longest}
+    memory = BlockMemory(**sizes)
+    simulate(memory, "bench_block", "4x2", simulator, tmp_path, **sizes, latency=LATENCY)
 
 
 def test_parameters_are_checked() -> None:
