@@ -120,7 +120,7 @@ class SampleReader(wiring.Component):
         asked: Signal,
         clear: Signal,
     ) -> None:
-        """The requests of a job. ``asked`` is the length of one that is being taken, or zero."""
+        """The requests of a job. ``asked`` is the length of one that has just been taken, or zero."""
         request, longest = self.port.requests.payload, self._signature.longest
         copy_words = Signal(len(self._words(plan.beats)))
         left = Signal.like(copy_words)
@@ -164,27 +164,27 @@ class SampleReader(wiring.Component):
                 # Once valid it stays so: room only grows, and an abort waits for it to be taken.
                 m.d.comb += self.port.requests.valid.eq(fits)
                 with m.If(fits & self.port.requests.ready):
-                    m.d.comb += asked.eq(request.length)
-                    m.d.sync += [
-                        address.eq(address + request.length),
-                        left.eq(left - request.length),
-                    ]
-                    m.next = "CHOOSE"
-                    with m.If(last):
-                        m.next = "TURN"
+                    m.d.sync += asked.eq(request.length)
+                    m.next = "STEP"
                 with m.Elif(~fits & ends):
                     m.next = "FINISH"
-            with m.State("TURN"):
+            with m.State("STEP"):
                 m.d.sync += [
-                    left.eq(copy_words),
-                    copies_left.eq(copies_left - 1),
-                    epochs_left.eq(epochs_left - 1),
+                    asked.eq(0),
+                    address.eq(address + request.length),
+                    left.eq(left - request.length),
                 ]
                 m.next = "CHOOSE"
-                with m.If(copies_left == 1):
-                    m.next = "REWIND"
-                with m.If(epochs_left == 1):
-                    m.next = "FINISH"
+                with m.If(last):
+                    m.d.sync += [
+                        left.eq(copy_words),
+                        copies_left.eq(copies_left - 1),
+                        epochs_left.eq(epochs_left - 1),
+                    ]
+                    with m.If(copies_left == 1):
+                        m.next = "REWIND"
+                    with m.If(epochs_left == 1):
+                        m.next = "FINISH"
             with m.State("FINISH"):
                 m.next = "SETTLE"
             with m.State("SETTLE"):

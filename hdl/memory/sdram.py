@@ -36,7 +36,7 @@ class Sdram(wiring.Component):
     Rows stay open. An address is row, bank, column from the top, and the next row is opened while
     the present one is read: long reads run at the chip's full rate but for refreshes.
 
-    Latency: from a request to its first word ``cas + burst + pin_delay + 8`` cycles if its row is
+    Latency: from a request to its first word ``cas + burst + pin_delay + 11`` cycles if its row is
     open and nothing is under way. Throughput: a word in ``burst`` cycles, from row to row and from
     request to request; a write that follows a read waits ``cas + 1`` cycles more. Refreshes cost
     nothing while the port rests for long enough, else ``rp + 4 rfc + rcd`` cycles in 4 refresh
@@ -168,7 +168,6 @@ class Sdram(wiring.Component):
         bank, moves = following.place.bank, tells.read | tells.write
         apart = guard(m, (tells.activate, self._timing.rrd))
         free = ~active | (present.place.bank != bank)
-        m.d.comb += keeper.idle.eq(0)
         with m.FSM():
             with m.State("EMPTY"):
                 m.d.comb += [
@@ -180,11 +179,13 @@ class Sdram(wiring.Component):
                     m.next = "LOOK"
             with m.State("LOOK"):
                 with m.If(~keeper.hold):
-                    m.next = "ACTIVATE"
-                    with m.If(Array(each.is_open for each in banks)[bank]):
-                        m.next = "PRECHARGE"
-                    with m.If(Array(each.hit for each in banks)[bank]):
-                        m.next = "PREPARED"
+                    m.next = "CHOOSE"
+            with m.State("CHOOSE"):
+                m.next = "ACTIVATE"
+                with m.If(Array(each.is_open for each in banks)[bank]):
+                    m.next = "PRECHARGE"
+                with m.If(Array(each.hit for each in banks)[bank]):
+                    m.next = "PREPARED"
             with m.State("PRECHARGE"):
                 may = free & Array(each.can_precharge for each in banks)[bank]
                 with m.If(keeper.hold):
@@ -246,23 +247,31 @@ class Sdram(wiring.Component):
         """From what the chip is told to its pins, in `COMMAND_STAGES` cycles."""
         pins, command, bank = self.pins, Signal(Command), Signal(BANK_BITS)
         address, started = Signal(self._chip.row_bits), Signal()
-        mode = mode_register(self._burst, self._timing.cas)
-        column: Value = present.column << (self._burst.bit_length() - 1)
+        kept, told = Signal(Command), Signal(TELLS)
+        opened, moved = Signal.like(following), Signal.like(present)
         m.d.sync += [
-            command.eq(keeper.command),
-            bank.eq(following.bank),
-            address.eq(Mux(keeper.command == Command.MODE, mode, ALL_BANKS)),
-            started.eq(keeper.ready),
+            kept.eq(keeper.command),
+            told.eq(tells),
+            opened.eq(following),
+            moved.eq(present),
         ]
-        with m.If(keeper.command == Command.MODE):
-            m.d.sync += bank.eq(0)
-        with m.If(tells.read | tells.write):
-            code = Mux(tells.write, Command.WRITE, Command.READ)
-            m.d.sync += [command.eq(code), bank.eq(present.bank), address.eq(column)]
-        with m.If(tells.activate):
-            m.d.sync += [command.eq(Command.ACTIVATE), address.eq(following.row)]
-        with m.If(tells.precharge):
+
+        mode = mode_register(self._burst, self._timing.cas)
+        column: Value = moved.column << (self._burst.bit_length() - 1)
+        m.d.sync += [
+            command.eq(kept),
+            bank.eq(Mux(kept == Command.MODE, 0, opened.bank)),
+            address.eq(Mux(kept == Command.MODE, mode, ALL_BANKS)),
+        ]
+        with m.If(told.activate):
+            m.d.sync += [command.eq(Command.ACTIVATE), address.eq(opened.row)]
+        with m.If(told.precharge):
             m.d.sync += [command.eq(Command.PRECHARGE), address.eq(0)]
+        with m.If(told.read | told.write):
+            code = Mux(told.write, Command.WRITE, Command.READ)
+            m.d.sync += [command.eq(code), bank.eq(moved.bank), address.eq(column)]
+        with m.If(command == Command.MODE):
+            m.d.sync += started.eq(1)
         m.d.sync += [
             Cat(pins.ras, pins.cas, pins.we).eq(command),
             pins.ba.eq(bank),

@@ -46,7 +46,7 @@ class SdramBank(wiring.Component):
     is_open : Out(1)
         A row is open.
     hit : Out(1)
-        It is ``row``.
+        It was ``row`` a cycle ago.
     can_activate, can_precharge, can_access : Out(1)
         Whether the bank has been left alone for long enough. Closed banks may be refreshed, and
         the mode be set, when all of them could be activated.
@@ -80,8 +80,8 @@ class SdramBank(wiring.Component):
             (self.read, burst),
             (self.write, burst - 1 + timing.wr),
         )
+        m.d.sync += self.hit.eq(self.is_open & (row == self.row))
         m.d.comb += [
-            self.hit.eq(self.is_open & (row == self.row)),
             self.can_activate.eq(guard(m, *closed)),
             self.can_precharge.eq(guard(m, *used)),
             self.can_access.eq(guard(m, (self.activate, timing.rcd))),

@@ -95,6 +95,13 @@ class SdramChip:
     refresh_ms: float = 64.0
     power_up_us: float = 200.0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.column_bits <= 10 < self.row_bits:
+            raise ValueError(
+                f"{self.column_bits} bits of columns and {self.row_bits} of rows cannot be "
+                "addressed; columns have up to 10, rows 11 or more"
+            )
+
     @property
     def bytes(self) -> int:
         """Capacity."""

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .interface import WordSignature
 
-COMMAND_STAGES = 2
+COMMAND_STAGES = 3
 """Cycles from a command to the pins."""
 
 
@@ -53,12 +53,16 @@ class SdramWords(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dq = self.dq
+        # What moves the whole word is a register.
+        word, write = Signal.like(self.word), Signal()
         outgoing, driven = Signal.like(self.word), Signal(self._burst)
         taken, parts = Signal(self._dq_bits), Signal.like(self.word)
         coming = Signal(self._latency)
         m.d.sync += [
-            outgoing.eq(Mux(self.write, self.word, outgoing >> self._dq_bits)),
-            driven.eq(Mux(self.write, -1, driven >> 1)),
+            word.eq(self.word),
+            write.eq(self.write),
+            outgoing.eq(Mux(write, word, outgoing >> self._dq_bits)),
+            driven.eq(Mux(write, -1, driven >> 1)),
             dq.o.eq(outgoing),
             dq.oe.eq(driven[0]),
             taken.eq(dq.i),

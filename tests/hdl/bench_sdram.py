@@ -21,7 +21,7 @@ ROWS = 12
 """That random requests go to, from the first of the memory on: three of each bank."""
 
 REFRESH_BATCHES = 2
-COLUMN_STAGES = 8
+COLUMN_STAGES = 11
 """Beside CAS latency, burst and pins: cycles from a request to its word, as promised."""
 
 LATER = {
