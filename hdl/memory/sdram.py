@@ -106,9 +106,15 @@ class Sdram(wiring.Component):
         following, present = Signal.like(splitter.o.payload), Signal.like(splitter.o.payload)
         banks = self._connect_banks(m, keeper, tells, following.place, present.place)
         self._prepare(m, keeper, splitter, banks, tells, following, present, active, prepared)
+        # While its row is being opened, as many ones as cycles are left.
+        opening, settling = (Signal(max(1, timing.rcd - 1)) for _ in range(2))
+        m.d.sync += [
+            opening.eq(Mux(tells.activate, -1 if timing.rcd > 1 else 0, opening >> 1)),
+            settling.eq(Mux(promoted, opening, settling) >> 1),
+        ]
         with m.If(promoted):
             m.d.sync += present.eq(following)
-        self._move(m, banks, tells, present, active, promoted)
+        self._move(m, tells, present, active, ~settling[0], promoted)
         self._command(m, keeper, tells, following.place, present.place)
         m.d.comb += [
             promoted.eq(prepared & ~keeper.hold & ~active),
@@ -210,17 +216,16 @@ class Sdram(wiring.Component):
     def _move(
         self,
         m: Module,
-        banks: list[SdramBank],
         tells: data.View,
         present: data.View,
         active: Signal,
+        accessible: Value,
         promoted: Signal,
     ) -> None:
         """Read or write the present segment, a burst as soon as the last one is over."""
         column, moves, last = present.place.column, Signal(), Signal()
         spaced = guard(m, (moves, self._burst))
         turned = guard(m, (tells.read, self._timing.cas + self._burst + TURN))
-        accessible = Array(bank.can_access for bank in banks)[present.place.bank]
         may = active & spaced & accessible
         m.d.comb += [
             tells.read.eq(may & ~present.write),

@@ -47,7 +47,7 @@ class SdramBank(wiring.Component):
         A row is open.
     hit : Out(1)
         It was ``row`` a cycle ago.
-    can_activate, can_precharge, can_access : Out(1)
+    can_activate, can_precharge : Out(1)
         Whether the bank has been left alone for long enough. Closed banks may be refreshed, and
         the mode be set, when all of them could be activated.
     """
@@ -55,7 +55,7 @@ class SdramBank(wiring.Component):
     def __init__(self, timing: SdramTiming, burst: int, row_bits: int) -> None:
         self._timing, self._burst = timing, burst
         commands = ("activate", "precharge", "read", "write", "refresh", "mode")
-        answers = ("is_open", "hit", "can_activate", "can_precharge", "can_access")
+        answers = ("is_open", "hit", "can_activate", "can_precharge")
         super().__init__(
             {
                 **{name: In(1) for name in commands},
@@ -84,6 +84,5 @@ class SdramBank(wiring.Component):
         m.d.comb += [
             self.can_activate.eq(guard(m, *closed)),
             self.can_precharge.eq(guard(m, *used)),
-            self.can_access.eq(guard(m, (self.activate, timing.rcd))),
         ]
         return m

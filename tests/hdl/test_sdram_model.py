@@ -157,7 +157,14 @@ def test_every_fault_is_noticed(name: str) -> None:
 
 
 def test_limits_in_cycles() -> None:
-    assert [Limit(ns=15).at(mhz * 1e6) for mhz in (1, 100, 133, 134, 200, 201)] == [1, 2, 2, 3, 3, 4]
+    assert [Limit(ns=15).at(mhz * 1e6) for mhz in (1, 100, 133, 134, 200, 201)] == [
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+    ]
     assert Limit(ns=2, cycles=2).at(100e6) == 2
     timing = AS4C32M16SB_7.timing(100e6)
     assert (timing.rcd, timing.rc, timing.wr, timing.cas) == (3, 7, 2, 2)
@@ -182,7 +189,9 @@ def test_parameters_are_checked() -> None:
         AS4C32M16SB_7.timing(166e6)
     with pytest.raises(ValueError, match=r"burst must be one of \(2, 4, 8\), not 1"):
         Sdram(AS4C32M16SB_7, 100e6, 64, burst=1)
-    with pytest.raises(ValueError, match="a request of 512 words takes 2048 cycles and the refresh"):
+    with pytest.raises(
+        ValueError, match="a request of 512 words takes 2048 cycles and the refresh"
+    ):
         Sdram(AS4C32M16SB_7, 100e6, 512)
     with pytest.raises(ValueError, match="columns"):
         replace(AS4C32M16SB_7, column_bits=11)
