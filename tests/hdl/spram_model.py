@@ -1,4 +1,4 @@
-"""The iCE40's SPRAM block as its usage guide describes it: one port, nothing shown after a write."""
+"""The iCE40's SPRAM block as its usage guide describes it: one port; a write shows nothing."""
 
 from __future__ import annotations
 
