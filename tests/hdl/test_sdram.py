@@ -11,10 +11,11 @@ from tests.hdl.runner import SIMULATORS, simulate
 from tests.hdl.sdram_cases import CASES, SdramReader
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 @pytest.mark.parametrize("case", range(len(CASES)))
-def test_sdram(case: int, tmp_path: Path) -> None:
+def test_sdram(case: int, simulator: str, tmp_path: Path) -> None:
     controller = CASES[case].controller()
-    simulate(controller, "bench_sdram", "4x2", SIMULATORS[-1], tmp_path, case=case)
+    simulate(controller, "bench_sdram", "4x2", simulator, tmp_path, case=case)
 
 
 def test_reader_on_sdram(tmp_path: Path) -> None:

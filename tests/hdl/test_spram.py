@@ -14,14 +14,15 @@ from tests.hdl.spram_model import SPRAM
 from tests.hdl.test_block import LATENCY
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 @pytest.mark.parametrize("width", [16, 64])
-def test_spram(width: int, tmp_path: Path) -> None:
+def test_spram(width: int, simulator: str, tmp_path: Path) -> None:
     memory = SpramMemory(width, longest=16)
     simulate(
         memory,
         "bench_block",
         "4x2",
-        SIMULATORS[-1],
+        simulator,
         tmp_path,
         netlist=to_verilog(memory, "top") + SPRAM,
         width=width,
