@@ -381,7 +381,7 @@ MEMORY = (
         stage="memory/reader",
         what="words are asked for that the queue has no room for",
         old="fits.eq(room >= longest)",
-        new="fits.eq(room != 0)",
+        new="fits.eq(1)",
         bench="reader",
         geometry="16-16",
     ),
