@@ -57,7 +57,7 @@ class Sdram(wiring.Component):
     pin_delay : int
         Further registers on the way to the chip and back.
     timing : SdramTiming, optional
-        Instead of the chip's own at this clock: for simulation.
+        Instead of the chip's own at this clock: for simulation, or for a higher CAS latency.
 
     Members
     -------

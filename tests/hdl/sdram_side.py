@@ -47,17 +47,19 @@ class ChipSide:
         return values
 
     def _watch(self) -> None:
-        pin = {name: port.get() for name, port in self._pins.items()}
+        pins = self._pins
+        code = pins["ras"].get() | pins["cas"].get() << 1 | pins["we"].get() << 2
+        driven = bool(pins["dq__oe"].get())
         self.chip.clock(
             Pins(
-                Command(pin["ras"] | pin["cas"] << 1 | pin["we"] << 2),
-                bank=pin["ba"],
-                address=pin["a"],
-                dq=pin["dq__o"],
-                driven=bool(pin["dq__oe"]),
-                dqm=pin["dqm"],
-                cke=bool(pin["cke"]),
-                cs=bool(pin["cs"]),
+                Command(code),
+                bank=pins["ba"].get() if code else 0,
+                address=pins["a"].get() if code else 0,
+                dq=pins["dq__o"].get() if driven else 0,
+                driven=driven,
+                dqm=pins["dqm"].get(),
+                cke=bool(pins["cke"].get()),
+                cs=bool(pins["cs"].get()),
             )
         )
 

@@ -12,8 +12,9 @@ from tests.hdl.sdram_cases import CASES, SdramReader
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
-@pytest.mark.parametrize("case", range(len(CASES)))
+@pytest.mark.parametrize("case", [0, 2, 3])
 def test_sdram(case: int, simulator: str, tmp_path: Path) -> None:
+    """The slow chip, then real ones with long and with short bursts."""
     controller = CASES[case].controller()
     simulate(controller, "bench_sdram", "4x2", simulator, tmp_path, case=case)
 
