@@ -423,7 +423,7 @@ MEMORY = (
     ),
     Fault(
         name="sdram-turn",
-        stage="memory/sdram",
+        stage="memory/sdram_mover",
         what="the controller drives DQ while the chip lets go of it",
         old="timing.cas + self._burst + TURN",
         new="timing.cas + self._burst",

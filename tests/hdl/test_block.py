@@ -11,7 +11,7 @@ import pytest
 from hdl.memory.block import BlockMemory
 from tests.hdl.runner import SIMULATORS, simulate
 
-LATENCY = 3
+LATENCY = 4
 """From a request to its first word, as the docstring promises."""
 
 

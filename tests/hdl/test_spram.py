@@ -11,7 +11,9 @@ from hdl.memory.spram import BLOCK_ADDRESS_BITS, SpramMemory
 from hdl.verilog import to_verilog
 from tests.hdl.runner import SIMULATORS, simulate
 from tests.hdl.spram_model import SPRAM
-from tests.hdl.test_block import LATENCY
+
+LATENCY = 3
+"""From a request to its first word, as the docstring promises."""
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
