@@ -78,10 +78,12 @@ class RowOpener(wiring.Component):
         apart = guard(m, (self.activate, self._timing.rrd))
         accessible = guard(m, (self.activate, self._timing.rcd - 1))
         may_close, may_open, moves = Signal(), Signal(), self.read | self.write
+        was_active = Signal()
+        m.d.sync += was_active.eq(self.active)
         m.d.comb += [
             may_close.eq(
                 Array(each.can_precharge for each in banks)[bank]
-                & (~self.active | (self.bank != bank))
+                & (~was_active | (self.bank != bank))
             ),
             may_open.eq(Array(each.can_activate for each in banks)[bank] & apart),
             self.place.eq(segment.place),
@@ -106,7 +108,9 @@ class RowOpener(wiring.Component):
                     m.next = "LOOK"
                 with m.Elif(may_close & ~moves):
                     m.d.comb += self.precharge.eq(1)
-                    m.next = "OPEN"
+                    m.next = "CLOSED"
+            with m.State("CLOSED"):  # which the bank hears now
+                m.next = "OPEN"
             with m.State("OPEN"):
                 with m.If(self.hold):
                     m.next = "LOOK"
@@ -130,15 +134,12 @@ class RowOpener(wiring.Component):
             m.submodules[f"bank_{number}"] = bank
             banks.append(bank)
             opens, moves = place.bank == number, self.bank == number
-            closes = (self.precharge & opens) | (self.kept == Command.PRECHARGE)
-            m.d.comb += [
-                bank.row.eq(place.row),
+            m.d.comb += [bank.row.eq(place.row), bank.kept.eq(self.kept)]
+            m.d.sync += [
                 bank.activate.eq(self.activate & opens),
-                bank.precharge.eq(closes),
+                bank.precharge.eq(self.precharge & opens),
                 bank.read.eq(self.read & moves),
                 bank.write.eq(self.write & moves),
-                bank.refresh.eq(self.kept == Command.REFRESH),
-                bank.mode.eq(self.kept == Command.MODE),
             ]
         m.d.comb += [
             self.can_precharge.eq(reduce(and_, (bank.can_precharge for bank in banks))),
