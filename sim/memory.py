@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,28 @@ class Waits:
     gap: float = 0.0
     longest_rest: int = 8
     seed: int = 0
+
+
+def service_cycles(lengths: Iterable[int], waits: Waits) -> int:
+    """Cycles that the memory takes for reads of so many words, one after the other. A job takes as
+    many, and a constant, if its device is faster than its memory.
+
+    Raises
+    ------
+    ValueError
+        If the memory rests at random: then it depends on what the device does meanwhile.
+    """
+    if waits.gap:
+        raise ValueError("the cycles of a memory that rests are not predicted; set gap to 0")
+    state, cycles, mask = generator_constant(waits.seed) | 1, 0, (1 << 64) - 1
+    for length in lengths:
+        cycles += length
+        if waits.most_wait:
+            state ^= state << 13 & mask
+            state ^= state >> 7
+            state ^= state << 17 & mask
+            cycles += (state >> 32) % (waits.most_wait + 1)
+    return cycles
 
 
 def make_words(port: MemorySignature, count: int) -> NDArray[np.uint8]:

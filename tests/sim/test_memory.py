@@ -17,7 +17,7 @@ from hdl.memory.plan import SamplePlan, plan_layout
 from hdl.memory.store import SampleStore
 from hdl.verilog import to_verilog
 from sim.build import TOP, compile_library
-from sim.memory import Waits, make_words, memory_settings
+from sim.memory import Waits, make_words, memory_settings, service_cycles
 
 HARNESS = Path(__file__).with_name("store_harness.cpp")
 PORT = MemorySignature(64, address_bits=16, longest=16)
@@ -104,6 +104,18 @@ def test_waits_change_cycles_and_nothing_else(store: Store, waits: Waits) -> Non
     assert (beats == expected(store, PLAN)).all()
     assert cycles > 1.2 * PLAN.beats * PLAN.epochs
     assert store.run(PLAN, waits)[1] == cycles, "not the same for the same seed"
+
+
+def test_waits_cost_what_is_predicted(store: Store) -> None:
+    """To the cycle: a job takes what its memory takes, and a constant."""
+    extra = set()
+    for seed in range(6):
+        waits = Waits(most_wait=7 * seed, seed=seed)
+        lengths = PLAN.lengths(64, PORT.width, PORT.longest)
+        extra.add(store.run(PLAN, waits)[1] - service_cycles(lengths, waits))
+    assert len(extra) == 1 and 0 < extra.pop() < START_CYCLES
+    with pytest.raises(ValueError, match="set gap to 0"):
+        service_cycles([1], Waits(gap=0.5))
 
 
 def test_waits_shorter_than_the_queue_cost_nothing_on_average(store: Store) -> None:
