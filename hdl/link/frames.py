@@ -1,0 +1,269 @@
+"""Frames of the link: the one description that gateware, host and tests share.
+
+A frame on the line is ``COBS(header | payload | CRC-32) 0x00``: the header is `Request` towards the
+device and `Reply` from it, the CRC is that of Ethernet and zlib over header and payload, and
+everything is little-endian. No other file knows an offset, a width or a number of these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from amaranth.lib import crc, data, enum
+
+from ..config import EngineConfig
+from ..protocol import EPOCH_COUNT_BITS, Status
+
+MAGIC = int.from_bytes(b"ZSGL", "little")
+PROTOCOL = 1
+"""Version of this page; the first fields of the identity keep their places in every version."""
+
+MAX_PAYLOAD = 1024
+"""Most bytes of a payload: 96 to 98 in 100 bytes of an upload are data, and one lost bit costs a
+kilobyte."""
+
+CRC = crc.catalog.CRC32_ISO_HDLC
+CRC_BYTES = 4
+DELIMITER = 0
+"""Ends a frame, and occurs nowhere in it."""
+
+NO_SESSION = 0
+"""The session of a device that has been reset: never chosen by a host."""
+
+SESSION_BITS, SEQUENCE_BITS, LENGTH_BITS, ADDRESS_BITS, DIGEST_BITS = 32, 16, 16, 40, 64
+CONFIG_BITS = 32
+"""Of a parameter of `EngineConfig` in the identity."""
+
+
+class Command(enum.Enum, shape=8):  # type: ignore[call-arg]
+    """What a request asks for. Those that carry a payload take `Request.length` bytes, those that
+    read answer with `Request.count` bytes."""
+
+    IDENTIFY = 0
+    """Begin a session, if it is a new one, and answer with `identity_layout`."""
+    ECHO = 1
+    """Answer with the payload."""
+    STATUS = 2
+    """Answer with `DeviceStatus`."""
+    RESET = 3
+    """Abandon the job and empty the queue of epochs; memory and session stay."""
+    WRITE_MEMORY = 4
+    """Write the payload to the sample memory, from `Request.address` on."""
+    READ_MEMORY = 5
+    """Read from the sample memory, from `Request.address` on."""
+    WRITE_MODEL = 6
+    """Write words of the model, from byte `Request.address` of it on."""
+    READ_MODEL = 7
+    """Read words of the model."""
+    READ_MARGINS = 8
+    """Read margins of a job that predicts, from byte `Request.address` of them on."""
+    WRITE_EPOCHS = 9
+    """Append the payload's epochs to the queue."""
+    RUN = 10
+    """Start the payload's job; the answer does not wait for its end."""
+
+
+class Code(enum.Enum, shape=8):  # type: ignore[call-arg]
+    """What became of a request. All but `OK` and `OUT_OF_ORDER` refuse it: then nothing has
+    changed, and nothing that was sent after it is executed."""
+
+    OK = 0
+    """Executed, once."""
+    OUT_OF_ORDER = 1
+    """Not the next in sequence, and not the last: `Reply.expected` says which would be."""
+    NO_SESSION = 2
+    """The device has been reset since the session began, or there was none."""
+    UNKNOWN = 3
+    """There is no such command in this device."""
+    RANGE = 4
+    """Address, count or length do not fit."""
+    BUSY = 5
+    """A job is under way, or the queue of epochs is full."""
+
+
+class Request(data.Struct):
+    """Header of a frame to the device.
+
+    Members
+    -------
+    session : 32
+        Number that the host drew when it connected, not `NO_SESSION`.
+    sequence : 16
+        Counts the session's requests from 0, which is IDENTIFY.
+    length : 16
+        Bytes of payload.
+    count : 16
+        Bytes that a reading command asks for.
+    command : Command
+    address : 40
+        In bytes.
+    """
+
+    session: SESSION_BITS
+    sequence: SEQUENCE_BITS
+    length: LENGTH_BITS
+    count: LENGTH_BITS
+    command: Command
+    address: ADDRESS_BITS
+
+
+class Reply(data.Struct):
+    """Header of a frame from the device.
+
+    Members
+    -------
+    session : 32
+        Of the request.
+    sequence : 16
+        Of the request that is answered.
+    expected : 16
+        The next that will be executed: everything before it has been.
+    length : 16
+        Bytes of payload.
+    code : Code
+    """
+
+    session: SESSION_BITS
+    sequence: SEQUENCE_BITS
+    expected: SEQUENCE_BITS
+    length: LENGTH_BITS
+    code: Code
+
+
+class FrameByte(data.Struct):
+    """What moves between bytes of the line and frames.
+
+    Members
+    -------
+    data : 8
+        A byte of the frame, unless ``end``.
+    end : 1
+        The frame has ended; an item of its own.
+    sound : 1
+        Of an end: its COBS was whole.
+    """
+
+    data: 8
+    end: 1
+    sound: 1
+
+
+class ReplyByte(data.Struct):
+    """What the device answers to a command: its bytes, then an end.
+
+    Members
+    -------
+    data : 8
+    end : 1
+        An item of its own.
+    code : Code
+        Of an end. `Code.OK`, or why the command was refused, and then no bytes came before.
+    """
+
+    data: 8
+    end: 1
+    code: Code
+
+
+class LinkCounters(data.Struct):
+    """What the device has seen of the line since it was reset; counters wrap.
+
+    Members
+    -------
+    damaged : 32
+        Frames dropped because COBS, length or CRC was wrong.
+    crowded : 32
+        Frames dropped because the receive buffer had no room for them.
+    repeated : 32
+        Requests that were not the next in sequence.
+    """
+
+    damaged: 32
+    crowded: 32
+    repeated: 32
+
+
+class DeviceStatus(data.Struct):
+    """Answer to STATUS.
+
+    Members
+    -------
+    busy : 8
+        A job is under way; ``engine`` has not settled.
+    epochs : 16
+        Epochs that the job has begun.
+    link : LinkCounters
+    engine : `hdl.protocol.Status`
+        Of the last job.
+    reserved : 6
+        Zero.
+    """
+
+    busy: 8
+    epochs: EPOCH_COUNT_BITS
+    link: LinkCounters
+    engine: Status
+    reserved: -Status.as_shape().size % 8
+
+
+def identity_layout() -> data.StructLayout:
+    """Answer to IDENTIFY; the same for every engine.
+
+    Members
+    -------
+    magic, protocol
+        `MAGIC` and `PROTOCOL`.
+    digest : 64
+        Of the design (`hdl.link.identity.design_digest`).
+    clock_hz : 32
+        Clock of the engine.
+    buffer_bytes : 32
+        Receive buffer: most bytes of headers, payloads and CRCs that may be unanswered.
+    memory_bytes : 40
+        Size of the sample memory.
+    ... : 32
+        Every parameter of `EngineConfig`.
+    """
+    return data.StructLayout(
+        {
+            "magic": 32,
+            "protocol": 16,
+            "digest": DIGEST_BITS,
+            "clock_hz": 32,
+            "buffer_bytes": 32,
+            "memory_bytes": ADDRESS_BITS,
+            **{field.name: CONFIG_BITS for field in fields(EngineConfig)},
+        }
+    )
+
+
+def byte_count(layout: Any) -> int:
+    """Bytes of a layout.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of them.
+    """
+    size: int = data.Layout.cast(layout).size
+    if size % 8:
+        raise ValueError(f"a layout of {size} bits is not a whole number of bytes")
+    return size // 8
+
+
+REQUEST_BYTES, REPLY_BYTES = byte_count(Request), byte_count(Reply)
+MAX_REQUEST = REQUEST_BYTES + MAX_PAYLOAD + CRC_BYTES
+"""Bytes of the longest request without COBS."""
+
+
+def to_bytes(layout: Any, values: Mapping[str, Any]) -> bytes:
+    """A layout's bytes; what is not named is zero."""
+    shape = data.Layout.cast(layout)
+    packed: bytes = shape.const(values).as_bits().to_bytes(byte_count(shape), "little")
+    return packed
+
+
+def from_bytes(layout: Any, raw: bytes) -> Any:
+    """The inverse: a constant of the layout."""
+    shape = data.Layout.cast(layout)
+    return shape.from_bits(int.from_bytes(raw[: byte_count(shape)], "little"))
