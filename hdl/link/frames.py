@@ -34,8 +34,11 @@ SESSION_BITS, SEQUENCE_BITS, LENGTH_BITS, ADDRESS_BITS, DIGEST_BITS = 32, 16, 16
 CONFIG_BITS = 32
 """Of a parameter of `EngineConfig` in the identity."""
 
+COMMAND_BITS = 8
+"""Of commands and codes, which in a frame may be unknown ones."""
 
-class Command(enum.Enum, shape=8):  # type: ignore[call-arg]
+
+class Command(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What a request asks for. Those that carry a payload take `Request.length` bytes, those that
     read answer with `Request.count` bytes."""
 
@@ -63,7 +66,7 @@ class Command(enum.Enum, shape=8):  # type: ignore[call-arg]
     """Start the payload's job; the answer does not wait for its end."""
 
 
-class Code(enum.Enum, shape=8):  # type: ignore[call-arg]
+class Code(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What became of a request. All but `OK` and `OUT_OF_ORDER` refuse it: then nothing has
     changed, and nothing that was sent after it is executed."""
 
@@ -103,7 +106,7 @@ class Request(data.Struct):
     sequence: SEQUENCE_BITS
     length: LENGTH_BITS
     count: LENGTH_BITS
-    command: Command
+    command: COMMAND_BITS
     address: ADDRESS_BITS
 
 
@@ -127,7 +130,7 @@ class Reply(data.Struct):
     sequence: SEQUENCE_BITS
     expected: SEQUENCE_BITS
     length: LENGTH_BITS
-    code: Code
+    code: COMMAND_BITS
 
 
 class FrameByte(data.Struct):
@@ -162,7 +165,7 @@ class ReplyByte(data.Struct):
 
     data: 8
     end: 1
-    code: Code
+    code: COMMAND_BITS
 
 
 class LinkCounters(data.Struct):

@@ -69,7 +69,7 @@ class Session(wiring.Component):
 
         header, index = Signal(Request), Signal(range(REQUEST_BYTES))
         left, fill, sent = Signal.like(header.length), Signal.like(last_length), Signal(16)
-        code, repeats = Signal(Code), Signal()
+        code, repeats = Signal.like(self.reply.payload.code), Signal()
         ahead = Signal.like(expected)
         reply, answer = self.reply.payload, self.answer.payload
         passes = self.data.valid & self.data.ready
@@ -112,7 +112,7 @@ class Session(wiring.Component):
                     m.next = "OFFER"
                 with m.Else():
                     m.d.comb += self.repeated.eq(1)
-                    again = ahead == -1 & 0xFFFF
+                    again = ahead.all()
                     m.d.sync += code.eq(Mux(again, Code.OK, Code.OUT_OF_ORDER))
                     m.d.sync += repeats.eq(again)
             with m.State("OFFER"):

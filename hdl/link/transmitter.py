@@ -34,11 +34,13 @@ class Transmitter(wiring.Component):
         m.submodules.crc = check = CRC(data_width=8).create()
         wiring.connect(m, cobs.o, wiring.flipped(self.o))
 
-        header = Signal(Reply)
-        index = Signal(range(max(REPLY_BYTES, CRC_BYTES)))
-        left = Signal.like(header.length)
+        # Header and CRC leave from the bottom of one register.
+        word, index = Signal(8 * REPLY_BYTES), Signal(range(REPLY_BYTES))
+        left = Signal.like(self.header.payload.length)
         item, moved, checked = cobs.i.payload, Signal(), Signal()
         m.d.comb += [
+            item.data.eq(word[:8]),
+            item.sound.eq(item.end),
             moved.eq(cobs.i.valid & cobs.i.ready),
             check.data.eq(item.data),
             check.valid.eq(moved & checked),
@@ -46,18 +48,18 @@ class Transmitter(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.header.ready.eq(1), check.start.eq(1)]
-                m.d.sync += [header.eq(self.header.payload), left.eq(self.header.payload.length)]
+                m.d.sync += [word.eq(self.header.payload), left.eq(self.header.payload.length)]
                 with m.If(self.header.valid):
                     m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [cobs.i.valid.eq(1), checked.eq(1)]
-                m.d.comb += item.data.eq(header.as_value().word_select(index, 8))
                 with m.If(moved):
-                    m.d.sync += index.eq(index + 1)
+                    m.d.sync += [word.eq(word[8:]), index.eq(index + 1)]
                     with m.If(index == REPLY_BYTES - 1):
                         m.d.sync += index.eq(0)
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
+                m.d.sync += word.eq(check.crc)
                 with m.If(left == 0):
                     m.next = "CRC"
                 with m.Else():
@@ -70,9 +72,9 @@ class Transmitter(wiring.Component):
                     with m.If(moved):
                         m.d.sync += left.eq(left - 1)
             with m.State("CRC"):
-                m.d.comb += [cobs.i.valid.eq(1), item.data.eq(check.crc.word_select(index, 8))]
+                m.d.comb += cobs.i.valid.eq(1)
                 with m.If(moved):
-                    m.d.sync += index.eq(index + 1)
+                    m.d.sync += [word.eq(word[8:]), index.eq(index + 1)]
                     with m.If(index == CRC_BYTES - 1):
                         m.d.sync += index.eq(0)
                         m.next = "END"
