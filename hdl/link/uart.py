@@ -76,7 +76,9 @@ class UartReceiver(wiring.Component):
         m.d.sync += [phase.eq(later), self.o.valid.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [phase.eq(1 << PHASE_BITS - 1), left.eq(FRAME_BITS - 1)]
+                # The edge was half a cycle ago, on average.
+                m.d.sync += phase.eq((1 << PHASE_BITS - 1) + self._step // 2)
+                m.d.sync += left.eq(FRAME_BITS - 1)
                 with m.If(~line):
                     m.next = "BITS"
             with m.State("BITS"):
@@ -86,8 +88,10 @@ class UartReceiver(wiring.Component):
                         m.next = "IDLE"  # not a start bit
                     with m.If(left == 0):
                         m.d.sync += [bits.eq(bits), self.o.valid.eq(line)]
-                        m.next = "STOP"
-            with m.State("STOP"):
+                        m.next = "IDLE"
+                        with m.If(~line):
+                            m.next = "BREAK"
+            with m.State("BREAK"):
                 with m.If(line):
                     m.next = "IDLE"
         return m
@@ -135,4 +139,36 @@ class UartTransmitter(wiring.Component):
             m.d.sync += [bits.eq(Cat(bits[1:], Const(1, 1))), left.eq(left - 1)]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [bits.eq(Cat(Const(0, 1), self.i.payload, 1)), left.eq(FRAME_BITS)]
+        return m
+
+
+class Uart(wiring.Component):
+    """`UartReceiver` and `UartTransmitter` of one rate.
+
+    Members
+    -------
+    rx : In(1)
+    tx : Out(1)
+    i : In(stream of 8)
+        Bytes to send.
+    o : Out(stream of 8)
+        Bytes that have come; they do not wait.
+    """
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    def __init__(self, clock_hz: float, baud: int) -> None:
+        self._rate = (clock_hz, baud)
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = UartReceiver(*self._rate)
+        m.submodules.transmitter = transmitter = UartTransmitter(*self._rate)
+        wiring.connect(m, wiring.flipped(self.i), transmitter.i)
+        wiring.connect(m, receiver.o, wiring.flipped(self.o))
+        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
         return m

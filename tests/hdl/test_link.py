@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """`hdl.link` against `sim.link`."""
 
 from __future__ import annotations
