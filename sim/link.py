@@ -11,7 +11,7 @@ from hdl.link.frames import NO_SESSION, SEQUENCE_BITS, Code, Command, Reply, Req
 
 SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 
-Execute = Callable[[Any, bytes], tuple[Code, bytes]]
+Execute = Callable[[Any, bytes], tuple[int, bytes]]
 """What a device does with a request's header and payload, and what it answers."""
 
 
@@ -77,7 +77,7 @@ class LinkModel:
             self._last = answer
         return self._reply(header, code, answer)
 
-    def _reply(self, header: Any, code: Code, payload: bytes = b"") -> bytes:
+    def _reply(self, header: Any, code: int, payload: bytes = b"") -> bytes:
         fields = {
             "session": header.session,
             "sequence": header.sequence,

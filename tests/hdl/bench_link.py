@@ -31,7 +31,7 @@ ANSWER_CYCLES = 80
 DELIMITER_BYTE = bytes([DELIMITER])
 
 
-def execute(header: Any, payload: bytes) -> tuple[Code, bytes]:
+def execute(header: Any, payload: bytes) -> tuple[int, bytes]:
     """The bench's device: refuses odd addresses; the answer depends on every bit of a request."""
     if header.address % 2:
         return Code(header.address % len(Code) or 1), b""
@@ -78,7 +78,7 @@ class LinkBench(Bench):
         for reply in self.model.receive(bytes([byte])):
             self.replies.expect(reply)
 
-    def watch_model(self, header: Any, payload: bytes) -> tuple[Code, bytes]:
+    def watch_model(self, header: Any, payload: bytes) -> tuple[int, bytes]:
         self.executed.expect([plain(header), list(payload)])
         return execute(header, payload)
 
