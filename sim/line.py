@@ -208,6 +208,7 @@ CHANGES: dict[str, Change] = {
 }
 EVENTS = ("reordered replies", "stalls", "device reset", "unplug and replug", "stale bytes")
 KINDS = (*CHANGES, *EVENTS)
+FOR_GOOD = ("unplugged for good", "another device")
 
 
 class Faults:
@@ -216,8 +217,10 @@ class Faults:
     Parameters
     ----------
     kind : str
-        One of `KINDS`.
+        One of `KINDS`, which pass, or of `FOR_GOOD`.
     seed : int
+    other : Endpoint, optional
+        What takes the device's place in "another device".
     """
 
     MOST = 5
@@ -227,7 +230,8 @@ class Faults:
     LONGEST_S = 2.0
     """Of stalls and of unplugged cables."""
 
-    def __init__(self, kind: str, seed: int) -> None:
+    def __init__(self, kind: str, seed: int, other: Endpoint | None = None) -> None:
+        self._other = other
         self.kind, self._rng = kind, random.Random(f"{kind} {seed}")
         self.struck = 0
         self._left = self._rng.randint(1, self.MOST)
@@ -267,6 +271,11 @@ class Faults:
         elif self.kind == "device reset":
             way.send(data, now)
             line.device.reset()
+        elif self.kind == "unplugged for good":
+            line.unplug(float("inf"))
+        elif self._other is not None:
+            line.device, self._left = self._other, 0
+            line.unplug(rng.uniform(0.0, self.LONGEST_S))
         else:
             way.send(data[: rng.randrange(len(data) + 1)], now)
             if rng.random() < 0.5:  # a board that the bus powers

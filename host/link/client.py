@@ -59,6 +59,10 @@ class SessionLostError(DeviceError):
     """The device has been reset: what was in it is gone, and the work must begin anew."""
 
 
+class NoAnswerError(DeviceError):
+    """The limit has passed without progress."""
+
+
 class RefusedError(DeviceError):
     """The device refused a request.
 
@@ -370,7 +374,7 @@ class _Exchange:
                     self._renew()
                     yield self._done
             elif transport.clock.now() >= self._give_up_at:
-                raise DeviceError(self._explain(f"no answer for {self._limit_s:g} s"))
+                raise NoAnswerError(self._explain(f"no answer for {self._limit_s:g} s"))
             else:
                 again = True
                 self._retry_s *= 2
@@ -464,7 +468,7 @@ class _Exchange:
             link._begin_line()
             link.traffic.reopened += 1
             return
-        raise DeviceError(
+        raise NoAnswerError(
             self._explain(f"the line has been gone for {self._limit_s:g} s ({fault})")
         ) from fault
 

@@ -41,9 +41,14 @@ class Transport(Protocol):
     clock : Clock
     """
 
-    name: str
-    bytes_per_s: float
-    clock: Clock
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bytes_per_s(self) -> float: ...
+
+    @property
+    def clock(self) -> Clock: ...
 
     def write(self, data: bytes) -> None:
         """Send ``data``; may return before it has gone."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 from collections import Counter
 
 import pytest
 
 from hdl.link.frames import Command, DeviceStatus, from_bytes
-from host.link.client import Link, recovering
-from sim.line import KINDS, Faults, SimulatedLine
+from host.errors import DeviceError
+from host.link.client import LIMIT_S, Link, recovering
+from sim.line import KINDS, Endpoint, Faults, SimulatedLine
 from tests.host.hash_device import CONFIG, JOB_BYTES, MARGIN_BYTES, MODEL_BYTES, HashDevice
 
 RUNS = int(os.environ.get("ZIPSGD_FAULTS", "20"))
@@ -23,6 +25,8 @@ POLL_S = 0.005
 ROUNDS = 2
 LONGEST_S = 60.0
 """In simulated time: more than any run whose waits are limited can take."""
+
+WHERE = r" while \w+ing[a-z ]* \((frame \d+,|before) [A-Z_]+ at byte 0x"
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +64,30 @@ def undisturbed() -> bytes:
     return result
 
 
+def abandon(line: SimulatedLine, seed: int) -> None:
+    """What a host leaves behind that ends in the middle of an upload."""
+    link = connect(line, -1 - seed)
+    link.connect()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        if done > 1500:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        link.write(Command.WRITE_MEMORY, bytes(9000), phase="being killed", progress=kill)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_recovers_bit_for_bit(kind: str) -> None:
     right, seen = undisturbed(), Counter[str]()
     for seed in range(RUNS):
         device, faults = HashDevice(), Faults(kind, seed)
         line = SimulatedLine(device, faults=faults)
+        if kind == "stale bytes":
+            abandon(line, seed)
         link = connect(line, seed)
         result = recovering(link, lambda link=link: train(link), Faults.MOST + 1)  # type: ignore[misc]
         assert result == right, f"{kind}, seed {seed}: silent corruption"
@@ -74,7 +96,69 @@ def test_recovers_bit_for_bit(kind: str) -> None:
         seen["faults"] += faults.struck
         seen["retries"] += link.traffic.retries
         seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
+    log_row(kind, seen, recovered=RUNS)
+
+
+class Silent:
+    """Power, but nothing behind it."""
+
+    def receive(self, data: bytes) -> bytes:
+        return b""
+
+    def reset(self) -> None:
+        pass
+
+
+class Babbler(Silent):
+    """Noise, more of it than is asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    def receive(self, data: bytes) -> bytes:
+        return self._rng.randbytes(3 * len(data))
+
+
+def others(seed: int) -> dict[str, Endpoint | None]:
+    """What may be in the device's place, once and for all."""
+    return {
+        "unplugged for good": None,
+        "wrong bitstream": HashDevice(digest=0x0123456789ABCDEF),
+        "dead device": Silent(),
+        "noise": Babbler(seed),
+    }
+
+
+@pytest.mark.parametrize("kind", others(0))
+def test_permanent_faults_are_errors_that_say_where(kind: str) -> None:
+    seen = Counter[str]()
+    for seed in range(RUNS):
+        other = others(seed)[kind]
+        faults = Faults("another device" if other else kind, seed, other)
+        line = SimulatedLine(HashDevice(), faults=faults)
+        if seed % 4 == 0 and other is not None:
+            line.device = other  # from the beginning
+        link = connect(line, seed)
+        with pytest.raises(DeviceError) as error:
+            recovering(link, lambda link=link: train(link))  # type: ignore[misc]
+        sentence = str(error.value)
+        assert sentence.startswith("simulated line: "), sentence
+        if kind == "wrong bitstream":
+            assert "design 0123456789abcdef" in sentence, sentence
+            assert "wants design " in sentence, sentence
+        else:
+            assert re.search(WHERE, sentence), sentence
+        assert error.value.exit_code == 1
+        assert line.clock.now() < 2 + LIMIT_S + Faults.LONGEST_S, f"{kind}, seed {seed}"
+        seen["faults"] += 1
+        seen["retries"] += link.traffic.retries
+        seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
+    log_row(kind, seen, recovered=0)
+
+
+def log_row(kind: str, seen: Counter[str], recovered: int) -> None:
     logger.info(
-        "| %s | %d | %d | %d | 0 | 0 | %d | %.1f |",
-        *(kind, RUNS, seen["faults"], RUNS, seen["retries"], seen["longest_ms"] / 1000),
+        "| %s | %d | %d | %d | %d | 0 | 0 | %d | %.1f |",
+        *(kind, RUNS, seen["faults"], recovered, RUNS - recovered),
+        *(seen["retries"], seen["longest_ms"] / 1000),
     )
