@@ -71,8 +71,8 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_cache_path("zipsgd", appauthor=False)
 
 
-def compile_library(verilog: str) -> Path:
-    """The shared library of a simulated engine: `HARNESS` around the module `TOP` of ``verilog``.
+def compile_library(verilog: str, harness_path: Path = HARNESS) -> Path:
+    """The shared library of a simulated engine: a harness around the module `TOP` of ``verilog``.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def compile_library(verilog: str) -> Path:
         If one of them fails, or the cache folder cannot be written.
     """
     verilator, compiler = find_verilator(), _compiler()
-    harness = HARNESS.read_text(encoding="utf-8")
+    harness = harness_path.read_text(encoding="utf-8")
     versions = (importlib.metadata.version("verilator"), _version(compiler), platform.machine())
     include = verilator / "include"
     environment = {**os.environ, "VERILATOR_ROOT": str(verilator)}
@@ -98,7 +98,7 @@ def compile_library(verilog: str) -> Path:
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
         _call([str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"], work, environment)
-        _write_unit(work / "engine.cpp", [*sorted((work / "model").glob("*.cpp")), HARNESS])
+        _write_unit(work / "engine.cpp", [*sorted((work / "model").glob("*.cpp")), harness_path])
         flags = (*compile_flags, "-Imodel", "-shared", "-pthread")
         _call([*flags, "engine.cpp", str(runtime), "-o", "engine.so"], work, environment)
         return work / "engine.so"

@@ -74,7 +74,7 @@ class SerialPort:
         return serial.Serial(self.name, self._baud, write_timeout=LIMIT_S, exclusive=True)
 
 
-def open_serial(path: str, baud: int | None = None) -> Link:
+def open_serial(path: str, baud: int | None = None, *, limit_s: float = LIMIT_S) -> Link:
     """A link over a serial port that a device has answered on, at ``baud`` or at the first of
     `BAUDS` at which it does.
 
@@ -84,7 +84,7 @@ def open_serial(path: str, baud: int | None = None) -> Link:
         If the port cannot be opened, if nothing answers, or if what answers is of another design.
     """
     port = SerialPort(path, baud or BAUDS[0])
-    link = Link(port)
+    link = Link(port, limit_s=limit_s)
     try:
         if baud:
             link.connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -23,21 +24,6 @@ from sim.line import SimulatedLine
 from tests.host.hash_device import CONFIG, HashDevice
 
 LINE_RATE = 0.9
-
-
-class Watched(HashDevice):
-    """Knows how much of what was sent to it has not been answered yet."""
-
-    def __init__(self, line_of: list[SimulatedLine], buffer_bytes: int = 4096) -> None:
-        super().__init__(buffer_bytes=buffer_bytes)
-        self.line_of, self.requests = line_of, []  # type: ignore[var-annotated]
-        self._inner, self.receive = self.receive, self.watch  # type: ignore[method-assign]
-        self._deframer = Deframer()
-
-    def watch(self, data: bytes) -> bytes:
-        for block in self._deframer.feed(data):
-            self.requests.append(decode(Request, block)[0])
-        return self._inner(data)
 
 
 def open_line(**options: float) -> tuple[HashDevice, SimulatedLine, Link]:
@@ -100,7 +86,7 @@ def test_commands_come_after_the_data_before_them() -> None:
     link.connect()
     order: list[int] = []
     execute = device.link._execute
-    device.link._execute = lambda header, payload: (  # type: ignore[method-assign, assignment]
+    device.link._execute = lambda header, payload: (
         order.append(header.command) or execute(header, payload)  # type: ignore[func-returns-value]
     )
     carried, write = 0, line.write
@@ -123,7 +109,9 @@ def test_nothing_after_a_refused_request_is_executed() -> None:
     device, _, link = open_line()
     link.connect()
     before = bytes(device.memory)
-    with pytest.raises(RefusedError, match=r"refused \(RANGE: .*while uploading \(frame 1, ") as error:
+    with pytest.raises(
+        RefusedError, match=r"refused \(RANGE: .*while uploading \(frame 1, "
+    ) as error:
         link.write(Command.WRITE_MEMORY, bytes(5000), address=len(before) - 10, phase="uploading")
     assert error.value.code == Code.RANGE
     assert device.memory == before
@@ -137,7 +125,7 @@ def test_reset_is_told_and_the_work_done_anew() -> None:
     device.reset()
     with pytest.raises(SessionLostError, match="has been reset while asking \\(frame 1, STATUS"):
         link.request(Command.STATUS, phase="asking")
-    device.reset()
+    link.connect()
     tries = []
 
     def work() -> int:
@@ -165,10 +153,11 @@ def test_progress_is_told_to_the_end() -> None:
 
 def test_another_geometry_names_both() -> None:
     _, _, link = open_line()
-    from dataclasses import replace
 
     wanted = replace(CONFIG, lanes=32, banks=2)
-    with pytest.raises(DeviceError, match=r"bitstream is design \w+ \(16 x 4,.*design \w+ \(32 x 2,"):
+    with pytest.raises(
+        DeviceError, match=r"bitstream is design \w+ \(16 x 4,.*design \w+ \(32 x 2,"
+    ):
         link.connect(wanted)
 
 

@@ -65,8 +65,12 @@ def undisturbed() -> bytes:
 
 
 def abandon(line: SimulatedLine, seed: int) -> None:
-    """What a host leaves behind that ends in the middle of an upload."""
-    link = connect(line, -1 - seed)
+    """Leave on the line what a host leaves that ends in the middle of an upload."""
+    abandon_link(connect(line, -1 - seed))
+
+
+def abandon_link(link: Link) -> None:
+    """End in the middle of an upload."""
     link.connect()
 
     class KilledError(Exception):

@@ -26,7 +26,7 @@ def record(path: Path, kind: str) -> tuple[bytes, Link]:
 def test_replay_is_the_session(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
     result, link = record(path, kind)
-    assert link.traffic.retries
+    assert link.traffic.retries + link.traffic.stale
     replay = Replay(path)
     again = Link(replay, draw=replay.draw)
     assert recovering(again, lambda: train(again), 9) == result
@@ -52,5 +52,5 @@ def test_a_host_that_does_something_else_is_told_the_line(tmp_path: Path) -> Non
 def test_what_is_no_recording(text: str, tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_text(text)
-    with pytest.raises(InputError, match="other.jsonl is no recording of a link"):
+    with pytest.raises(InputError, match=r"other.jsonl is no recording of a link"):
         Replay(path)
