@@ -40,48 +40,73 @@ COMMAND_BITS = 8
 
 class Command(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What a request asks for. Those that carry a payload take `Request.length` bytes, those that
-    read answer with `Request.count` bytes."""
+    read answer with `Request.count` bytes.
+
+    Members
+    -------
+    IDENTIFY
+        Begin a session, if it is a new one, and answer with `identity_layout`.
+    ECHO
+        Answer with the payload.
+    STATUS
+        Answer with `DeviceStatus`.
+    RESET
+        Abandon the job and empty the queue of epochs; memory and session stay.
+    WRITE_MEMORY
+        Write the payload to the sample memory, from `Request.address` on.
+    READ_MEMORY
+        Read from the sample memory, from `Request.address` on.
+    WRITE_MODEL
+        Write words of the model, from byte `Request.address` of it on.
+    READ_MODEL
+        Read words of the model.
+    READ_MARGINS
+        Read margins of a job that predicts, from byte `Request.address` of them on.
+    WRITE_EPOCHS
+        Append the payload's epochs to the queue.
+    RUN
+        Start the payload's job; the answer does not wait for its end.
+    """
 
     IDENTIFY = 0
-    """Begin a session, if it is a new one, and answer with `identity_layout`."""
     ECHO = 1
-    """Answer with the payload."""
     STATUS = 2
-    """Answer with `DeviceStatus`."""
     RESET = 3
-    """Abandon the job and empty the queue of epochs; memory and session stay."""
     WRITE_MEMORY = 4
-    """Write the payload to the sample memory, from `Request.address` on."""
     READ_MEMORY = 5
-    """Read from the sample memory, from `Request.address` on."""
     WRITE_MODEL = 6
-    """Write words of the model, from byte `Request.address` of it on."""
     READ_MODEL = 7
-    """Read words of the model."""
     READ_MARGINS = 8
-    """Read margins of a job that predicts, from byte `Request.address` of them on."""
     WRITE_EPOCHS = 9
-    """Append the payload's epochs to the queue."""
     RUN = 10
-    """Start the payload's job; the answer does not wait for its end."""
 
 
 class Code(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What became of a request. All but `OK` and `OUT_OF_ORDER` refuse it: then nothing has
-    changed, and nothing that was sent after it is executed."""
+    changed, and nothing that was sent after it is executed.
+
+    Members
+    -------
+    OK
+        Executed, once.
+    OUT_OF_ORDER
+        Not the next in sequence, and not the last: `Reply.expected` says which would be.
+    NO_SESSION
+        The device has been reset since the session began, or there was none.
+    UNKNOWN
+        There is no such command in this device.
+    RANGE
+        Address, count or length do not fit.
+    BUSY
+        A job is under way, or the queue of epochs is full.
+    """
 
     OK = 0
-    """Executed, once."""
     OUT_OF_ORDER = 1
-    """Not the next in sequence, and not the last: `Reply.expected` says which would be."""
     NO_SESSION = 2
-    """The device has been reset since the session began, or there was none."""
     UNKNOWN = 3
-    """There is no such command in this device."""
     RANGE = 4
-    """Address, count or length do not fit."""
     BUSY = 5
-    """A job is under way, or the queue of epochs is full."""
 
 
 class Request(data.Struct):
@@ -97,9 +122,10 @@ class Request(data.Struct):
         Bytes of payload.
     count : 16
         Bytes that a reading command asks for.
-    command : Command
+    command : 8
+        A `Command`; others are refused.
     address : 40
-        In bytes.
+        What it is about, in bytes.
     """
 
     session: SESSION_BITS
@@ -123,7 +149,8 @@ class Reply(data.Struct):
         The next that will be executed: everything before it has been.
     length : 16
         Bytes of payload.
-    code : Code
+    code : 8
+        A `Code`.
     """
 
     session: SESSION_BITS
@@ -196,6 +223,7 @@ class DeviceStatus(data.Struct):
     epochs : 16
         Epochs that the job has begun.
     link : LinkCounters
+        What the link has seen.
     engine : `hdl.protocol.Status`
         Of the last job.
     reserved : 6
@@ -214,8 +242,10 @@ def identity_layout() -> data.StructLayout:
 
     Members
     -------
-    magic, protocol
-        `MAGIC` and `PROTOCOL`.
+    magic : 32
+        `MAGIC`, ``ZSGL`` in ASCII.
+    protocol : 16
+        `PROTOCOL`.
     digest : 64
         Of the design (`hdl.link.identity.design_digest`).
     clock_hz : 32
@@ -224,8 +254,8 @@ def identity_layout() -> data.StructLayout:
         Receive buffer: most bytes of headers, payloads and CRCs that may be unanswered.
     memory_bytes : 40
         Size of the sample memory.
-    ... : 32
-        Every parameter of `EngineConfig`.
+    ... : 32 each
+        Every parameter of `EngineConfig`, by its name.
     """
     return data.StructLayout(
         {

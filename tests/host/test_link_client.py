@@ -19,7 +19,7 @@ from hdl.link.frames import (
 )
 from hdl.link.identity import Identity
 from host.errors import DeviceError
-from host.link.client import Link, RefusedError, SessionLostError, recovering
+from host.link.client import RETRY_S, Link, RefusedError, SessionLostError, recovering
 from sim.line import SimulatedLine
 from tests.host.hash_device import CONFIG, HashDevice
 
@@ -103,6 +103,46 @@ def test_commands_come_after_the_data_before_them() -> None:
     assert order == [Command.WRITE_MEMORY] * 3 + [Command.RUN]
     assert link.traffic.retries == 3  # at once, without waiting for the time to be over
     assert line.clock.now() < 0.05
+
+
+def test_that_it_was_executed_is_not_its_answer() -> None:
+    """The answer is lost, and a request from before, doubled on the line, is answered with how far
+    the device is."""
+    device, _, link = open_line()
+    link.connect()
+    seen: list[bytes] = []
+    receive = device.receive
+
+    def hear(data: bytes) -> bytes:
+        seen.append(data)
+        replies = receive(data)
+        return receive(seen[0]) if len(seen) == 3 else replies
+
+    device.receive = hear
+    answers = [link.request(Command.ECHO, bytes([n]) * 5, phase="asking") for n in range(4)]
+    assert answers == [bytes([n]) * 5 for n in range(4)]
+    assert link.traffic.retries == 1
+
+
+def test_patience_is_renewed_by_progress() -> None:
+    """Every second answer of an upload is lost; the wait for the next is as short as ever."""
+    device = HashDevice(buffer_bytes=1100)
+    line = SimulatedLine(device)
+    link = Link(line)
+    link.connect()
+    receive, heard = device.receive, 0
+
+    def hear(data: bytes) -> bytes:
+        nonlocal heard
+        replies = receive(data)
+        heard += 1
+        return replies if heard % 2 == 0 else b""
+
+    device.receive = hear
+    begin = line.clock.now()
+    link.write(Command.WRITE_MEMORY, bytes(15 * MAX_PAYLOAD), phase="uploading")
+    assert link.traffic.retries == 15
+    assert line.clock.now() - begin < 15 * 1.5 * RETRY_S
 
 
 def test_nothing_after_a_refused_request_is_executed() -> None:
