@@ -34,7 +34,7 @@ LAYOUTS = {
     "link counters": LinkCounters,
     "engine status": Status,
 }
-CHOICES = {"commands": Command, "codes": Code}
+CHOICES: dict[str, Any] = {"commands": Command, "codes": Code}
 
 
 def update_page(page: str) -> str:

@@ -189,9 +189,11 @@ async def run(dut: Any, gap: float) -> None:
     cocotb.start_soon(bench.o.drain(gap))
     cocotb.start_soon(bench.run_device(gap))
     strangers = [bench.request(Command.ECHO, 3, session=number) for number in (NO_SESSION, 5)]
-    begin = bench.connect()
-    await bench.i.send(b"".join([*strangers, begin, cut_short(bench.in_order(2))]), gap)
-    assert bench.model.counters == {"damaged": 1, "repeated": 0}
+    first = [bench.connect(), bench.in_order(1), bench.in_order(2)]
+    again = [bench.request(Command.ECHO, 9, sequence=number) for number in (0, 1, 2, 4)]
+    line = [*strangers, *first, *again, cut_short(bench.in_order(3))]
+    await bench.i.send(b"".join(line), gap)
+    assert bench.model.counters == {"damaged": 1, "repeated": 4}
     await bench.settle()
     for number in range(BURSTS):
         start = bench.connect() if number != 1 else b""
