@@ -76,6 +76,10 @@ class Scoreboard:
         """Whether the next result is promised for this cycle."""
         return bool(self._expected) and self._expected[0][1] == self._bench.cycle
 
+    def drop(self) -> None:
+        """What was expected will not come: the design was told to forget it."""
+        self._expected.clear()
+
     def _compare(self) -> None:
         while self._expected and self._observed:
             (expected, cycle), (observed, seen) = self._expected.popleft(), self._observed.popleft()
@@ -198,6 +202,16 @@ class Bench:
         for _ in range(cycles):
             await RisingEdge(self.clock)
 
+    async def until(self, condition: Callable[[], Any], what: str) -> None:
+        """To the moment after the first cycle in which ``condition`` holds, all being settled."""
+        for _ in range(PATIENCE_CYCLES):
+            await FallingEdge(self.clock)
+            holds = condition()
+            await self.tick()
+            if holds:
+                return
+        raise AssertionError(f"not {what} after {PATIENCE_CYCLES} cycles")
+
     async def finish(self) -> None:
         """Let every pipeline run empty, then let every scoreboard check that nothing is left."""
         await self.tick(DRAIN_CYCLES)
@@ -255,6 +269,10 @@ class Stream:
                     f"{self._name}: the design was not ready in {PATIENCE_CYCLES} cycles"
                 )
         self.rest()
+
+    def forget(self) -> None:
+        """What was offered will not come: the design was told to forget it."""
+        self._waiting = None
 
     def rest(self) -> None:
         self.valid.set(0)

@@ -1,0 +1,73 @@
+"""What a sample reader is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.lib import data
+
+from ..protocol import COUNT_BITS, EPOCH_COUNT_BITS
+
+
+def plan_layout(address_bits: int) -> data.StructLayout:
+    """The fields of `SamplePlan`."""
+    return data.StructLayout(
+        {
+            "base": address_bits,
+            "beats": COUNT_BITS,
+            "copies": EPOCH_COUNT_BITS,
+            "epochs": EPOCH_COUNT_BITS,
+        }
+    )
+
+
+def copy_words(beats: int, beat_bits: int, width: int) -> int:
+    """Memory words of ``width`` bits that a copy of ``beats`` takes: each starts with a word."""
+    return -(-beats * beat_bits // width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplePlan:
+    """Which samples the engine reads in a job: epoch e reads copy ``e % copies``.
+
+    Parameters
+    ----------
+    base : int
+        Address of the first copy, in memory words; the others follow without a gap.
+    beats : int
+        Beats of a copy.
+    copies, epochs : int
+    """
+
+    base: int = 0
+    beats: int
+    copies: int = 1
+    epochs: int = 1
+
+    def check(self, beat_bits: int, width: int, depth: int) -> None:
+        """Raise `ValueError` if a memory of ``depth`` words of ``width`` bits cannot serve it."""
+        limits = (
+            ("beats", self.beats, COUNT_BITS),
+            ("copies", self.copies, EPOCH_COUNT_BITS),
+            ("epochs", self.epochs, EPOCH_COUNT_BITS),
+        )
+        for name, value, bits in limits:
+            if not 1 <= value < 1 << bits:
+                raise ValueError(f"{name} = {value} is out of range: 1 to {(1 << bits) - 1}")
+        words = self.copies * copy_words(self.beats, beat_bits, width)
+        if not 0 <= self.base <= self.base + words <= depth:
+            raise ValueError(
+                f"{self.copies} copies of {self.beats} beats take {words} memory words from word "
+                f"{self.base} on, and the memory has {depth}; use fewer copies, fewer bits or "
+                "fewer samples"
+            )
+
+    def pack(self, address_bits: int) -> int:
+        """The bits of the plan."""
+        fields = {
+            "base": self.base,
+            "beats": self.beats,
+            "copies": self.copies,
+            "epochs": self.epochs,
+        }
+        return plan_layout(address_bits).const(fields).as_bits()

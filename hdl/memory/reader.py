@@ -1,0 +1,211 @@
+"""From a memory of samples to the engine's beats."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..protocol import COUNT_BITS, EPOCH_COUNT_BITS
+from .gearbox import Gearbox
+from .interface import MemorySignature
+from .plan import plan_layout
+from .queue import Queue
+
+
+class SampleReader(wiring.Component):
+    """Streams the copies of a data set, one an epoch, ahead of the engine::
+
+        job -> [requests] -> port.requests
+                   ^ room
+        port.reads -> [Queue] -> [Gearbox] -> beats
+
+    Requests are made as soon as the queue has room for all that they bring, so the memory works
+    ahead over the ends of copies and epochs, as far as the queue is deep. If a request's first word
+    comes up to ``depth - 2 * burst - 8`` words' time after it was made, the memory never rests for
+    want of room while the engine takes what there is, and the engine never waits for a memory that
+    is as fast as it.
+
+    Latency: from a job to its first request 4 cycles, from a memory's word to its beat 4, one more
+    if their widths differ. Throughput: of the memory or of the engine, whichever is lower.
+    Back-pressure: of ``beats``. Overflow: none, and a plan with a count of zero is over at once;
+    that a plan fits the memory is the host's to check (`SamplePlan.check`).
+
+    Parameters
+    ----------
+    port : MemorySignature
+        Of the memory; its requests are as long as a burst.
+    beat_bits : int
+        Width of a beat: a power of two times that of a memory word, or part of it.
+    depth : int
+        Memory words that are read ahead; a power of two, at least two bursts.
+
+    Members
+    -------
+    job : In(stream of plan_layout)
+        Taken when idle: ``job.ready`` says that the last one is done.
+    port : Out(MemorySignature)
+    beats : Out(stream of beat_bits)
+    abort : In(1)
+        End the job: no beat is valid from the next cycle on, words on their way are waited for and
+        dropped. When ``job.ready``, nothing of the job is left.
+    """
+
+    def __init__(self, port: MemorySignature, beat_bits: int, depth: int) -> None:
+        if depth < 2 * port.longest:
+            raise ValueError(
+                f"depth must be at least two bursts of {port.longest} words, not {depth}"
+            )
+        self._signature, self._beat_bits, self._depth = port, beat_bits, depth
+        narrow, wide = sorted((beat_bits, port.width))
+        self._shift = (wide // narrow).bit_length() - 1
+        if narrow << self._shift != wide:
+            raise ValueError(
+                f"beats of {beat_bits} bits do not fit memory words of {port.width} bits: one must "
+                "be a power of two times the other"
+            )
+        super().__init__(
+            {
+                "job": In(stream.Signature(plan_layout(port.address_bits))),
+                "port": Out(port),
+                "beats": Out(stream.Signature(beat_bits)),
+                "abort": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = Queue(self._signature.width, self._depth)
+        m.submodules.gearbox = gearbox = Gearbox(self._signature.width, self._beat_bits)
+        wiring.connect(m, queue.o, gearbox.i)
+
+        start, clear, empty, ends = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += ends.eq(self.abort | (ends & ~self.job.ready))
+        m.d.comb += [
+            start.eq(self.job.valid & self.job.ready),
+            queue.i.payload.eq(self.port.reads.payload),
+            queue.i.valid.eq(self.port.reads.valid & ~ends),
+            self.beats.payload.eq(gearbox.o.payload),
+            self.beats.valid.eq(gearbox.o.valid & ~ends),
+            gearbox.o.ready.eq(self.beats.ready & ~ends),
+            queue.clear.eq(clear),
+            gearbox.clear.eq(clear),
+        ]
+        plan = Signal.like(self.job.payload)
+        with m.If(start):
+            m.d.sync += plan.eq(self.job.payload)
+
+        room, coming = Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
+        asked = Signal(range(self._signature.longest + 1))
+        m.d.sync += [
+            room.eq(room + queue.taken - asked),
+            coming.eq(coming - self.port.reads.valid + asked),
+            empty.eq((coming == 0) & ((room == self._depth) & ~gearbox.o.valid | ends)),
+        ]
+        with m.If(start):
+            m.d.sync += room.eq(self._depth)
+
+        self._ask(m, plan, start, ends, room, empty, asked, clear)
+        self._cut_copies(m, plan, start, gearbox)
+        return m
+
+    def _ask(
+        self,
+        m: Module,
+        plan: Signal,
+        start: Signal,
+        ends: Signal,
+        room: Signal,
+        empty: Signal,
+        asked: Signal,
+        clear: Signal,
+    ) -> None:
+        """The requests of a job. ``asked`` is the length of one that has just been taken, or zero."""
+        request, longest = self.port.requests.payload, self._signature.longest
+        copy_words = Signal(len(self._words(plan.beats)))
+        left = Signal.like(copy_words)
+        copies_left, epochs_left = Signal(EPOCH_COUNT_BITS), Signal(EPOCH_COUNT_BITS)
+        address = Signal.like(request.address)
+        last, fits, void = Signal(), Signal(), Signal()
+        m.d.sync += [
+            fits.eq(room >= longest),
+            void.eq((plan.beats == 0) | (plan.copies == 0) | (plan.epochs == 0)),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.job.ready.eq(1)
+                with m.If(start):
+                    m.next = "MEASURE"
+            with m.State("MEASURE"):
+                m.d.sync += [
+                    copy_words.eq(self._words(plan.beats)),
+                    epochs_left.eq(plan.epochs),
+                ]
+                m.next = "REWIND"
+            with m.State("REWIND"):
+                m.d.sync += [
+                    address.eq(plan.base),
+                    copies_left.eq(plan.copies),
+                    left.eq(copy_words),
+                ]
+                m.next = "CHOOSE"
+                with m.If(void):
+                    m.next = "FINISH"
+            with m.State("CHOOSE"):
+                m.d.sync += [
+                    request.address.eq(address),
+                    request.length.eq(Mux(left > longest, longest, left)),
+                    last.eq(left <= longest),
+                ]
+                m.next = "ASK"
+                with m.If(ends):
+                    m.next = "FINISH"
+            with m.State("ASK"):
+                # Once valid it stays so: room only grows, and an abort waits for it to be taken.
+                m.d.comb += self.port.requests.valid.eq(fits)
+                with m.If(fits & self.port.requests.ready):
+                    m.d.sync += asked.eq(request.length)
+                    m.next = "STEP"
+                with m.Elif(~fits & ends):
+                    m.next = "FINISH"
+            with m.State("STEP"):
+                m.d.sync += [
+                    asked.eq(0),
+                    address.eq(address + request.length),
+                    left.eq(left - request.length),
+                ]
+                m.next = "CHOOSE"
+                with m.If(last):
+                    m.d.sync += [
+                        left.eq(copy_words),
+                        copies_left.eq(copies_left - 1),
+                        epochs_left.eq(epochs_left - 1),
+                    ]
+                    with m.If(copies_left == 1):
+                        m.next = "REWIND"
+                    with m.If(epochs_left == 1):
+                        m.next = "FINISH"
+            with m.State("FINISH"):
+                m.next = "SETTLE"
+            with m.State("SETTLE"):
+                with m.If(empty):
+                    m.next = "CLEAR"
+            with m.State("CLEAR"):
+                m.d.comb += clear.eq(1)
+                m.next = "IDLE"
+        m.d.comb += request.write.eq(0)
+
+    def _words(self, beats: Value) -> Value:
+        """Memory words of a copy."""
+        if self._beat_bits > self._signature.width:
+            return beats << self._shift
+        return ((beats + (1 << self._shift) - 1) >> self._shift)[:COUNT_BITS]
+
+    def _cut_copies(self, m: Module, plan: Signal, start: Signal, gearbox: Gearbox) -> None:
+        """Drop what fills a copy's last word up."""
+        left = Signal(COUNT_BITS)
+        m.d.comb += gearbox.cut.eq(left == 1)
+        with m.If(start):
+            m.d.sync += left.eq(self.job.payload.beats)
+        with m.Elif(self.beats.valid & self.beats.ready):
+            m.d.sync += left.eq(Mux(left == 1, plan.beats, left - 1))

@@ -1,0 +1,32 @@
+# amaranth: UnusedElaboratable=no
+"""`hdl.memory.block` against a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdl.memory.block import BlockMemory
+from tests.hdl.runner import SIMULATORS, simulate
+
+LATENCY = 3
+"""From a request to its first word, as the docstring promises."""
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "longest", "simulator"),
+    [*((16, 100, 8, simulator) for simulator in SIMULATORS), (64, 32, 32, SIMULATORS[-1])],
+)
+def test_block_memory(width: int, depth: int, longest: int, simulator: str, tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"width": width, "depth": depth, "longest": longest}
+    memory = BlockMemory(**sizes)
+    simulate(memory, "bench_block", "4x2", simulator, tmp_path, **sizes, latency=LATENCY)
+
+
+def test_parameters_are_checked() -> None:
+    with pytest.raises(ValueError, match="depth must be 2 or more, not 1"):
+        BlockMemory(8, 1, 1)
+    with pytest.raises(ValueError, match="longest must be 1 or more, not 0"):
+        BlockMemory(8, 16, 0)

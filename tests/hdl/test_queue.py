@@ -1,0 +1,22 @@
+# amaranth: UnusedElaboratable=no
+"""`hdl.memory.queue` against a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdl.memory.queue import Queue
+from tests.hdl.runner import SIMULATORS, simulate
+
+
+@pytest.mark.parametrize("depth", [8, 32])
+def test_queue(depth: int, tmp_path: Path) -> None:
+    queue = Queue(16, depth)
+    simulate(queue, "bench_queue", "4x2", SIMULATORS[-1], tmp_path, width=16, depth=depth)
+
+
+def test_depth_is_a_power_of_two() -> None:
+    with pytest.raises(ValueError, match="depth must be a power of two from 8 up, not 4"):
+        Queue(16, 4)

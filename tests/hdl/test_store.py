@@ -1,0 +1,21 @@
+# amaranth: UnusedElaboratable=no
+"""`hdl.memory.store`: reader and writer on one memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdl.memory.interface import MemorySignature
+from hdl.memory.store import SampleStore
+from tests.hdl.runner import SIMULATORS, simulate
+
+
+@pytest.mark.parametrize(("width", "word_bits"), [(64, 8), (16, 16)])
+def test_store(width: int, word_bits: int, tmp_path: Path) -> None:
+    memory: dict[str, Any] = {"address_bits": 6, "longest": 8}
+    store = SampleStore(MemorySignature(width, **memory), width, word_bits, depth=32)
+    parameters: dict[str, Any] = {"width": width, "word_bits": word_bits, **memory}
+    simulate(store, "bench_store", "4x2", SIMULATORS[-1], tmp_path, **parameters)
