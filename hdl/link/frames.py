@@ -53,19 +53,19 @@ class Command(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     RESET
         Abandon the job and empty the queue of epochs; memory and session stay.
     WRITE_MEMORY
-        Write the payload to the sample memory, from `Request.address` on.
+        Write the payload, whole words, to the sample memory from `Request.address` on.
     READ_MEMORY
-        Read from the sample memory, from `Request.address` on.
+        Read whole words and beats from the sample memory, from `Request.address` on.
     WRITE_MODEL
-        Write words of the model, from byte `Request.address` of it on.
+        The next words of the model, for a LOAD job that is under way.
     READ_MODEL
-        Read words of the model.
+        The next words of the model, from a DUMP job that is under way; fewer if there are fewer.
     READ_MARGINS
-        Read margins of a job that predicts, from byte `Request.address` of them on.
+        The next margins of a PREDICT job that is under way; fewer if there are fewer.
     WRITE_EPOCHS
-        Append the payload's epochs to the queue.
+        Append the payload's epochs (`epoch_item_layout`) to the queue.
     RUN
-        Start the payload's job; the answer does not wait for its end.
+        Start the payload's job (`run_layout`); the answer does not wait for its end.
     """
 
     IDENTIFY = 0
@@ -125,7 +125,7 @@ class Request(data.Struct):
     command : 8
         A `Command`; others are refused.
     address : 40
-        What it is about, in bytes.
+        Byte of the sample memory.
     """
 
     session: SESSION_BITS
@@ -218,23 +218,23 @@ class DeviceStatus(data.Struct):
 
     Members
     -------
-    busy : 8
-        A job is under way; ``engine`` has not settled.
     epochs : 16
         Epochs that the job has begun.
+    waiting : 16
+        Epochs in the queue.
     link : LinkCounters
         What the link has seen.
     engine : `hdl.protocol.Status`
         Of the last job.
-    reserved : 6
-        Zero.
+    busy : 6
+        Not zero while a job is under way and ``engine`` has not settled; fills the last byte.
     """
 
-    busy: 8
     epochs: EPOCH_COUNT_BITS
+    waiting: EPOCH_COUNT_BITS
     link: LinkCounters
     engine: Status
-    reserved: -Status.as_shape().size % 8
+    busy: -Status.as_shape().size % 8
 
 
 def identity_layout() -> data.StructLayout:
@@ -254,6 +254,8 @@ def identity_layout() -> data.StructLayout:
         Receive buffer: most bytes of headers, payloads and CRCs that may be unanswered.
     memory_bytes : 40
         Size of the sample memory.
+    word_bytes : 16
+        Its word: samples begin, and are written, at multiples of it.
     ... : 32 each
         Every parameter of `EngineConfig`, by its name.
     """
@@ -265,6 +267,7 @@ def identity_layout() -> data.StructLayout:
             "clock_hz": 32,
             "buffer_bytes": 32,
             "memory_bytes": ADDRESS_BITS,
+            "word_bytes": LENGTH_BITS,
             **{field.name: CONFIG_BITS for field in fields(EngineConfig)},
         }
     )

@@ -39,7 +39,7 @@ class Identity:
     ----------
     config : EngineConfig
     digest : int
-    clock_hz, buffer_bytes, memory_bytes : int
+    clock_hz, buffer_bytes, memory_bytes, word_bytes : int
     magic, protocol : int
     """
 
@@ -48,6 +48,7 @@ class Identity:
     clock_hz: int
     buffer_bytes: int
     memory_bytes: int
+    word_bytes: int
     magic: int = MAGIC
     protocol: int = PROTOCOL
 

@@ -29,6 +29,7 @@ class HashDevice:
             clock_hz=48_000_000,
             buffer_bytes=buffer_bytes,
             memory_bytes=MEMORY_BYTES,
+            word_bytes=1,
         )
         self.link = LinkModel(identity.to_bytes(), self._execute)
         self.receive = self.link.receive

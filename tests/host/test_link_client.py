@@ -215,6 +215,11 @@ def test_another_protocol_and_another_device() -> None:
 
 def test_identity_goes_both_ways() -> None:
     identity = Identity(
-        config=CONFIG, digest=2**64 - 1, clock_hz=1, buffer_bytes=4096, memory_bytes=2**39
+        config=CONFIG,
+        digest=2**64 - 1,
+        clock_hz=1,
+        buffer_bytes=4096,
+        memory_bytes=2**39,
+        word_bytes=2,
     )
     assert Identity.from_bytes(identity.to_bytes()) == identity

@@ -35,6 +35,7 @@ def device(uart: tuple[float, int] | None) -> str:
         clock_hz=CLOCK_HZ,
         buffer_bytes=BUFFER_BYTES,
         memory_bytes=MEMORY_BYTES,
+        word_bytes=1,
     )
     return to_verilog(MemoryDevice(identity.to_bytes(), MEMORY_BYTES, uart), TOP)
 
