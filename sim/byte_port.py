@@ -14,7 +14,7 @@ from .build import compile_library
 
 HARNESS = Path(__file__).with_name("byte_port.cpp")
 OUT_BYTES = 4096
-QUIET_CYCLES = 20_000
+QUIET_CYCLES = 6_000
 """A device that has said nothing for so long has answered all that it will."""
 
 
