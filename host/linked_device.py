@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 from hdl.device.layouts import (
@@ -46,6 +47,9 @@ ATTEMPTS = 3
 MOST_PAUSE_S = 0.02
 """Longest pause between two looks at a job that is under way."""
 
+FAST_LOAD_BYTES = 1 << 20
+"""Through a simulated link a megabyte takes a few seconds."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -65,6 +69,9 @@ class LinkedDevice:
         The geometry that is wanted; without one, whatever the device has.
     progress : callable, optional
         Is told bytes done and bytes in all of every upload.
+    memory : uint8 array, optional
+        The bytes of a simulated device's sample memory: data sets of `FAST_LOAD_BYTES` or more are
+        put there without passing the link.
 
     Raises
     ------
@@ -75,9 +82,15 @@ class LinkedDevice:
     name = "link"
 
     def __init__(
-        self, link: Link, config: EngineConfig | None = None, progress: Progress | None = None
+        self,
+        link: Link,
+        config: EngineConfig | None = None,
+        *,
+        progress: Progress | None = None,
+        memory: NDArray[np.uint8] | None = None,
     ) -> None:
         self.link = link
+        self._memory = memory
         self.identity = link.connect(config)
         self.config = self.identity.config
         self._progress = progress
@@ -273,14 +286,34 @@ class LinkedDevice:
         for woven in copies:
             data = woven.beats.tobytes()
             parts.append(data + bytes(-len(data) % word_bytes))
-        self.link.write(
-            Command.WRITE_MEMORY,
-            b"".join(parts),
-            address=self._free * word_bytes,
-            phase="uploading samples",
-            progress=self._progress,
-        )
+        self._upload(self._free * word_bytes, b"".join(parts))
         # The sets are kept, so that no other one can get their identity.
         self._samples[key] = (self._free, copies)
         self._free += words
         return plan.base
+
+    def _upload(self, address: int, data: bytes) -> None:
+        if self._memory is not None and len(data) >= FAST_LOAD_BYTES:
+            self._memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
+            return
+        self.link.write(
+            Command.WRITE_MEMORY,
+            data,
+            address=address,
+            phase="uploading samples",
+            progress=self._progress,
+        )
+
+
+def simulated_device(config: EngineConfig) -> LinkedDevice:
+    """The whole device in simulation, compiled when first used.
+
+    Raises
+    ------
+    sim.errors.ToolNotFoundError, sim.errors.CompileError
+        If it has to be compiled and cannot be.
+    """
+    from sim.whole_device import open_whole_device
+
+    port = open_whole_device(config)
+    return LinkedDevice(Link(port), config, memory=port.memory)

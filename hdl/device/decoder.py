@@ -36,7 +36,7 @@ class _Rule:
 
     state: str
     left: Any
-    refusals: Sequence[tuple[Value, Code]] = ()
+    refusals: Sequence[tuple[Value, int]] = ()
 
 
 class CommandDecoder(wiring.Component):
@@ -193,7 +193,7 @@ class CommandDecoder(wiring.Component):
                     m.next = "IDLE"
         return m
 
-    def _rules(self, m: Module, request: data.View, busy: Value) -> dict[Command, _Rule]:
+    def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
         """What becomes of each command."""
         config, intake = self._config, self._intake
         word_bytes, wide_bytes = (
@@ -235,9 +235,7 @@ class CommandDecoder(wiring.Component):
             Command.RUN: _Rule("TAKE", request.length, run_refusals),
         }
 
-    def _check(
-        self, m: Module, request: data.View, rules: dict[Command, _Rule], left: Signal
-    ) -> None:
+    def _check(self, m: Module, request: data.View, rules: dict[int, _Rule], left: Signal) -> None:
         """To the state that executes the command, or to its end."""
         code = self.answer.payload.code
         m.next = "END"

@@ -153,7 +153,7 @@ class BlockDevice(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory, m.submodules.device = self._memory, self._device
+        m.submodules.samples, m.submodules.device = self._memory, self._device
         wiring.connect(m, wiring.flipped(self.i), self._device.i)
         wiring.connect(m, self._device.o, wiring.flipped(self.o))
         wiring.connect(m, self._device.port, self._memory.port)

@@ -131,7 +131,7 @@ class Receiver(wiring.Component):
         m = Module()
         m.submodules.cobs = cobs = CobsDecoder()
         m.submodules.buffer = buffer = FrameBuffer(self._buffer_bytes)
-        m.submodules.crc = check = CRC(data_width=8).create()
+        m.submodules.check = check = CRC(data_width=8).create()
         wiring.connect(m, wiring.flipped(self.i), cobs.i)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
 

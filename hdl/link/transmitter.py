@@ -31,7 +31,7 @@ class Transmitter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.cobs = cobs = CobsEncoder()
-        m.submodules.crc = check = CRC(data_width=8).create()
+        m.submodules.check = check = CRC(data_width=8).create()
         wiring.connect(m, cobs.o, wiring.flipped(self.o))
 
         # Header and CRC leave from the bottom of one register.

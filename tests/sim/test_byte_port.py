@@ -37,7 +37,7 @@ def device(uart: tuple[float, int] | None) -> str:
         memory_bytes=MEMORY_BYTES,
         word_bytes=1,
     )
-    return to_verilog(MemoryDevice(identity.to_bytes(), MEMORY_BYTES, uart), TOP)
+    return to_verilog(MemoryDevice(identity.to_bytes(), MEMORY_BYTES, uart), TOP, reset=False)
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from hdl.device.device import BlockDevice
 from hdl.device.layouts import EPOCH_DEPTH, run_layout
 from hdl.job import Job, Mode
 from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
 from hdl.protocol import Error, pack_job
-from hdl.verilog import to_verilog
+from host import linked_device
 from host.devices import samples_of
 from host.errors import DeviceError, InputError
 from host.link.client import Link, RefusedError, SessionLostError
 from host.linked_device import LinkedDevice
 from host.weaving import Woven
-from sim.build import TOP
 from sim.byte_port import BytePort
-from sim.golden import Golden
+from sim.golden import Golden, predict_cycles
 from sim.line import KINDS, Faults, SimulatedLine
+from sim.whole_device import memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
 from tests.sim.test_verilated import random_case, random_words
 
-CLOCK_HZ = 12_000_000
 MEMORY_BYTES = 1 << 13
 CONFIG = GEOMETRIES["16x1"]
 
@@ -34,17 +33,21 @@ CONFIG = GEOMETRIES["16x1"]
 @pytest.fixture(scope="module")
 def opened() -> Iterator[BytePort]:
     """A device, compiled once."""
-    device = BlockDevice(CONFIG, MEMORY_BYTES, CLOCK_HZ)
-    port = BytePort(to_verilog(device, TOP), clock_hz=CLOCK_HZ)
-    yield port
-    port.close()
+    with closing(open_whole_device(CONFIG, memory_bytes=MEMORY_BYTES)) as port:
+        yield port
 
 
 @pytest.fixture
 def port(opened: BytePort) -> BytePort:
     """The device, as after power has come."""
+    attach_memory(opened)
     opened.reset()
     return opened
+
+
+def attach_memory(port: BytePort, latency: int = 8, gap: float = 0.0) -> None:
+    signature = memory_signature(CONFIG, MEMORY_BYTES)
+    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, latency=latency, gap=gap)
 
 
 def train(device: LinkedDevice, seed: int) -> None:
@@ -108,6 +111,33 @@ def test_samples_stay_while_there_is_room(port: BytePort) -> None:
     large, (woven,) = random_case(CONFIG, 2, groups=1 + MEMORY_BYTES // job.group_beats(CONFIG))
     with pytest.raises(InputError, match="use fewer copies, fewer bits or fewer samples"):
         device.run(large, woven)
+
+
+def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and less over the link."""
+    through = LinkedDevice(Link(port), memory=port.memory)
+    train(through, 2)
+    past = LinkedDevice(Link(port), memory=port.memory)
+    monkeypatch.setattr(linked_device, "FAST_LOAD_BYTES", 0)
+    train(past, 2)
+    assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
+
+
+@pytest.mark.parametrize(("latency", "gap"), [(1, 0.0), (30, 0.0), (8, 0.3)])
+def test_slow_memories(latency: int, gap: float, port: BytePort) -> None:
+    """Words that come late or not at once change nothing but the cycles."""
+    attach_memory(port, latency, gap)
+    for seed in range(3):
+        train(LinkedDevice(Link(port)), seed)
+
+
+def test_a_memory_without_gaps_keeps_the_engine_busy(port: BytePort) -> None:
+    """Utilisation of 0.99 and more; the cycle model, and the first words' way."""
+    device = LinkedDevice(Link(port))
+    job, (woven,) = random_case(CONFIG, 0, groups=100)
+    job = replace(job, epochs=job.epochs[:1] * 20)
+    counters = device.run(job, woven)
+    assert counters.cycles <= predict_cycles(CONFIG, job) + 24
 
 
 def test_memory_is_read_back_and_ranges_are_kept(port: BytePort) -> None:
