@@ -56,8 +56,9 @@ class BytePort:
     Parameters
     ----------
     verilog : str
-        What `hdl.verilog.to_verilog` says, without a reset, of a component with the streams ``i`` and ``o`` of bytes, ``i``
-        always ready; it is compiled if the cache does not have it.
+        What `hdl.verilog.to_verilog` says, without a reset, of a component with the streams ``i``
+        and ``o`` of bytes. Its outputs depend on registers alone. It is compiled if the cache does
+        not have it.
     clock_hz : float
         What a cycle counts in time.
     bytes_per_s : float
