@@ -66,7 +66,10 @@ Target = Annotated[
 DropConstant = Annotated[
     bool, typer.Option("--drop-constant", help="Leave out features that never change.")
 ]
-DeviceName = Annotated[str, typer.Option("--device", help="sim, golden or fast.")]
+DeviceName = Annotated[
+    str,
+    typer.Option("--device", help="sim, golden, fast, sim-device or serial:PORT[@BAUD]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
 
 CONTEXT = "context"

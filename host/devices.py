@@ -1,4 +1,4 @@
-"""What can run a job: the golden model and the simulated engine, behind one interface."""
+"""What can run a job: golden model, simulated engine and devices, behind one interface."""
 
 from __future__ import annotations
 
@@ -165,11 +165,40 @@ class SimDevice:
         self._engine.close()
 
 
+def _simulated_device(config: EngineConfig) -> Device:
+    """The whole device in simulation, driven through its link."""
+    from .linked_device import simulated_device
+
+    with _host_errors():
+        return simulated_device(config)
+
+
 DEVICES: dict[str, Callable[[EngineConfig], Device]] = {
     "golden": GoldenDevice,
     "sim": SimDevice,
     "fast": FastDevice,
+    "sim-device": _simulated_device,
 }
+
+SERIAL = "serial:"
+"""Begins the name of a device on a serial port: ``serial:PORT[@BAUD]``."""
+
+
+def _on_port(name: str) -> Callable[[EngineConfig], Device]:
+    """What opens the device on the port that ``name`` ends with."""
+    path, _, rate = name.removeprefix(SERIAL).partition("@")
+    if not path or (rate and not rate.isdecimal()):
+        raise InputError(
+            f"the device {name!r} is no {SERIAL}PORT[@BAUD], as in {SERIAL}/dev/ttyUSB0@3000000"
+        )
+
+    def open_port(config: EngineConfig) -> Device:
+        from .link.serial_port import open_serial
+        from .linked_device import LinkedDevice
+
+        return LinkedDevice(open_serial(path, int(rate) if rate else None), config)
+
+    return open_port
 
 
 def find_device(name: str) -> Callable[[EngineConfig], Device]:
@@ -180,8 +209,11 @@ def find_device(name: str) -> Callable[[EngineConfig], Device]:
     InputError
         If there is no such device.
     """
+    if name.startswith(SERIAL):
+        return _on_port(name)
     if name not in DEVICES:
-        raise InputError(f"there is no device {name!r}; use one of {', '.join(DEVICES)}")
+        known = ", ".join(DEVICES)
+        raise InputError(f"there is no device {name!r}; use one of {known} or {SERIAL}PORT[@BAUD]")
     return DEVICES[name]
 
 

@@ -369,6 +369,41 @@ OTHERS = (
         new="groups_left - 1",
         geometry="narrow",
     ),
+    Fault(
+        name="link-crc",
+        stage="link/receiver",
+        what="a frame with a wrong CRC is taken for sound",
+        old="sound.eq(item.sound & check.match_detected & fits)",
+        new="sound.eq(item.sound & fits)",
+    ),
+    Fault(
+        name="link-block",
+        stage="link/receiver",
+        what="a frame that ends in the middle of a block is taken for sound",
+        old="sound.eq(item.sound & check.match_detected & fits)",
+        new="sound.eq(check.match_detected & fits)",
+    ),
+    Fault(
+        name="link-room",
+        stage="link/receiver",
+        what="a frame that has lost bytes to a full buffer is kept",
+        old="with m.If(~buffer.room):",
+        new="with m.If(0):",
+    ),
+    Fault(
+        name="link-repeat",
+        stage="link/session",
+        what="a request that came before the last is answered as if it were the last",
+        old="again = ahead.all()",
+        new="again = ahead[1:].all()",
+    ),
+    Fault(
+        name="link-reset",
+        stage="link/session",
+        what="requests are executed before there is a session",
+        old="(header.session != session) | (session == NO_SESSION)",
+        new="header.session != session",
+    ),
 )
 """Every other stage: planted by ``python -m tests.faults``."""
 

@@ -13,7 +13,10 @@ import pytest
 from amaranth.lib import wiring
 
 from hdl.axi.engine import AxiEngine
+from hdl.config import EngineConfig
+from hdl.device.device import BlockDevice
 from hdl.engine import Engine
+from hdl.link.uart import Uart
 from hdl.memory.block import BlockMemory
 from hdl.memory.interface import MemorySignature
 from hdl.memory.sdram import Sdram
@@ -23,10 +26,16 @@ from hdl.verilog import WAIVERS, to_verilog
 from sim.build import find_verilator
 from tests.geometries import GEOMETRIES
 
+CLOCK_HZ = 48_000_000
 GEOMETRY = "16x1"
 """Small, and what is waived occurs in it."""
 
-INTERFACES = {"streams": Engine, "axi-stream": AxiEngine}
+INTERFACES: dict[str, Callable[[EngineConfig], wiring.Component]] = {
+    "streams": Engine,
+    "axi-stream": AxiEngine,
+    "device": lambda config: BlockDevice(config, memory_bytes=4096, clock_hz=CLOCK_HZ),
+    "uart": lambda config: Uart(CLOCK_HZ, CLOCK_HZ // 16),
+}
 
 
 PORT = MemorySignature(64, address_bits=16, longest=16)

@@ -110,6 +110,8 @@ class Port:
 
     def __init__(self, handle: Any, shape: Any) -> None:
         self._handle, self._shape = handle, shape
+        if isinstance(shape, type) and issubclass(shape, data.Struct):
+            shape = data.Layout.cast(shape)
         self._layout = shape if isinstance(shape, data.Layout) else None
         self._width = Shape.cast(shape).width
 

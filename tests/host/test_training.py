@@ -236,6 +236,9 @@ def test_compare_finds_one_flipped_bit(epoch: int, word: int, bit: int) -> None:
 def test_an_unknown_device_is_named_with_those_there_are() -> None:
     with pytest.raises(InputError, match="no device 'board'; use one of golden, sim"):
         find_device("board")
+    for name in ("serial:", "serial:/dev/ttyUSB0@fast", "serial:@115200"):
+        with pytest.raises(InputError, match=r"is no serial:PORT\[@BAUD\], as in serial:/dev/tty"):
+            find_device(name)
 
 
 @pytest.mark.parametrize(

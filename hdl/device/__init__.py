@@ -1,0 +1,1 @@
+"""The device: link, command decoder, sample store and engine."""

@@ -1,0 +1,52 @@
+"""Payloads of commands, shared by decoder and host."""
+
+from __future__ import annotations
+
+from amaranth.lib import data
+
+from ..config import EngineConfig
+from ..link.frames import ADDRESS_BITS, MAX_PAYLOAD
+from ..memory.plan import plan_layout
+from ..protocol import epoch_layout, job_layout
+
+WORD_BITS = 32
+"""A model word or margin on the link, sign-extended."""
+
+EPOCH_DEPTH = 64
+"""Epochs that can wait in the queue."""
+
+
+def run_layout(config: EngineConfig) -> data.StructLayout:
+    """Payload of RUN.
+
+    Members
+    -------
+    plan : plan_layout
+        Which samples; all zero for a job that moves the model.
+    job : job_layout
+    reserved
+        Zeros up to a whole byte.
+    """
+    return _whole({"plan": plan_layout(ADDRESS_BITS), "job": job_layout(config)})
+
+
+def epoch_item_layout(config: EngineConfig) -> data.StructLayout:
+    """One epoch in the payload of WRITE_EPOCHS.
+
+    Members
+    -------
+    epoch : epoch_layout
+    reserved
+        Zeros up to a whole byte.
+    """
+    return _whole({"epoch": epoch_layout(config)})
+
+
+def epochs_a_frame(config: EngineConfig) -> int:
+    """Most epochs of a WRITE_EPOCHS, which the device takes if as many fit in its queue."""
+    return min(EPOCH_DEPTH // 2, MAX_PAYLOAD * 8 // epoch_item_layout(config).size)
+
+
+def _whole(members: dict[str, data.StructLayout]) -> data.StructLayout:
+    bits = data.StructLayout(members).size
+    return data.StructLayout({**members, "reserved": -bits % 8})

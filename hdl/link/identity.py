@@ -1,0 +1,88 @@
+"""Who the device is: what host and bitstream must agree on."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from ..config import EngineConfig
+from .frames import DIGEST_BITS, MAGIC, PROTOCOL, byte_count, from_bytes, identity_layout, to_bytes
+
+PARAMETERS = tuple(field.name for field in fields(EngineConfig))
+
+
+@functools.cache
+def _sources() -> bytes:
+    """Digest of the gateware's source files: names and texts."""
+    folder, digest = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def design_digest(config: EngineConfig) -> int:
+    """Number of a design: its sources and its geometry. Another source, be it by a comment,
+    is another design: a bitstream and a host of one digest are of the same version."""
+    whole = hashlib.sha256(_sources() + repr(config).encode()).digest()
+    return int.from_bytes(whole[: DIGEST_BITS // 8], "little")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a device answers to IDENTIFY; see `hdl.link.frames.identity_layout`.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    digest : int
+    clock_hz, buffer_bytes, memory_bytes, word_bytes : int
+    magic, protocol : int
+    """
+
+    config: EngineConfig
+    digest: int
+    clock_hz: int
+    buffer_bytes: int
+    memory_bytes: int
+    word_bytes: int
+    magic: int = MAGIC
+    protocol: int = PROTOCOL
+
+    def to_bytes(self) -> bytes:
+        values: dict[str, Any] = {**vars(self), **vars(self.config)}
+        del values["config"]
+        return to_bytes(identity_layout(), values)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """The inverse.
+
+        Raises
+        ------
+        ValueError
+            If it is not the identity of a device with this protocol: the sentence says whose.
+        """
+        layout = identity_layout()
+        known = from_bytes(layout, raw.ljust(byte_count(layout), b"\0"))
+        if known.magic != MAGIC:
+            raise ValueError("is no zipsgd device; is this the right port?")
+        if known.protocol != PROTOCOL or len(raw) != byte_count(layout):
+            raise ValueError(
+                f"has version {known.protocol} of the link and this host has version {PROTOCOL}; "
+                "build its bitstream anew, with this version of zipsgd"
+            )
+        values = {name: known[name] for name, _ in layout}
+        config = EngineConfig(**{name: values.pop(name) for name in PARAMETERS})
+        return cls(config=config, **values)
+
+    def describe(self) -> str:
+        """The design in a few words: digest and geometry."""
+        config = self.config
+        return (
+            f"design {self.digest:016x} ({config.lanes} x {config.banks}, {config.max_bits} bits, "
+            f"{config.max_chunks} chunks)"
+        )

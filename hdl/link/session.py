@@ -1,0 +1,162 @@
+"""Requests in sequence, each executed once and answered as often as it takes."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .frames import (
+    MAX_PAYLOAD,
+    NO_SESSION,
+    REQUEST_BYTES,
+    Code,
+    Command,
+    Reply,
+    ReplyByte,
+    Request,
+)
+
+
+class Session(wiring.Component):
+    """Decides what becomes of a request::
+
+        requests -> header -> [decide] -+-> command, data ->   (the device)
+                                        |   answer <-----------
+                                        +-> [last answer] -> reply, payload
+
+    - Before the first IDENTIFY since reset nothing is executed, and everything else is answered
+      with `Code.NO_SESSION`. An IDENTIFY with another session's number begins that session;
+      whatever else does not belong to the present one is dropped without an answer.
+    - The request that is next in sequence is executed. Unless it is refused, the next one's turn
+      comes then: requests are executed in order and once, and none after one that was refused.
+    - The last one that was executed is answered again, with the same bytes, if it comes again.
+    - Any other is answered with `Code.OUT_OF_ORDER`, which says which one is next.
+
+    Back-pressure: requests wait while one is executed and its answer is sent. A payload that the
+    device does not take is skipped. Overflow: an answer has at most `MAX_PAYLOAD` bytes; the
+    device must not give more, which would not be kept.
+
+    Members
+    -------
+    i : In(stream of 8)
+        Sound requests.
+    command : Out(stream of Request)
+        Taken by the device when it can execute it.
+    data : Out(stream of 8)
+        Its payload, ``length`` bytes, after it was taken.
+    answer : In(stream of ReplyByte)
+        What the device answers, after it was taken.
+    reply : Out(stream of Reply)
+    payload : Out(stream of 8)
+        ``reply.length`` bytes after each reply.
+    repeated : Out(1)
+        Set for one cycle for a request that is not the next in sequence.
+    """
+
+    i: In(stream.Signature(8))
+    command: Out(stream.Signature(Request))
+    data: Out(stream.Signature(8))
+    answer: In(stream.Signature(ReplyByte))
+    reply: Out(stream.Signature(Reply))
+    payload: Out(stream.Signature(8))
+    repeated: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.last = last = memory.Memory(shape=8, depth=MAX_PAYLOAD, init=[])
+        write, read = last.write_port(), last.read_port()
+        session, expected = Signal(Request.as_shape()["session"].shape, init=NO_SESSION), Signal(16)
+        last_length = Signal(range(MAX_PAYLOAD + 1))
+
+        header, index = Signal(Request), Signal(range(REQUEST_BYTES))
+        left, fill, sent = Signal.like(header.length), Signal.like(last_length), Signal(16)
+        code, repeats = Signal.like(self.reply.payload.code), Signal()
+        ahead = Signal.like(expected)
+        reply, answer = self.reply.payload, self.answer.payload
+        passes = self.data.valid & self.data.ready
+        m.d.comb += [
+            ahead.eq(header.sequence - expected),
+            self.command.payload.eq(header),
+            self.data.payload.eq(self.i.payload),
+            write.addr.eq(fill),
+            write.data.eq(answer.data),
+            reply.session.eq(header.session),
+            reply.sequence.eq(header.sequence),
+            reply.expected.eq(expected),
+            reply.code.eq(code),
+            self.payload.payload.eq(read.data),
+            read.addr.eq(sent + (self.payload.valid & self.payload.ready)),
+        ]
+        with m.If(repeats):
+            m.d.comb += reply.length.eq(last_length)
+
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += header.eq(Cat(header.as_value()[8:], self.i.payload))
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == REQUEST_BYTES - 1):
+                        m.d.sync += index.eq(0)
+                        m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.d.sync += [left.eq(header.length), fill.eq(0), sent.eq(0), repeats.eq(0)]
+                m.next = "SKIP"
+                with m.If((header.session != session) | (session == NO_SESSION)):
+                    m.d.sync += code.eq(Code.NO_SESSION)
+                    with m.If(header.command == Command.IDENTIFY):
+                        m.d.sync += [session.eq(header.session), expected.eq(header.sequence)]
+                        m.next = "OFFER"
+                    with m.Elif(session != NO_SESSION):
+                        m.next = "DROP"
+                with m.Elif(ahead == 0):
+                    m.next = "OFFER"
+                with m.Else():
+                    m.d.comb += self.repeated.eq(1)
+                    again = ahead.all()
+                    m.d.sync += code.eq(Mux(again, Code.OK, Code.OUT_OF_ORDER))
+                    m.d.sync += repeats.eq(again)
+            with m.State("OFFER"):
+                m.d.comb += self.command.valid.eq(1)
+                with m.If(self.command.ready):
+                    m.next = "EXECUTE"
+            with m.State("EXECUTE"):
+                m.d.comb += [
+                    self.data.valid.eq(self.i.valid & (left != 0)),
+                    self.i.ready.eq(self.data.ready & (left != 0)),
+                    self.answer.ready.eq(1),
+                ]
+                with m.If(passes):
+                    m.d.sync += left.eq(left - 1)
+                with m.If(self.answer.valid):
+                    with m.If(~answer.end & (fill != MAX_PAYLOAD)):
+                        m.d.comb += write.en.eq(1)
+                        m.d.sync += fill.eq(fill + 1)
+                    with m.If(answer.end):
+                        m.d.sync += code.eq(answer.code)
+                        with m.If(answer.code == Code.OK):
+                            m.d.sync += [
+                                expected.eq(expected + 1),
+                                last_length.eq(fill),
+                                repeats.eq(1),
+                            ]
+                        m.next = "SKIP"
+            for state, then in (("SKIP", "REPLY"), ("DROP", "HEADER")):
+                with m.State(state):
+                    m.d.comb += self.i.ready.eq(left != 0)
+                    with m.If(left == 0):
+                        m.next = then
+                    with m.Elif(self.i.valid):
+                        m.d.sync += left.eq(left - 1)
+            with m.State("REPLY"):
+                m.d.comb += self.reply.valid.eq(1)
+                with m.If(self.reply.ready):
+                    m.next = "HEADER"
+                    with m.If(reply.length != 0):
+                        m.next = "PAYLOAD"
+            with m.State("PAYLOAD"):
+                m.d.comb += self.payload.valid.eq(1)
+                with m.If(self.payload.ready):
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(sent == last_length - 1):
+                        m.next = "HEADER"
+        return m

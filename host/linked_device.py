@@ -1,0 +1,319 @@
+"""A device behind a link: a board, or the whole device in simulation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.config import EngineConfig
+from hdl.device.layouts import (
+    EPOCH_DEPTH,
+    WORD_BITS,
+    epoch_item_layout,
+    epochs_a_frame,
+    run_layout,
+)
+from hdl.job import Epoch, Job, Mode
+from hdl.link.frames import (
+    MAX_PAYLOAD,
+    Command,
+    DeviceStatus,
+    from_bytes,
+    to_bytes,
+)
+from hdl.memory.plan import SamplePlan, copy_words
+from hdl.protocol import Error, pack_epoch, pack_job, pack_transfer
+from sim.golden import Counters
+
+from .devices import check_fits
+from .errors import DeviceError, InputError
+from .link.client import Link, Progress, SessionLostError
+from .rounding import Ints
+from .weaving import Woven
+
+WORD = np.dtype("<i4")
+"""A model word or margin on the link."""
+
+assert WORD.itemsize * 8 == WORD_BITS
+
+ATTEMPTS = 3
+"""Times that a job is begun, if the device is reset in the middle of it."""
+
+MOST_PAUSE_S = 0.02
+"""Longest pause between two looks at a job that is under way."""
+
+FAST_LOAD_BYTES = 1 << 20
+"""Through a simulated link a megabyte takes a few seconds."""
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class LinkedDevice:
+    """`host.devices.Device` over a `Link`.
+
+    Data sets stay in the device's memory until others need the room; a job that is run on the same
+    `Woven` again uploads nothing. If the device is reset (or loses its power) while something is
+    done, that is done anew, with the model it began with, up to `ATTEMPTS` times: the result is the
+    same.
+
+    Parameters
+    ----------
+    link : Link
+    config : EngineConfig, optional
+        The geometry that is wanted; without one, whatever the device has.
+    progress : callable, optional
+        Is told bytes done and bytes in all of every upload.
+    memory : uint8 array, optional
+        The bytes of a simulated device's sample memory: data sets of `FAST_LOAD_BYTES` or more are
+        put there without passing the link.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device, or it makes no progress for the link's limit.
+    """
+
+    name = "link"
+
+    def __init__(
+        self,
+        link: Link,
+        config: EngineConfig | None = None,
+        *,
+        progress: Progress | None = None,
+        memory: NDArray[np.uint8] | None = None,
+    ) -> None:
+        self.link = link
+        self._memory = memory
+        self.identity = link.connect(config)
+        self.config = self.identity.config
+        self._progress = progress
+        self._margins: Ints = np.zeros((0, self.config.banks), dtype=np.int64)
+        self._model: Ints | None = None  # what is in the device, if that is known
+        self._chunks = 1
+        self._forget_samples()
+        link.request(Command.RESET, phase="resetting")
+
+    def load_model(self, words: Ints) -> None:
+        """Set the model: int64 (chunks * lanes)."""
+        self._model = np.array(words, dtype=np.int64)
+        self._chunks = self._model.size // self.config.lanes
+        self._anew(self._load)
+
+    def run(self, job: Job, *copies: Woven) -> Counters:
+        """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``.
+
+        Raises
+        ------
+        ValueError
+            If a data set is not woven for the job, see `check_fits`.
+        InputError
+            If the data does not fit the device's memory.
+        """
+        check_fits(job, copies)
+        job.check(self.config)
+        self.read_model(self._chunks)  # what to begin with, if it has to be done anew
+        used = copies[: len(job.epochs)]
+        counters = self._anew(lambda: self._run(job, used))
+        if job.learns:
+            self._model = None
+        return counters
+
+    def read_model(self, chunks: int) -> Ints:
+        """The model: int64 (chunks * lanes)."""
+        if self._model is None or self._model.size < chunks * self.config.lanes:
+            self._model = self._anew(lambda: self._dump(max(chunks, self._chunks)))
+        return self._model[: chunks * self.config.lanes].copy()
+
+    def margins(self) -> Ints:
+        """Margins of the last job that predicted: int64 (groups, banks)."""
+        return self._margins
+
+    def close(self) -> None:
+        self.link.close()
+
+    def _anew(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, done anew if the device is reset meanwhile."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return work()
+            except SessionLostError as fault:
+                if self._model is None:  # with which it began
+                    raise
+                logger.warning("%s; beginning anew", fault)
+                self._forget_samples()
+                self.link.connect(self.config)
+                try:
+                    self._load()
+                except SessionLostError:
+                    continue
+            except KeyboardInterrupt:
+                self.link.request(Command.RESET, phase="ending the job")
+                raise
+        return work()
+
+    def _load(self) -> None:
+        assert self._model is not None
+        self._transfer(Mode.LOAD, self._chunks)
+        data = self._model.astype(WORD).tobytes()
+        self.link.write(Command.WRITE_MODEL, data, phase="loading the model")
+        self._wait("loading the model")
+
+    def _dump(self, chunks: int) -> Ints:
+        phase = "reading the model"
+        self._transfer(Mode.DUMP, chunks)
+        size = chunks * self.config.lanes * WORD.itemsize
+        data = self.link.read(Command.READ_MODEL, size, phase=phase)
+        self._wait(phase)
+        return np.frombuffer(data, WORD).astype(np.int64)
+
+    def _transfer(self, mode: Mode, chunks: int) -> None:
+        self._start(pack_transfer(self.config, mode, chunks), {}, "starting a transfer")
+
+    def _run(self, job: Job, copies: tuple[Woven, ...]) -> Counters:
+        config = self.config
+        beats = job.groups * job.group_beats(config)
+        base = self._place(copies, beats)
+        plan = SamplePlan(base=base, beats=beats, copies=len(copies), epochs=len(job.epochs))
+        epochs = self._queue_epochs([self._epoch(job, each) for each in job.epochs], EPOCH_DEPTH)
+        self._start(pack_job(config, job), vars(plan), "starting the job")
+        self._margins = (
+            self._take_margins(job, epochs) if job.mode == Mode.PREDICT else self._margins
+        )
+        status = self._wait("running the job", epochs)
+        if status.engine.error != Error.NONE:
+            raise DeviceError(
+                f"{self.link.transport.name}: the device refused a job that passed the host's "
+                f"checks ({Error(status.engine.error).name}); report it with the job"
+            )
+        return Counters(**{each.name: int(status.engine[each.name]) for each in fields(Counters)})
+
+    def _epoch(self, job: Job, epoch: Epoch) -> bytes:
+        layout = epoch_item_layout(self.config)
+        bits = pack_epoch(self.config, job, epoch)
+        return to_bytes(layout, {"epoch": layout["epoch"].shape.from_bits(bits)})
+
+    def _start(self, job: int, plan: dict[str, int], phase: str) -> None:
+        layout = run_layout(self.config)
+        values: dict[str, Any] = {"job": layout["job"].shape.from_bits(job), "plan": plan}
+        self.link.request(Command.RUN, to_bytes(layout, values), phase=phase)
+
+    def _queue_epochs(self, epochs: list[bytes], room: int) -> list[bytes]:
+        """Send what there is room for; returns the rest."""
+        most = epochs_a_frame(self.config)
+        while epochs and room >= EPOCH_DEPTH // 2:
+            self.link.request(
+                Command.WRITE_EPOCHS, b"".join(epochs[:most]), phase="sending the epochs"
+            )
+            epochs, room = epochs[most:], room - most
+        return epochs
+
+    def _status(self, phase: str) -> Any:
+        return from_bytes(DeviceStatus, self.link.request(Command.STATUS, phase=phase))
+
+    def _wait(self, phase: str, epochs: list[bytes] | None = None) -> Any:
+        """The status after the job; ``epochs`` are sent as the queue empties."""
+        clock, limit_s = self.link.transport.clock, self.link.limit_s
+        begin = moved_at = clock.now()
+        before = None
+        while True:
+            status = self._status(phase)
+            if not status.busy:
+                return status
+            epochs = self._queue_epochs(epochs or [], EPOCH_DEPTH - status.waiting)
+            now, progress = clock.now(), (status.engine.beats, status.epochs)
+            if progress != before:
+                before, moved_at = progress, now
+            elif now - moved_at > limit_s:
+                self.link.request(Command.RESET, phase="giving the job up")
+                raise DeviceError(
+                    f"{self.link.transport.name}: the device made no progress for {limit_s:g} s "
+                    f"while {phase} (epoch {status.epochs}, {status.engine.beats} beats); it was "
+                    "reset. Report it with the job"
+                )
+            clock.sleep(min(MOST_PAUSE_S, (now - begin) / 8))
+
+    def _take_margins(self, job: Job, epochs: list[bytes]) -> Ints:
+        """Margins of the job's last epoch (groups, banks), while it runs."""
+        phase, banks = "reading margins", self.config.banks
+        clock, size = self.link.transport.clock, job.groups * banks * WORD.itemsize
+        data, total = bytearray(), size * len(job.epochs)
+        moved_at = clock.now()
+        while len(data) < total:
+            most = min(MAX_PAYLOAD, total - len(data))
+            piece = self.link.request(Command.READ_MARGINS, phase=phase, count=most)
+            data += piece
+            if piece:
+                moved_at = clock.now()
+            elif clock.now() - moved_at > self.link.limit_s:
+                raise DeviceError(
+                    f"{self.link.transport.name}: {len(data)} of {total} bytes of margins came "
+                    f"and no more for {self.link.limit_s:g} s; run again"
+                )
+            if epochs:
+                room = EPOCH_DEPTH - self._status(phase).waiting
+                epochs[:] = self._queue_epochs(epochs, room)
+        return np.frombuffer(data[-size:], WORD).astype(np.int64).reshape(job.groups, banks)
+
+    # The sample memory: data sets one after the other, until there is no room for the next.
+
+    def _forget_samples(self) -> None:
+        self._samples: dict[tuple[int, ...], tuple[int, tuple[Woven, ...]]] = {}
+        self._free = 0  # in words, like every address here
+
+    def _place(self, copies: tuple[Woven, ...], beats: int) -> int:
+        """Word at which ``copies`` begin in the memory; they are uploaded if they are not there."""
+        key = tuple(map(id, copies))
+        if key in self._samples:
+            return self._samples[key][0]
+        word_bytes, beat_bits = self.identity.word_bytes, self.config.beat_bits
+        words = len(copies) * copy_words(beats, beat_bits, 8 * word_bytes)
+        depth = self.identity.memory_bytes // word_bytes
+        if self._free + words > depth:
+            self._forget_samples()
+        plan = SamplePlan(base=self._free, beats=beats, copies=len(copies))
+        try:
+            plan.check(beat_bits, 8 * word_bytes, depth)
+        except ValueError as fault:
+            raise InputError(f"{self.link.transport.name}: {fault}") from fault
+        parts = []
+        for woven in copies:
+            data = woven.beats.tobytes()
+            parts.append(data + bytes(-len(data) % word_bytes))
+        self._upload(self._free * word_bytes, b"".join(parts))
+        # The sets are kept, so that no other one can get their identity.
+        self._samples[key] = (self._free, copies)
+        self._free += words
+        return plan.base
+
+    def _upload(self, address: int, data: bytes) -> None:
+        if self._memory is not None and len(data) >= FAST_LOAD_BYTES:
+            self._memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
+            return
+        self.link.write(
+            Command.WRITE_MEMORY,
+            data,
+            address=address,
+            phase="uploading samples",
+            progress=self._progress,
+        )
+
+
+def simulated_device(config: EngineConfig) -> LinkedDevice:
+    """The whole device in simulation, compiled when first used.
+
+    Raises
+    ------
+    sim.errors.ToolNotFoundError, sim.errors.CompileError
+        If it has to be compiled and cannot be.
+    """
+    from sim.whole_device import open_whole_device
+
+    port = open_whole_device(config)
+    return LinkedDevice(Link(port), config, memory=port.memory)

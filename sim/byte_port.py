@@ -1,0 +1,185 @@
+"""A simulated device behind two streams of bytes: a transport whose time is the device's clock."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdl.config import generator_constant
+from hdl.link.frames import DELIMITER
+from hdl.memory.interface import MemorySignature, request_layout
+
+from .build import compile_library
+
+HARNESS = Path(__file__).with_name("byte_port.cpp")
+OUT_BYTES = 4096
+QUIET_CYCLES = 6_000
+"""A device that has said nothing for so long has answered all that it will."""
+
+
+class Transfer(ctypes.Structure):
+    """What one call moves and how far it has come: ``Transfer`` of ``byte_port.cpp``."""
+
+    _fields_ = (
+        ("input", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
+        ("in_count", ctypes.c_uint64),
+        ("out_room", ctypes.c_uint64),
+        ("in_moved", ctypes.c_uint64),
+        ("out_moved", ctypes.c_uint64),
+        ("cycles", ctypes.c_uint64),
+    )
+
+
+class Memory(ctypes.Structure):
+    """What is behind the device's memory port: ``Memory`` of ``byte_port.cpp``."""
+
+    _fields_ = (
+        ("bytes", ctypes.c_void_p),
+        ("word_bytes", ctypes.c_uint64),
+        ("address_bits", ctypes.c_uint64),
+        ("length_bits", ctypes.c_uint64),
+        ("latency", ctypes.c_uint64),
+        ("gap", ctypes.c_uint64),
+        ("gap_state", ctypes.c_uint64),
+    )
+
+
+class BytePort:
+    """A `host.link.transport.Transport`, its clock, and a `sim.line.Endpoint`, in one.
+
+    Parameters
+    ----------
+    verilog : str
+        What `hdl.verilog.to_verilog` says, without a reset, of a component with the streams ``i``
+        and ``o`` of bytes. Its outputs depend on registers alone. It is compiled if the cache does
+        not have it.
+    clock_hz : float
+        What a cycle counts in time.
+    bytes_per_s : float
+        Of a line that is part of the module, if there is one.
+
+    Raises
+    ------
+    ToolNotFoundError, CompileError
+        See `sim.build.compile_library`.
+    """
+
+    name = "simulated device"
+
+    def __init__(self, verilog: str, *, clock_hz: float, bytes_per_s: float = math.inf) -> None:
+        self.clock, self.bytes_per_s = self, bytes_per_s
+        self._clock_hz = clock_hz
+        self._library = _load(compile_library(verilog, HARNESS))
+        self._handle = self._library.device_create()
+        self._destroy = weakref.finalize(self, self._library.device_destroy, self._handle)
+        self._sent, self._received = bytearray(), bytearray()
+        self.cycles = 0
+        self.memory = np.zeros(0, dtype=np.uint8)
+
+    def attach_memory(
+        self, signature: MemorySignature, words: int, *, latency: int = 1, gap: float = 0.0
+    ) -> None:
+        """Put a memory behind the module's ``port``; ``memory`` is its contents, byte by byte.
+
+        Parameters
+        ----------
+        signature : MemorySignature
+        words : int
+        latency : int
+            Cycles from a request to its first word.
+        gap : float
+            Probability that a word rests for a cycle.
+        """
+        word_bytes = signature.width // 8
+        self.memory = np.zeros(words * word_bytes, dtype=np.uint8)
+        layout = request_layout(signature.address_bits, signature.longest)
+        memory = Memory(
+            bytes=self.memory.ctypes.data,
+            word_bytes=word_bytes,
+            address_bits=layout["address"].width,
+            length_bits=layout["length"].width,
+            latency=latency,
+            gap=round(gap * 2**32),
+            gap_state=generator_constant(0),
+        )
+        self._library.device_set_memory(self._handle, ctypes.byref(memory))
+
+    def now(self) -> float:
+        return self.cycles / self._clock_hz
+
+    def sleep(self, seconds: float) -> None:
+        until = self.cycles + math.ceil(seconds * self._clock_hz)
+        while self.cycles < until:
+            self._advance(until)
+
+    def write(self, data: bytes) -> None:
+        self._sent += data
+
+    def read(self, most: int, timeout_s: float) -> bytes:
+        if not self._received:
+            self._advance(self.cycles + math.ceil(timeout_s * self._clock_hz))
+        data = bytes(self._received[:most])
+        del self._received[:most]
+        return data
+
+    def receive(self, data: bytes) -> bytes:
+        """Send ``data`` and run until there are no more answers: for a line in front of it."""
+        self.write(data)
+        answers = b""
+        while True:
+            answer = self.read(OUT_BYTES, QUIET_CYCLES / self._clock_hz)
+            answers += answer
+            if not answer and not self._sent:
+                return answers
+
+    def reset(self) -> None:
+        """As after power has come."""
+        self._library.device_reset(self._handle)
+        self._sent.clear()
+        self._received.clear()
+
+    def reopen(self) -> None:
+        """There is no cable that could be pulled."""
+
+    def close(self) -> None:
+        self._destroy()
+
+    def _advance(self, until: int) -> None:
+        """Run until that cycle, or until a frame has come."""
+        data = bytes(self._sent)
+        source = ctypes.create_string_buffer(data, len(data) or 1)
+        target = ctypes.create_string_buffer(OUT_BYTES)
+        transfer = Transfer(
+            input=ctypes.addressof(source),
+            output=ctypes.addressof(target),
+            in_count=len(data),
+            out_room=OUT_BYTES,
+            cycles=self.cycles,
+        )
+        self._library.device_advance(self._handle, ctypes.byref(transfer), until, DELIMITER)
+        del self._sent[: transfer.in_moved]
+        self._received += target.raw[: transfer.out_moved]
+        self.cycles = transfer.cycles
+
+
+def _load(path: Path) -> Any:
+    """The library with the types of its functions."""
+    library = ctypes.CDLL(str(path))
+    handle, number = ctypes.c_void_p, ctypes.c_uint64
+    signatures = {
+        "device_create": (handle, []),
+        "device_destroy": (None, [handle]),
+        "device_reset": (None, [handle]),
+        "device_set_memory": (None, [handle, ctypes.POINTER(Memory)]),
+        "device_advance": (None, [handle, ctypes.POINTER(Transfer), number, ctypes.c_int]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,168 @@
+"""Training over a line with faults of every kind: the same bits, or an error that says where.
+
+``ZIPSGD_FAULTS=1000 pytest tests/host/test_link_faults.py --log-cli-level=INFO`` is the long run;
+each kind then logs a row of the table in ``docs/link.md``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+from collections import Counter
+
+import pytest
+
+from hdl.link.frames import Command, DeviceStatus, from_bytes
+from host.errors import DeviceError
+from host.link.client import LIMIT_S, Link, recovering
+from sim.line import KINDS, Endpoint, Faults, SimulatedLine
+from tests.host.hash_device import CONFIG, JOB_BYTES, MARGIN_BYTES, MODEL_BYTES, HashDevice
+
+RUNS = int(os.environ.get("ZIPSGD_FAULTS", "20"))
+POLL_S = 0.005
+ROUNDS = 2
+LONGEST_S = 60.0
+"""In simulated time: more than any run whose waits are limited can take."""
+
+WHERE = r" while \w+ing[a-z ]* \((frame \d+,|before) [A-Z_]+ at byte 0x"
+
+logger = logging.getLogger(__name__)
+
+
+def train(link: Link) -> bytes:
+    """Upload, train twice, read back: everything that was read."""
+    rng, results = random.Random(7), b""
+    link.connect(CONFIG)
+    link.request(Command.RESET, phase="resetting")
+    link.write(Command.WRITE_MEMORY, rng.randbytes(9001), address=512, phase="uploading")
+    link.write(Command.WRITE_MEMORY, bytes(16384 - 9513), address=9513, phase="uploading")
+    link.write(Command.WRITE_MEMORY, bytes(512), phase="uploading")
+    link.write(Command.WRITE_MODEL, rng.randbytes(MODEL_BYTES), phase="loading the model")
+    for _ in range(ROUNDS):
+        for _ in range(3):
+            link.request(Command.WRITE_EPOCHS, rng.randbytes(12), phase="sending epochs")
+        link.request(Command.RUN, rng.randbytes(JOB_BYTES), phase="starting")
+        while from_bytes(DeviceStatus, link.request(Command.STATUS, phase="training")).busy:
+            link.transport.clock.sleep(POLL_S)
+        results += link.read(Command.READ_MODEL, MODEL_BYTES, phase="reading the model")
+        results += link.read(Command.READ_MARGINS, MARGIN_BYTES, phase="reading margins")
+    return results
+
+
+def connect(line: SimulatedLine, seed: int) -> Link:
+    """A link whose sessions have the numbers that the seed says."""
+    rng = random.Random(seed)
+    return Link(line, draw=lambda: rng.randrange(1, 1 << 32))
+
+
+def undisturbed() -> bytes:
+    device = HashDevice()
+    result = train(connect(SimulatedLine(device), 0))
+    assert device.jobs == ROUNDS
+    return result
+
+
+def abandon(line: SimulatedLine, seed: int) -> None:
+    """Leave on the line what a host leaves that ends in the middle of an upload."""
+    abandon_link(connect(line, -1 - seed))
+
+
+def abandon_link(link: Link) -> None:
+    """End in the middle of an upload."""
+    link.connect()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        if done > 1500:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        link.write(Command.WRITE_MEMORY, bytes(9000), phase="being killed", progress=kill)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recovers_bit_for_bit(kind: str) -> None:
+    right, seen = undisturbed(), Counter[str]()
+    for seed in range(RUNS):
+        device, faults = HashDevice(), Faults(kind, seed)
+        line = SimulatedLine(device, faults=faults)
+        if kind == "stale bytes":
+            abandon(line, seed)
+        link = connect(line, seed)
+        result = recovering(link, lambda link=link: train(link), Faults.MOST + 1)  # type: ignore[misc]
+        assert result == right, f"{kind}, seed {seed}: silent corruption"
+        assert line.clock.now() < LONGEST_S, f"{kind}, seed {seed}"
+        assert faults.struck, f"{kind}, seed {seed}: no fault"
+        seen["faults"] += faults.struck
+        seen["retries"] += link.traffic.retries
+        seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
+    log_row(kind, seen, recovered=RUNS)
+
+
+class Silent:
+    """Power, but nothing behind it."""
+
+    def receive(self, data: bytes) -> bytes:
+        return b""
+
+    def reset(self) -> None:
+        pass
+
+
+class Babbler(Silent):
+    """Noise, more of it than is asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    def receive(self, data: bytes) -> bytes:
+        return self._rng.randbytes(3 * len(data))
+
+
+def others(seed: int) -> dict[str, Endpoint | None]:
+    """What may be in the device's place, once and for all."""
+    return {
+        "unplugged for good": None,
+        "wrong bitstream": HashDevice(digest=0x0123456789ABCDEF),
+        "dead device": Silent(),
+        "noise": Babbler(seed),
+    }
+
+
+@pytest.mark.parametrize("kind", others(0))
+def test_permanent_faults_are_errors_that_say_where(kind: str) -> None:
+    seen = Counter[str]()
+    for seed in range(RUNS):
+        other = others(seed)[kind]
+        faults = Faults("another device" if other else kind, seed, other)
+        line = SimulatedLine(HashDevice(), faults=faults)
+        if seed % 4 == 0 and other is not None:
+            line.device = other  # from the beginning
+        link = connect(line, seed)
+        with pytest.raises(DeviceError) as error:
+            recovering(link, lambda link=link: train(link))  # type: ignore[misc]
+        sentence = str(error.value)
+        assert sentence.startswith("simulated line: "), sentence
+        if kind == "wrong bitstream":
+            assert "design 0123456789abcdef" in sentence, sentence
+            assert "wants design " in sentence, sentence
+        else:
+            assert re.search(WHERE, sentence), sentence
+        assert error.value.exit_code == 1
+        assert line.clock.now() < 2 + LIMIT_S + Faults.LONGEST_S, f"{kind}, seed {seed}"
+        seen["faults"] += 1
+        seen["retries"] += link.traffic.retries
+        seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
+    log_row(kind, seen, recovered=0)
+
+
+def log_row(kind: str, seen: Counter[str], recovered: int) -> None:
+    logger.info(
+        "| %s | %d | %d | %d | %d | 0 | 0 | %d | %.1f |",
+        *(kind, RUNS, seen["faults"], recovered, RUNS - recovered),
+        *(seen["retries"], seen["longest_ms"] / 1000),
+    )

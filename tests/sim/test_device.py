@@ -1,0 +1,220 @@
+"""The whole device, compiled, driven by the host through frames: equal to the golden model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hdl.device.layouts import EPOCH_DEPTH, run_layout
+from hdl.job import Job, Mode
+from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
+from hdl.protocol import Error, pack_job
+from host import linked_device
+from host.devices import samples_of
+from host.errors import DeviceError, InputError
+from host.link.client import Link, RefusedError, SessionLostError
+from host.linked_device import LinkedDevice
+from host.weaving import Woven
+from sim.byte_port import BytePort
+from sim.golden import Golden, predict_cycles
+from sim.line import KINDS, Faults, SimulatedLine
+from sim.whole_device import memory_signature, open_whole_device
+from tests.geometries import GEOMETRIES
+from tests.sim.test_verilated import random_case, random_words
+
+MEMORY_BYTES = 1 << 13
+CONFIG = GEOMETRIES["16x1"]
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[BytePort]:
+    """A device, compiled once."""
+    with closing(open_whole_device(CONFIG, memory_bytes=MEMORY_BYTES)) as port:
+        yield port
+
+
+@pytest.fixture
+def port(opened: BytePort) -> BytePort:
+    """The device, as after power has come."""
+    attach_memory(opened)
+    opened.reset()
+    return opened
+
+
+def attach_memory(port: BytePort, latency: int = 8, gap: float = 0.0) -> None:
+    signature = memory_signature(CONFIG, MEMORY_BYTES)
+    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, latency=latency, gap=gap)
+
+
+def train(device: LinkedDevice, seed: int) -> None:
+    """Jobs of a random case, on the device and on the golden model."""
+    first, copies = random_case(CONFIG, seed, copies=1 + seed % 2)
+    golden = Golden(CONFIG)
+    words = random_words(CONFIG, first.chunks, np.random.default_rng(seed)) >> 4
+    golden.load(words)
+    device.load_model(words)
+    for mode in (Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE, Mode.TRAIN):
+        job = replace(first, mode=mode)
+        expected = golden.run(job, *(samples_of(copy, CONFIG) for copy in copies))
+        counters = device.run(job, *copies)
+        assert counters.cycles >= expected.cycles
+        expected.cycles = counters.cycles
+        assert counters == expected, f"random_case(CONFIG, {seed}), {mode.name}"
+        if mode == Mode.PREDICT:
+            np.testing.assert_array_equal(device.margins(), golden.margins)
+        np.testing.assert_array_equal(device.read_model(job.chunks), golden.x)
+
+
+def test_jobs_equal_golden(port: BytePort) -> None:
+    link = Link(port)
+    device = LinkedDevice(link, CONFIG)
+    for seed in range(8):
+        train(device, seed)
+    assert link.traffic.retries == link.traffic.damaged == link.traffic.stale == 0
+
+
+def test_more_epochs_than_the_queue_holds(port: BytePort) -> None:
+    device = LinkedDevice(Link(port))
+    job, copies = random_case(CONFIG, 0, copies=3)
+    epochs = tuple(job.epochs[n % len(job.epochs)] for n in range(3 * EPOCH_DEPTH + 5))
+    for mode in (Mode.TRAIN, Mode.PREDICT):
+        job = replace(job, mode=mode, epochs=epochs)
+        golden = Golden(CONFIG)
+        words = random_words(CONFIG, job.chunks, np.random.default_rng(0)) >> 4
+        golden.load(words)
+        device.load_model(words)
+        expected = golden.run(job, *(samples_of(copy, CONFIG) for copy in copies))
+        assert device.run(job, *copies).beats == expected.beats
+        np.testing.assert_array_equal(device.read_model(job.chunks), golden.x)
+    np.testing.assert_array_equal(device.margins(), golden.margins)
+
+
+def test_samples_stay_while_there_is_room(port: BytePort) -> None:
+    link = Link(port)
+    device = LinkedDevice(link)
+    job, (first, second) = random_case(CONFIG, 2, groups=100, copies=2)
+    device.load_model(random_words(CONFIG, job.chunks, np.random.default_rng(2)) >> 4)
+
+    def uploaded(woven: Woven) -> int:
+        before = link.traffic.payload_bytes
+        device.run(job, woven)
+        return link.traffic.payload_bytes - before
+
+    assert uploaded(first) > first.beats.nbytes
+    assert uploaded(first) < 200
+    assert uploaded(second) > second.beats.nbytes
+    assert uploaded(first) < 200
+    large, (woven,) = random_case(CONFIG, 2, groups=1 + MEMORY_BYTES // job.group_beats(CONFIG))
+    with pytest.raises(InputError, match="use fewer copies, fewer bits or fewer samples"):
+        device.run(large, woven)
+
+
+def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and less over the link."""
+    through = LinkedDevice(Link(port), memory=port.memory)
+    train(through, 2)
+    past = LinkedDevice(Link(port), memory=port.memory)
+    monkeypatch.setattr(linked_device, "FAST_LOAD_BYTES", 0)
+    train(past, 2)
+    assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
+
+
+@pytest.mark.parametrize(("latency", "gap"), [(1, 0.0), (30, 0.0), (8, 0.3)])
+def test_slow_memories(latency: int, gap: float, port: BytePort) -> None:
+    """Words that come late or not at once change nothing but the cycles."""
+    attach_memory(port, latency, gap)
+    for seed in range(3):
+        train(LinkedDevice(Link(port)), seed)
+
+
+def test_a_memory_without_gaps_keeps_the_engine_busy(port: BytePort) -> None:
+    """Utilisation of 0.99 and more; the cycle model, and the first words' way."""
+    device = LinkedDevice(Link(port))
+    job, (woven,) = random_case(CONFIG, 0, groups=100)
+    job = replace(job, epochs=job.epochs[:1] * 20)
+    counters = device.run(job, woven)
+    assert counters.cycles <= predict_cycles(CONFIG, job) + 24
+
+
+def test_memory_is_read_back_and_ranges_are_kept(port: BytePort) -> None:
+    link = Link(port)
+    link.connect()
+    data = np.random.default_rng(1).bytes(MEMORY_BYTES)
+    link.write(Command.WRITE_MEMORY, data, phase="writing")
+    assert link.read(Command.READ_MEMORY, MEMORY_BYTES, phase="reading") == data
+    assert link.read(Command.READ_MEMORY, 24, address=808, phase="reading") == data[808:832]
+    for address, length in ((3, 8), (8, 3), (MEMORY_BYTES - 8, 16)):
+        with pytest.raises(RefusedError) as error:
+            link.write(Command.WRITE_MEMORY, bytes(length), address=address, phase="writing")
+        assert error.value.code == Code.RANGE
+        with pytest.raises(RefusedError) as error:
+            link.read(Command.READ_MEMORY, length, address=address, phase="reading")
+        assert error.value.code == Code.RANGE
+    assert link.read(Command.READ_MEMORY, MEMORY_BYTES, phase="reading") == data
+
+
+def test_commands_that_have_nothing_to_do_end(port: BytePort) -> None:
+    """No job is there that would give or take."""
+    link = Link(port)
+    link.connect()
+    assert link.request(Command.READ_MODEL, phase="reading", count=8) == b""
+    assert link.request(Command.READ_MARGINS, phase="reading", count=8) == b""
+    for command, payload, code in (
+        (Command.WRITE_MODEL, bytes(64), Code.BUSY),
+        (Command.RUN, bytes(3), Code.RANGE),
+        (Command.WRITE_EPOCHS, bytes(1000), Code.RANGE),
+    ):
+        with pytest.raises(RefusedError) as error:
+            link.request(command, payload, phase="trying")
+        assert error.value.code == code
+
+
+def test_a_job_that_the_engine_refuses_leaves_the_device_idle(
+    port: BytePort,
+) -> None:
+    link = Link(port)
+    device = LinkedDevice(link)
+    job, _ = random_case(CONFIG, 0)
+    layout = run_layout(CONFIG)
+    fields = layout["job"].shape.from_bits(pack_job(CONFIG, job))
+    wrong = {**{name: fields[name] for name, _ in layout["job"].shape}, "delay": 0}
+    plan = {"beats": 50, "copies": 1, "epochs": 2}
+    link.request(Command.RUN, to_bytes(layout, {"job": wrong, "plan": plan}), phase="starting")
+    status = from_bytes(DeviceStatus, link.request(Command.STATUS, phase="asking"))
+    assert (status.busy, status.engine.error) == (0, Error.RANGE)
+    train(device, 1)
+
+
+def test_a_running_job_is_abandoned(port: BytePort) -> None:
+    """A job whose epochs never come is reset after a while, with a sentence; then all is well."""
+    link = Link(port, limit_s=0.01)
+    device = LinkedDevice(link)
+    job, _ = random_case(CONFIG, 0)
+
+    def start(job: Job) -> None:
+        device._start(pack_job(CONFIG, job), {"beats": 50, "copies": 1, "epochs": 2}, "starting")
+
+    start(job)
+    with pytest.raises(RefusedError, match="BUSY: a job is under way"):
+        start(job)
+    with pytest.raises(DeviceError, match=r"no progress for 0.01 s while waiting.*epoch 0, "):
+        device._wait("waiting")
+    train(device, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
+    line = SimulatedLine(port, faults=Faults(kind, 1))
+    for _ in range(5):
+        try:
+            device = LinkedDevice(Link(line))
+            break
+        except SessionLostError:
+            continue
+    train(device, 0)
+    assert line.faults is not None
+    assert line.faults.struck
