@@ -5,6 +5,9 @@ from __future__ import annotations
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+READ_LATENCY = 2
+"""Cycles from a memory's address to its data: a RAM block and its output register."""
+
 
 def request_layout(address_bits: int, longest: int) -> data.StructLayout:
     """What an initiator asks for.

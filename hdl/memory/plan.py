@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from amaranth.lib import data
 
-from ..protocol import COUNT_BITS, EPOCH_COUNT_BITS
+from ..config import MAX_COUNT_BITS
+from ..protocol import EPOCH_COUNT_BITS
 
 
 def plan_layout(address_bits: int) -> data.StructLayout:
@@ -15,7 +16,7 @@ def plan_layout(address_bits: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "base": address_bits,
-            "beats": COUNT_BITS,
+            "beats": MAX_COUNT_BITS,
             "copies": EPOCH_COUNT_BITS,
             "epochs": EPOCH_COUNT_BITS,
         }
@@ -48,7 +49,7 @@ class SamplePlan:
     def check(self, beat_bits: int, width: int, depth: int) -> None:
         """Raise `ValueError` if a memory of ``depth`` words of ``width`` bits cannot serve it."""
         limits = (
-            ("beats", self.beats, COUNT_BITS),
+            ("beats", self.beats, MAX_COUNT_BITS),
             ("copies", self.copies, EPOCH_COUNT_BITS),
             ("epochs", self.epochs, EPOCH_COUNT_BITS),
         )

@@ -6,10 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import READ_LATENCY, is_power_of_two
-from .interface import WordSignature
-
-assert READ_LATENCY == 2, "memories here have one output register"
+from ..config import is_power_of_two
+from .interface import READ_LATENCY, WordSignature
 
 AHEAD = 8
 """Words that wait behind the memory, or are on their way there: more than a round trip takes."""

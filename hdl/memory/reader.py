@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..protocol import COUNT_BITS, EPOCH_COUNT_BITS
+from ..config import MAX_COUNT_BITS
+from ..protocol import EPOCH_COUNT_BITS
 from .gearbox import Gearbox
 from .interface import MemorySignature
 from .plan import plan_layout
@@ -199,11 +200,11 @@ class SampleReader(wiring.Component):
         """Memory words of a copy."""
         if self._beat_bits > self._signature.width:
             return beats << self._shift
-        return ((beats + (1 << self._shift) - 1) >> self._shift)[:COUNT_BITS]
+        return ((beats + (1 << self._shift) - 1) >> self._shift)[:MAX_COUNT_BITS]
 
     def _cut_copies(self, m: Module, plan: Signal, start: Signal, gearbox: Gearbox) -> None:
         """Drop what fills a copy's last word up."""
-        left = Signal(COUNT_BITS)
+        left = Signal(MAX_COUNT_BITS)
         m.d.comb += gearbox.cut.eq(left == 1)
         with m.If(start):
             m.d.sync += left.eq(self.job.payload.beats)

@@ -6,11 +6,8 @@ from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ..config import READ_LATENCY
 from .burst import BurstCounter
-from .interface import MemorySignature
-
-assert READ_LATENCY == 2, "memories here have one output register"
+from .interface import READ_LATENCY, MemorySignature
 
 BLOCKS = 4
 BLOCK_BITS, BLOCK_ADDRESS_BITS = 16, 14

@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from hdl.config import READ_LATENCY
+from hdl.memory.interface import READ_LATENCY
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_bits, test
 
 WORDS = 600
