@@ -7,8 +7,10 @@ are those of the design contract; a name that ends in ``_frac`` counts fractiona
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any, Self
 
 MIN_BITS = 2
 """Fewest bits of a code: below two there is no odd grid with a sign."""
@@ -227,6 +229,25 @@ class EngineConfig:
                 f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
                 f"not {self.random_bits}"
             )
+
+    # As numbers, which is how an engine says what it is.
+
+    def numbers(self) -> dict[str, int]:
+        """Every parameter as an integer: bit n of ``losses`` is for loss n."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["losses"] = sum(1 << loss for loss in self.losses)
+        return {name: int(value) for name, value in values.items()}
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, int]) -> Self:
+        """The inverse of `numbers`; raises `ValueError` as the class does."""
+        defaults = {field.name: field.default for field in fields(cls)}
+        values: dict[str, Any] = {
+            name: bool(numbers[name]) if isinstance(default, bool) else int(numbers[name])
+            for name, default in defaults.items()
+        }
+        values["losses"] = tuple(loss for loss in Loss if values["losses"] >> loss & 1)
+        return cls(**values)
 
     # The woven stream.
 

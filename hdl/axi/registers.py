@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from amaranth.lib import data
@@ -125,11 +125,9 @@ def _identity(config: EngineConfig) -> Iterator[_Entry]:
         DIGEST: (0, "Of this register map; software made for another reads another."),
         "epoch_depth": (EPOCH_DEPTH, "Epochs that the queue holds."),
     }
-    for field in fields(config):
-        value, text = getattr(config, field.name), "Parameter of `EngineConfig`"
-        if isinstance(value, tuple):
-            value, text = sum(1 << loss for loss in value), f"{text}: bit n is for loss n"
-        constants[field.name] = (int(value), f"{text}.")
+    for name, number in config.numbers().items():
+        text = ": bit n is for loss n." if name == "losses" else "."
+        constants[name] = (number, f"Parameter of `EngineConfig`{text}")
     for name, (value, text) in constants.items():
         yield _Entry(name=name, bits=WORD_BITS, access="read", text=text, value=value)
 

@@ -257,7 +257,7 @@ def identity_layout() -> data.StructLayout:
     word_bytes : 16
         Its word: samples begin, and are written, at multiples of it.
     ... : 32 each
-        Every parameter of `EngineConfig`, by its name.
+        Every parameter of `EngineConfig`, by its name, as `EngineConfig.numbers` has it.
     """
     return data.StructLayout(
         {

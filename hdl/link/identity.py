@@ -53,7 +53,7 @@ class Identity:
     protocol: int = PROTOCOL
 
     def to_bytes(self) -> bytes:
-        values: dict[str, Any] = {**vars(self), **vars(self.config)}
+        values: dict[str, Any] = {**vars(self), **self.config.numbers()}
         del values["config"]
         return to_bytes(identity_layout(), values)
 
@@ -76,7 +76,7 @@ class Identity:
                 "build its bitstream anew, with this version of zipsgd"
             )
         values = {name: known[name] for name, _ in layout}
-        config = EngineConfig(**{name: values.pop(name) for name in PARAMETERS})
+        config = EngineConfig.from_numbers({name: values.pop(name) for name in PARAMETERS})
         return cls(config=config, **values)
 
     def describe(self) -> str:
