@@ -103,7 +103,8 @@ def compile_library(verilog: str, harness_path: Path = HARNESS) -> Path:
         _call([*flags, "engine.cpp", str(runtime), "-o", "engine.so"], work, environment)
         return work / "engine.so"
 
-    parts = (verilog, harness, *versions, *VERILATOR_FLAGS, *CXX_FLAGS)
+    headers = (path.read_text(encoding="utf-8") for path in sorted(HARNESS.parent.glob("*.hpp")))
+    parts = (verilog, harness, *headers, *versions, *VERILATOR_FLAGS, *CXX_FLAGS)
     return cached("engine.so", parts, make_library)
 
 

@@ -17,7 +17,7 @@ assert READ_LATENCY == 2, "memories here have one output register"
 class BlockMemory(wiring.Component):
     """Block RAM behind a `MemorySignature`.
 
-    Latency: the first word of a read comes ``1 + READ_LATENCY`` cycles after its request was taken.
+    Latency: the first word of a read comes ``2 + READ_LATENCY`` cycles after its request was taken.
     Throughput: a word a cycle, also from one request to the next. Back-pressure: none but the
     words of earlier requests. Addresses wrap at ``2 ** address_bits``; words from ``depth`` on
     are not there.
@@ -53,14 +53,18 @@ class BlockMemory(wiring.Component):
         m.d.comb += [
             counter.word.eq(~counter.writes | port.writes.valid),
             port.writes.ready.eq(counter.active & counter.writes),
-            read.addr.eq(counter.address),
-            read.en.eq(1),
-            write.addr.eq(counter.address),
+        ]
+        # A wide memory is spread over the chip: what goes there leaves registers.
+        address = Signal.like(counter.address)
+        m.d.sync += [
+            address.eq(counter.address),
             write.data.eq(port.writes.payload),
             write.en.eq(port.writes.valid & port.writes.ready),
         ]
+        m.d.comb += [read.addr.eq(address), read.en.eq(1), write.addr.eq(address)]
         # Without reset, so that it can be the memory's own output register.
-        shown, coming = Signal(port.signature.width, reset_less=True), Signal(READ_LATENCY)
+        shown = Signal(port.signature.width, reset_less=True)
+        coming = Signal(1 + READ_LATENCY)
         m.d.sync += [
             shown.eq(read.data),
             coming.eq((coming << 1) | (counter.active & ~counter.writes)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.lib import data
@@ -61,6 +62,13 @@ class SamplePlan:
                 f"{self.base} on, and the memory has {depth}; use fewer copies, fewer bits or "
                 "fewer samples"
             )
+
+    def lengths(self, beat_bits: int, width: int, longest: int) -> Iterator[int]:
+        """Words of each request that a reader makes for it."""
+        words = copy_words(self.beats, beat_bits, width)
+        for _ in range(self.epochs):
+            for start in range(0, words, longest):
+                yield min(longest, words - start)
 
     def pack(self, address_bits: int) -> int:
         """The bits of the plan."""

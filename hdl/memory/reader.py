@@ -46,7 +46,7 @@ class SampleReader(wiring.Component):
         Taken when idle: ``job.ready`` says that the last one is done.
     port : Out(MemorySignature)
     beats : Out(stream of beat_bits)
-    abort : In(1)
+    stop : In(1)
         End the job: no beat is valid from the next cycle on, words on their way are waited for and
         dropped. When ``job.ready``, nothing of the job is left.
     """
@@ -69,7 +69,7 @@ class SampleReader(wiring.Component):
                 "job": In(stream.Signature(plan_layout(port.address_bits))),
                 "port": Out(port),
                 "beats": Out(stream.Signature(beat_bits)),
-                "abort": In(1),
+                "stop": In(1),
             }
         )
 
@@ -80,7 +80,7 @@ class SampleReader(wiring.Component):
         wiring.connect(m, queue.o, gearbox.i)
 
         start, clear, empty, ends = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += ends.eq(self.abort | (ends & ~self.job.ready))
+        m.d.sync += ends.eq(self.stop | (ends & ~self.job.ready))
         m.d.comb += [
             start.eq(self.job.valid & self.job.ready),
             queue.i.payload.eq(self.port.reads.payload),
@@ -120,7 +120,7 @@ class SampleReader(wiring.Component):
         asked: Signal,
         clear: Signal,
     ) -> None:
-        """The requests of a job. ``asked`` is the length of one that has just been taken, or zero."""
+        """The requests of a job; ``asked`` is the length of one that was taken a cycle ago."""
         request, longest = self.port.requests.payload, self._signature.longest
         copy_words = Signal(len(self._words(plan.beats)))
         left = Signal.like(copy_words)
@@ -161,7 +161,7 @@ class SampleReader(wiring.Component):
                 with m.If(ends):
                     m.next = "FINISH"
             with m.State("ASK"):
-                # Once valid it stays so: room only grows, and an abort waits for it to be taken.
+                # Once valid it stays so: room only grows, and a stop waits for it to be taken.
                 m.d.comb += self.port.requests.valid.eq(fits)
                 with m.If(fits & self.port.requests.ready):
                     m.d.sync += asked.eq(request.length)

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import and_
-
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .interface import MemorySignature
-from .sdram_bank import SdramBank, guard
 from .sdram_chip import SdramChip, SdramTiming
 from .sdram_keeper import SdramKeeper
+from .sdram_mover import BurstMover
+from .sdram_opener import RowOpener
 from .sdram_pins import ALL_BANKS, BANK_BITS, Command, SdramPins, mode_register
 from .sdram_segment import Splitter
 from .sdram_words import SdramWords
 
 BURSTS = (2, 4, 8)
-TURN = 1
-"""Cycles between a word that the chip drives and one that the controller drives."""
-
-TELLS = data.StructLayout({"activate": 1, "precharge": 1, "read": 1, "write": 1})
-"""What the chip is told in a cycle, at most one of them."""
 
 
 class Sdram(wiring.Component):
     """An SDRAM behind a `MemorySignature`; a word is a burst of the chip::
 
-        port.requests -> [Splitter] -> next: its row is opened -> present: its bursts are moved
-                                            |                           |
-                             [SdramBank] x 4, [SdramKeeper] ------------+-> pins
-        port.writes, port.reads <-----------------------[SdramWords]----+-> pins.dq
+        port.requests -> [Splitter] -> [RowOpener] -> [BurstMover]
+                                             |              |
+                        [SdramKeeper] -------+--------------+---> pins
+        port.writes, port.reads <-> [SdramWords] <----------+---> pins.dq
 
     Rows stay open. An address is row, bank, column from the top, and the next row is opened while
     the present one is read: long reads run at the chip's full rate but for refreshes.
@@ -57,7 +50,7 @@ class Sdram(wiring.Component):
     pin_delay : int
         Further registers on the way to the chip and back.
     timing : SdramTiming, optional
-        Instead of the chip's own at this clock: for simulation.
+        Instead of the chip's own at this clock: for simulation, or for a higher CAS latency.
 
     Members
     -------
@@ -94,173 +87,60 @@ class Sdram(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        timing = self._timing
+        timing, burst = self._timing, self._burst
+        splitter = Splitter(self.port.signature, self._column_bits)
+        segment = splitter.o.payload.shape()
+        m.submodules.splitter = splitter
         m.submodules.keeper = keeper = SdramKeeper(timing)
-        m.submodules.splitter = splitter = Splitter(self.port.signature, self._column_bits)
+        m.submodules.opener = opener = RowOpener(timing, burst, segment)
+        m.submodules.mover = mover = BurstMover(timing, burst, segment)
         m.submodules.words = words = SdramWords(
-            self._chip.dq_bits, self._burst, timing.cas, self._pin_delay
+            self._chip.dq_bits, burst, timing.cas, self._pin_delay
         )
-        wiring.connect(m, wiring.flipped(self.port.requests), splitter.i)
 
-        tells, active, prepared, promoted = Signal(TELLS), Signal(), Signal(), Signal()
-        following, present = Signal.like(splitter.o.payload), Signal.like(splitter.o.payload)
-        banks = self._connect_banks(m, keeper, tells, following.place, present.place)
-        self._prepare(m, keeper, splitter, banks, tells, following, present, active, prepared)
-        # While its row is being opened, as many ones as cycles are left.
-        opening, settling = (Signal(max(1, timing.rcd - 1)) for _ in range(2))
-        m.d.sync += [
-            opening.eq(Mux(tells.activate, -1 if timing.rcd > 1 else 0, opening >> 1)),
-            settling.eq(Mux(promoted, opening, settling) >> 1),
-        ]
-        with m.If(promoted):
-            m.d.sync += present.eq(following)
-        self._move(m, tells, present, active, ~settling[0], promoted)
-        self._command(m, keeper, tells, following.place, present.place)
-        m.d.comb += [
-            promoted.eq(prepared & ~keeper.hold & ~active),
-            keeper.quiet.eq(~active),
-            words.read.eq(tells.read),
-            words.write.eq(tells.write),
-            words.word.eq(self.port.writes.payload),
-        ]
+        wiring.connect(m, wiring.flipped(self.port.requests), splitter.i)
+        wiring.connect(m, splitter.o, opener.i)
+        wiring.connect(m, opener.o, mover.i)
         wiring.connect(m, words.reads, wiring.flipped(self.port.reads))
         wiring.connect(m, words.dq, wiring.flipped(self.pins.dq))
+        empty = splitter.empty & opener.empty & ~mover.active
+        m.d.comb += [
+            keeper.quiet.eq(~mover.active),
+            keeper.idle.eq(empty & ~self.port.requests.valid),
+            keeper.can_precharge.eq(opener.can_precharge),
+            keeper.can_activate.eq(opener.can_activate),
+            opener.hold.eq(keeper.hold),
+            opener.kept.eq(keeper.command),
+            opener.active.eq(mover.active),
+            opener.bank.eq(mover.place.bank),
+            opener.read.eq(mover.read),
+            opener.write.eq(mover.write),
+            mover.word.eq(self.port.writes.valid),
+            self.port.writes.ready.eq(mover.write),
+            words.word.eq(self.port.writes.payload),
+            words.read.eq(mover.read),
+            words.write.eq(mover.write),
+        ]
+        self._command(m, keeper, opener, mover)
         return m
 
-    def _connect_banks(
-        self,
-        m: Module,
-        keeper: SdramKeeper,
-        tells: data.View,
-        following: data.View,
-        present: data.View,
-    ) -> list[SdramBank]:
-        """Each bank hears what it is told; they answer about ``following``'s row."""
-        banks = []
-        for number in range(1 << BANK_BITS):
-            bank = SdramBank(self._timing, self._burst, self._chip.row_bits)
-            m.submodules[f"bank_{number}"] = bank
-            banks.append(bank)
-            prepares, moves = following.bank == number, present.bank == number
-            keeps = keeper.command
-            m.d.comb += [
-                bank.row.eq(following.row),
-                bank.activate.eq(tells.activate & prepares),
-                bank.precharge.eq((tells.precharge & prepares) | (keeps == Command.PRECHARGE)),
-                bank.read.eq(tells.read & moves),
-                bank.write.eq(tells.write & moves),
-                bank.refresh.eq(keeps == Command.REFRESH),
-                bank.mode.eq(keeps == Command.MODE),
-            ]
-        m.d.comb += [
-            keeper.can_precharge.eq(reduce(and_, (bank.can_precharge for bank in banks))),
-            keeper.can_activate.eq(reduce(and_, (bank.can_activate for bank in banks))),
-        ]
-        return banks
-
-    def _prepare(
-        self,
-        m: Module,
-        keeper: SdramKeeper,
-        splitter: Splitter,
-        banks: list[SdramBank],
-        tells: data.View,
-        following: data.View,
-        present: data.View,
-        active: Signal,
-        prepared: Signal,
-    ) -> None:
-        """Open the row of the next segment. A refresh closes it again: then look anew."""
-        bank, moves = following.place.bank, tells.read | tells.write
-        apart = guard(m, (tells.activate, self._timing.rrd))
-        free = ~active | (present.place.bank != bank)
-        with m.FSM():
-            with m.State("EMPTY"):
-                m.d.comb += [
-                    splitter.o.ready.eq(1),
-                    keeper.idle.eq(~active & splitter.empty & ~self.port.requests.valid),
-                ]
-                m.d.sync += following.eq(splitter.o.payload)
-                with m.If(splitter.o.valid):
-                    m.next = "LOOK"
-            with m.State("LOOK"):
-                with m.If(~keeper.hold):
-                    m.next = "CHOOSE"
-            with m.State("CHOOSE"):
-                m.next = "ACTIVATE"
-                with m.If(Array(each.is_open for each in banks)[bank]):
-                    m.next = "PRECHARGE"
-                with m.If(Array(each.hit for each in banks)[bank]):
-                    m.next = "PREPARED"
-            with m.State("PRECHARGE"):
-                may = free & Array(each.can_precharge for each in banks)[bank]
-                with m.If(keeper.hold):
-                    m.next = "LOOK"
-                with m.Elif(may & ~moves):
-                    m.d.comb += tells.precharge.eq(1)
-                    m.next = "ACTIVATE"
-            with m.State("ACTIVATE"):
-                may = apart & Array(each.can_activate for each in banks)[bank]
-                with m.If(keeper.hold):
-                    m.next = "LOOK"
-                with m.Elif(may & ~moves):
-                    m.d.comb += tells.activate.eq(1)
-                    m.next = "PREPARED"
-            with m.State("PREPARED"):
-                m.d.comb += prepared.eq(1)
-                with m.If(keeper.hold):
-                    m.next = "LOOK"
-                with m.Elif(~active):
-                    m.next = "EMPTY"
-
-    def _move(
-        self,
-        m: Module,
-        tells: data.View,
-        present: data.View,
-        active: Signal,
-        accessible: Value,
-        promoted: Signal,
-    ) -> None:
-        """Read or write the present segment, a burst as soon as the last one is over."""
-        column, moves, last = present.place.column, Signal(), Signal()
-        spaced = guard(m, (moves, self._burst))
-        turned = guard(m, (tells.read, self._timing.cas + self._burst + TURN))
-        may = active & spaced & accessible
-        m.d.comb += [
-            tells.read.eq(may & ~present.write),
-            tells.write.eq(may & present.write & turned & self.port.writes.valid),
-            self.port.writes.ready.eq(tells.write),
-            moves.eq(tells.read | tells.write),
-            last.eq(present.length == 1),
-        ]
-        with m.If(moves):
-            m.d.sync += [column.eq(column + 1), present.length.eq(present.length - 1)]
-        with m.If(promoted):
-            m.d.sync += active.eq(1)
-        with m.Elif(moves & last):
-            m.d.sync += active.eq(0)
-
     def _command(
-        self,
-        m: Module,
-        keeper: SdramKeeper,
-        tells: data.View,
-        following: data.View,
-        present: data.View,
+        self, m: Module, keeper: SdramKeeper, opener: RowOpener, mover: BurstMover
     ) -> None:
         """From what the chip is told to its pins, in `COMMAND_STAGES` cycles."""
-        pins, command, bank = self.pins, Signal(Command), Signal(BANK_BITS)
-        address, started = Signal(self._chip.row_bits), Signal()
-        kept, told = Signal(Command), Signal(TELLS)
-        opened, moved = Signal.like(following), Signal.like(present)
+        pins, kept, started = self.pins, Signal(Command), Signal()
+        activate, precharge, read, write = Signal(), Signal(), Signal(), Signal()
+        opened, moved = Signal.like(opener.place), Signal.like(mover.place)
         m.d.sync += [
             kept.eq(keeper.command),
-            told.eq(tells),
-            opened.eq(following),
-            moved.eq(present),
+            Cat(activate, precharge).eq(Cat(opener.activate, opener.precharge)),
+            Cat(read, write).eq(Cat(mover.read, mover.write)),
+            opened.eq(opener.place),
+            moved.eq(mover.place),
         ]
 
+        command, bank = Signal(Command), Signal(BANK_BITS)
+        address = Signal(self._chip.row_bits)
         mode = mode_register(self._burst, self._timing.cas)
         column: Value = moved.column << (self._burst.bit_length() - 1)
         m.d.sync += [
@@ -268,13 +148,17 @@ class Sdram(wiring.Component):
             bank.eq(Mux(kept == Command.MODE, 0, opened.bank)),
             address.eq(Mux(kept == Command.MODE, mode, ALL_BANKS)),
         ]
-        with m.If(told.activate):
+        with m.If(activate):
             m.d.sync += [command.eq(Command.ACTIVATE), address.eq(opened.row)]
-        with m.If(told.precharge):
+        with m.If(precharge):
             m.d.sync += [command.eq(Command.PRECHARGE), address.eq(0)]
-        with m.If(told.read | told.write):
-            code = Mux(told.write, Command.WRITE, Command.READ)
-            m.d.sync += [command.eq(code), bank.eq(moved.bank), address.eq(column)]
+        with m.If(read | write):
+            m.d.sync += [
+                command.eq(Mux(write, Command.WRITE, Command.READ)),
+                bank.eq(moved.bank),
+                address.eq(column),
+            ]
+
         with m.If(command == Command.MODE):
             m.d.sync += started.eq(1)
         m.d.sync += [

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .sdram_chip import SdramTiming
+from .sdram_pins import Command
 
 
 def guard(m: Module, *waits: tuple[Value, int]) -> Value:
@@ -28,6 +29,9 @@ def guard(m: Module, *waits: tuple[Value, int]) -> Value:
 class SdramBank(wiring.Component):
     """Which row is open, and what the bank may be told in this cycle.
 
+    It hears of commands a cycle late, so that many may decide on them: two to the same bank are
+    never given in consecutive cycles. Of those to all banks it hears at once.
+
     Parameters
     ----------
     timing : SdramTiming
@@ -38,11 +42,11 @@ class SdramBank(wiring.Component):
     Members
     -------
     activate, precharge, read, write : In(1)
-        The bank is being told so.
-    refresh, mode : In(1)
-        The chip is being told so.
+        The bank was told so a cycle ago.
+    kept : In(Command)
+        What all banks are being told.
     row : In(row_bits)
-        The one that is activated, or asked about.
+        The one that was activated, or is asked about.
     is_open : Out(1)
         A row is open.
     hit : Out(1)
@@ -54,11 +58,12 @@ class SdramBank(wiring.Component):
 
     def __init__(self, timing: SdramTiming, burst: int, row_bits: int) -> None:
         self._timing, self._burst = timing, burst
-        commands = ("activate", "precharge", "read", "write", "refresh", "mode")
+        commands = ("activate", "precharge", "read", "write")
         answers = ("is_open", "hit", "can_activate", "can_precharge")
         super().__init__(
             {
                 **{name: In(1) for name in commands},
+                "kept": In(Command),
                 "row": In(row_bits),
                 **{name: Out(1) for name in answers},
             }
@@ -66,21 +71,31 @@ class SdramBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        timing, burst = self._timing, self._burst
-        row = Signal.like(self.row)
+        timing, burst, row = self._timing, self._burst, Signal.like(self.row)
+        closes = self.kept == Command.PRECHARGE
+        with m.If(self.precharge | closes):
+            m.d.sync += self.is_open.eq(0)
         with m.If(self.activate):
             m.d.sync += [row.eq(self.row), self.is_open.eq(1)]
-        with m.Elif(self.precharge):
-            m.d.sync += self.is_open.eq(0)
-        kept = ((self.refresh, timing.rfc), (self.mode, timing.mrd))
-        closed = (*kept, (self.activate, timing.rc), (self.precharge, timing.rp))
+        m.d.sync += self.hit.eq(self.is_open & (row == self.row))
+
+        late = 1
+        kept = (
+            (self.kept == Command.REFRESH, timing.rfc),
+            (self.kept == Command.MODE, timing.mrd),
+        )
+        closed = (
+            *kept,
+            (closes, timing.rp),
+            (self.precharge, timing.rp - late),
+            (self.activate, timing.rc - late),
+        )
         used = (
             *kept,
-            (self.activate, timing.ras),
-            (self.read, burst),
-            (self.write, burst - 1 + timing.wr),
+            (self.activate, timing.ras - late),
+            (self.read, burst - late),
+            (self.write, burst - 1 + timing.wr - late),
         )
-        m.d.sync += self.hit.eq(self.is_open & (row == self.row))
         m.d.comb += [
             self.can_activate.eq(guard(m, *closed)),
             self.can_precharge.eq(guard(m, *used)),

@@ -39,7 +39,7 @@ class SampleStore(wiring.Component):
     words : In(stream of word_bits)
     address, seek, writing
         ``address``, ``seek`` and ``busy`` of `SampleWriter`.
-    job, beats, abort
+    job, beats, stop
         Of `SampleReader`.
     port : Out(MemorySignature)
     """
@@ -55,7 +55,7 @@ class SampleStore(wiring.Component):
                 "writing": Out(1),
                 "job": In(stream.Signature(plan_layout(port.address_bits))),
                 "beats": Out(stream.Signature(beat_bits)),
-                "abort": In(1),
+                "stop": In(1),
                 "port": Out(port),
             }
         )
@@ -74,7 +74,7 @@ class SampleStore(wiring.Component):
         m.d.comb += [
             writer.address.eq(self.address),
             writer.seek.eq(self.seek),
-            reader.abort.eq(self.abort),
+            reader.stop.eq(self.stop),
             self.writing.eq(writer.busy),
         ]
         return m

@@ -20,7 +20,9 @@ class Fault:
     old, new : str
         Text that occurs once in the module, and what replaces it.
     geometry : str
-        Configuration (`tests.geometries`) on which the testbench sees it.
+        Configuration (`tests.geometries`), or test, on which the testbench sees it.
+    bench : str
+        The testbench that sees it, if not the module's or its package's.
     """
 
     name: str
@@ -29,11 +31,12 @@ class Fault:
     old: str
     new: str
     geometry: str = "4x2"
+    bench: str = ""
 
     @property
     def testbench(self) -> str:
-        """The testbench that must fail: the module's, or its package's."""
-        return self.stage.split("/")[0]
+        """The testbench that must fail."""
+        return self.bench or self.stage.split("/")[0]
 
     def plant(self, root: Path) -> None:
         """Change the source below ``root``.
@@ -380,4 +383,144 @@ OTHERS = (
 )
 """Every other stage: planted by ``python -m tests.faults``."""
 
-FAULTS = DATAPATH + OTHERS
+MEMORY = (
+    Fault(
+        name="memory-burst",
+        stage="memory/burst",
+        what="requests of two words are a word longer",
+        old="last.eq(left == 2)",
+        new="last.eq((left == 2) & (request.length != 2))",
+        bench="block",
+        geometry="16-100",
+    ),
+    Fault(
+        name="memory-gearbox",
+        stage="memory/gearbox",
+        what="a word that is completed while the last one leaves is taken for a part",
+        old="filled.eq(Mux(self.o.valid, 2, filled << 1))",
+        new="filled.eq(filled << 1)",
+        bench="gearbox",
+        geometry="16-64",
+    ),
+    Fault(
+        name="memory-queue",
+        stage="memory/queue",
+        what="words are fetched whether they fit behind the memory or not",
+        old="(stored != 0) & ~fetched[-1]",
+        new="(stored != 0)",
+        bench="queue",
+        geometry="32",
+    ),
+    Fault(
+        name="memory-room",
+        stage="memory/reader",
+        what="words are asked for that the queue has no room for",
+        old="fits.eq(room >= longest)",
+        new="fits.eq(1)",
+        bench="reader",
+        geometry="16-16",
+    ),
+    Fault(
+        name="memory-stop",
+        stage="memory/reader",
+        what="a job that was stopped does not wait for the words on their way",
+        old="empty.eq((coming == 0) & (",
+        new="empty.eq((",
+        bench="reader",
+        geometry="16-16",
+    ),
+    Fault(
+        name="memory-cut",
+        stage="memory/reader",
+        what="what fills a copy's last word up is sent",
+        old="gearbox.cut.eq(left == 1)",
+        new="gearbox.cut.eq(0)",
+        bench="reader",
+        geometry="64-16",
+    ),
+    Fault(
+        name="memory-seek",
+        stage="memory/writer",
+        what="parts of a word that was never completed stay",
+        old="gearbox.clear.eq(self.seek)",
+        new="gearbox.clear.eq(0)",
+        bench="store",
+        geometry="64-8",
+    ),
+    Fault(
+        name="memory-share",
+        stage="memory/share",
+        what="a request is given up when the memory does not take it at once",
+        old="with m.Elif(port.requests.ready):",
+        new="with m.Else():",
+        bench="store",
+        geometry="64-8",
+    ),
+    Fault(
+        name="sdram-turn",
+        stage="memory/sdram_mover",
+        what="the controller drives DQ while the chip lets go of it",
+        old="timing.cas + self._burst + TURN",
+        new="timing.cas + self._burst",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="sdram-kept",
+        stage="memory/sdram_bank",
+        what="a precharge does not wait for a refresh to end",
+        old="""            *kept,
+            (self.activate, timing.ras - late),""",
+        new="            (self.activate, timing.ras - late),",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="sdram-owed",
+        stage="memory/sdram_keeper",
+        what="refreshes are made up for only when nothing is asked for",
+        old="with m.Elif(owed >= POSTPONED):",
+        new="with m.Elif(0):",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="sdram-row",
+        stage="memory/sdram_segment",
+        what="a request that ends with its row goes on into the next one",
+        old="place.column + request.length > row_words",
+        new="place.column + request.length >= row_words",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="sdram-early",
+        stage="memory/sdram_opener",
+        what="a bank is closed before it has heard of the last read",
+        old="(~was_active | (self.bank != bank))",
+        new="(~self.active | (self.bank != bank))",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="sdram-word",
+        stage="memory/sdram_words",
+        what="words are shown a cycle early",
+        old="coming[-1]",
+        new="coming[-2]",
+        bench="sdram",
+        geometry="0",
+    ),
+    Fault(
+        name="spram-row",
+        stage="memory/spram",
+        what="the block that is shown is that of the next address",
+        old="with m.If(asked == number):",
+        new="with m.If(row == number):",
+        bench="spram",
+        geometry="16",
+    ),
+)
+"""The sample store and its memories: planted by ``python -m tests.faults`` too."""
+
+FAULTS = DATAPATH + OTHERS + MEMORY

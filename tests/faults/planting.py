@@ -23,6 +23,7 @@ SEED = "1"
 
 TIMEOUT_S = 240
 TAIL_LINES = 25
+ASSERTIONS = ("AssertionError", "ViolationError")
 
 
 class Verdict(Enum):
@@ -70,7 +71,7 @@ def run_testbench(root: Path, stage: str, geometry: str) -> Verdict:
     )
     if done.returncode == 0:
         return Verdict.PASSED
-    if done.returncode == 1 and "AssertionError" in done.stdout:
+    if done.returncode == 1 and any(kind in done.stdout for kind in ASSERTIONS):
         return Verdict.FAILED
     tail = "\n".join((done.stdout + done.stderr).splitlines()[-TAIL_LINES:])
     raise RuntimeError(f"the testbench of {stage} on {geometry} came to no verdict:\n{tail}")

@@ -14,7 +14,7 @@ STRETCH = 128
 
 
 class BlockBench(Bench):
-    """Fills a stretch at the end of the memory, then reads and writes there at random."""
+    """Fills a stretch of the memory, then reads and writes there at random."""
 
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
@@ -22,21 +22,22 @@ class BlockBench(Bench):
         self.address_bits = (self.depth - 1).bit_length()
         width = self.parameters["width"]
         self.memory = Initiator(self, "port", width, self.address_bits, self.longest)
-        self.first = max(0, self.depth - STRETCH)
+        self.first = self.parameters.get("first", 0)
+        self.end = min(self.first + STRETCH, self.depth)
 
     async def fill(self, gap: float) -> None:
-        words = self.memory.random_words(self.depth - self.first)
+        words = self.memory.random_words(self.end - self.first)
         cocotb.start_soon(self.memory.writes.send(words, gap))
         requests = [
-            {"address": start, "length": min(self.longest, self.depth - start), "write": 1}
-            for start in range(self.first, self.depth, self.longest)
+            {"address": start, "length": min(self.longest, self.end - start), "write": 1}
+            for start in range(self.first, self.end, self.longest)
         ]
         await self.memory.requests.send(requests, gap)
         await self.memory.wait()
 
     def any_request(self, write: int) -> dict[str, int]:
         length = int(self.rng.integers(1, self.longest + 1))
-        address = int(self.rng.integers(self.first, self.depth - length + 1))
+        address = int(self.rng.integers(self.first, self.end - length + 1))
         return {"address": address, "length": length, "write": write}
 
 
@@ -62,7 +63,7 @@ async def full_rate(dut: Any) -> None:
     memory = bench.memory
     await bench.reset(*memory.inputs)
     await bench.fill(gap=0.0)
-    assert memory.asked_in[-1] - memory.asked_in[0] < bench.depth - bench.first
+    assert memory.asked_in[-1] - memory.asked_in[0] < bench.end - bench.first
     asked = len(memory.asked_in)
     requests = [bench.any_request(write=0) for _ in range(REQUESTS)]
     await memory.requests.send(requests, 0.0)

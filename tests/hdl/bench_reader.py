@@ -30,13 +30,13 @@ class ReaderBench(Bench):
         )
         depth = 1 << self.address_bits
         self.memory.contents = {at: random_bits(self.rng, self.width) for at in range(depth)}
-        self.abort = self.port("abort")
+        self.stop = self.port("stop")
         self.requests = 0
 
     @property
     def inputs(self) -> tuple[Any, ...]:
         streams = (self.job.payload, self.job.valid, self.beats.ready)
-        return (*streams, self.abort, *self.memory.inputs)
+        return (*streams, self.stop, *self.memory.inputs)
 
     def hear_request(self, request: Request) -> None:
         assert not request["write"]
@@ -125,16 +125,16 @@ async def works_ahead(dut: Any) -> None:
 
 
 @test
-async def abort_leaves_nothing(dut: Any) -> None:
+async def stopped_jobs_leave_nothing(dut: Any) -> None:
     """A job that is ended at any time is followed by one that is not disturbed by it."""
     bench = await start(dut, wait=5, gap=0.2)
     cocotb.start_soon(bench.beats.drain(0.4))
     for _ in range(3 * JOBS):
         await bench.job.send([bench.any_plan().pack(bench.address_bits)], 0.0)
         await bench.tick(int(bench.rng.integers(60)))
-        bench.abort.set(1)
+        bench.stop.set(1)
         await bench.tick()
-        bench.abort.set(0)
+        bench.stop.set(0)
         bench.board.drop()
         bench.beats.forget()
         await bench.until_idle()

@@ -32,7 +32,7 @@ class StoreBench(Bench):
         )
         self.memory.contents = {at: random_bits(self.rng, self.width) for at in range(self.half)}
         self.address = self.port("address", self.address_bits)
-        self.seek, self.abort = self.port("seek"), self.port("abort")
+        self.seek, self.stop = self.port("seek"), self.port("stop")
         self.writing = self.port("writing")
         self.parts = self.width // self.word_bits
         self.writes_in: list[int] = []
@@ -41,7 +41,7 @@ class StoreBench(Bench):
     def inputs(self) -> tuple[Any, ...]:
         streams = (self.words, self.job)
         ports = [port for stream in streams for port in (stream.payload, stream.valid)]
-        return (*ports, self.beats.ready, self.address, self.seek, self.abort, *self.memory.inputs)
+        return (*ports, self.beats.ready, self.address, self.seek, self.stop, *self.memory.inputs)
 
     def hear_request(self, request: Request) -> None:
         if request["write"]:

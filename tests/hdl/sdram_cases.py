@@ -1,9 +1,16 @@
+# amaranth: UnusedElaboratable=no
 """SDRAM chips of the tests, and the controllers for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.memory.plan import plan_layout
+from hdl.memory.reader import SampleReader
 from hdl.memory.sdram import Sdram
 from hdl.memory.sdram_chip import AS4C32M16SB_7, CHIPS, SdramChip, SdramTiming
 
@@ -59,3 +66,31 @@ CASES = (
     real("W9825G6KH-6", 100e6, burst=8, longest=32, pin_delay=2),
     real("IS42S16160G-7", 133e6, burst=2, longest=128),
 )
+
+
+class SdramReader(wiring.Component):
+    """A sample reader on an SDRAM, as in a device."""
+
+    def __init__(self, case: Case, beat_bits: int, depth: int) -> None:
+        self._sdram = case.controller()
+        port = self._sdram.port.signature.flip()
+        self._reader = SampleReader(port, beat_bits, depth)
+        super().__init__(
+            {
+                "job": In(stream.Signature(plan_layout(port.address_bits))),
+                "beats": Out(stream.Signature(beat_bits)),
+                "stop": In(1),
+                "pins": Out(self._sdram.pins.signature),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.sdram = sdram = self._sdram
+        m.submodules.reader = reader = self._reader
+        wiring.connect(m, reader.port, sdram.port)
+        wiring.connect(m, wiring.flipped(self.job), reader.job)
+        wiring.connect(m, reader.beats, wiring.flipped(self.beats))
+        wiring.connect(m, sdram.pins, wiring.flipped(self.pins))
+        m.d.comb += reader.stop.eq(self.stop)
+        return m

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Any
 
 from hdl.memory.sdram_chip import SdramChip, SdramTiming
 from hdl.memory.sdram_pins import ALL_BANKS, Command
@@ -25,7 +26,7 @@ MEMORY_CYCLES = 16
 class Pins:
     """The controller's side, in a cycle: all active high."""
 
-    command: Command
+    command: Any  # mypy takes a member of `Command` for an integer
     bank: int = 0
     address: int = 0
     dq: int = 0

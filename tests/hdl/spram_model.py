@@ -1,4 +1,4 @@
-"""The iCE40's SPRAM block as its usage guide describes it: one port, nothing shown after a write."""
+"""The iCE40's SPRAM block as its usage guide describes it: one port; a write shows nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ module SB_SPRAM256KA(
   output reg [15:0] DATAOUT);
   reg [15:0] words [0:16383];
   integer n;
-  initial for (n = 0; n < 16384; n = n + 1) words[n] = 16'hdead ^ n[15:0];
+  initial begin
+    for (n = 0; n < 16384; n = n + 1) words[n] = 16'hdead ^ n[15:0];
+    DATAOUT = 16'hbeef;
+  end
   wire on = CHIPSELECT & ~STANDBY & ~SLEEP & POWEROFF;
   always @(posedge CLOCK) if (on) begin
     if (WREN) begin

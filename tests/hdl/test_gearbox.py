@@ -11,7 +11,7 @@ import pytest
 from hdl.memory.gearbox import Gearbox
 from tests.hdl.runner import SIMULATORS, simulate
 
-WIDTHS = [(16, 64), (64, 16), (24, 8)]
+WIDTHS = [(16, 64), (24, 8)]
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])

@@ -11,10 +11,11 @@ from hdl.memory.queue import Queue
 from tests.hdl.runner import SIMULATORS, simulate
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 @pytest.mark.parametrize("depth", [8, 32])
-def test_queue(depth: int, tmp_path: Path) -> None:
+def test_queue(depth: int, simulator: str, tmp_path: Path) -> None:
     queue = Queue(16, depth)
-    simulate(queue, "bench_queue", "4x2", SIMULATORS[-1], tmp_path, width=16, depth=depth)
+    simulate(queue, "bench_queue", "4x2", simulator, tmp_path, width=16, depth=depth)
 
 
 def test_depth_is_a_power_of_two() -> None:

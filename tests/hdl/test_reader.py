@@ -14,13 +14,14 @@ from hdl.memory.reader import SampleReader
 from tests.hdl.runner import SIMULATORS, simulate
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 @pytest.mark.parametrize(("width", "beat_bits"), [(16, 16), (64, 16), (8, 32)])
-def test_reader(width: int, beat_bits: int, tmp_path: Path) -> None:
+def test_reader(width: int, beat_bits: int, simulator: str, tmp_path: Path) -> None:
     parameters: dict[str, Any] = {"width": width, "beat_bits": beat_bits}
     memory: dict[str, Any] = {"address_bits": 7, "longest": 8}
     reader = SampleReader(MemorySignature(width, **memory), beat_bits, depth=32)
     parameters |= memory | {"depth": 32}
-    simulate(reader, "bench_reader", "4x2", SIMULATORS[-1], tmp_path, **parameters)
+    simulate(reader, "bench_reader", "4x2", simulator, tmp_path, **parameters)
 
 
 def test_parameters_are_checked() -> None:

@@ -24,7 +24,6 @@ from tests.hdl.sdram_model import START_REFRESHES, Pins, SdramModel, ViolationEr
 BURST = 4
 CHIP = CASES[0].chip
 MODE = mode_register(BURST, SLOW.cas)
-CLEAR = {"dqm": 3}
 
 Step = tuple[int, Pins]
 """Cycles after the last step, and what the pins say then."""
@@ -32,12 +31,12 @@ Step = tuple[int, Pins]
 
 def start(refreshes: int = START_REFRESHES, mode: int = MODE) -> list[Step]:
     """A start by the book."""
-    again = [(SLOW.rfc, Pins(Command.REFRESH, **CLEAR))] * (refreshes - 1)
+    again = [(SLOW.rfc, Pins(Command.REFRESH, dqm=3))] * (refreshes - 1)
     return [
-        (SLOW.power_up, Pins(Command.PRECHARGE, address=ALL_BANKS, **CLEAR)),
-        (SLOW.rp, Pins(Command.REFRESH, **CLEAR)),
+        (SLOW.power_up, Pins(Command.PRECHARGE, address=ALL_BANKS, dqm=3)),
+        (SLOW.rp, Pins(Command.REFRESH, dqm=3)),
         *again,
-        (SLOW.rfc, Pins(Command.MODE, address=mode, **CLEAR)),
+        (SLOW.rfc, Pins(Command.MODE, address=mode, dqm=3)),
     ]
 
 

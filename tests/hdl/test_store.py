@@ -13,9 +13,10 @@ from hdl.memory.store import SampleStore
 from tests.hdl.runner import SIMULATORS, simulate
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 @pytest.mark.parametrize(("width", "word_bits"), [(64, 8), (16, 16)])
-def test_store(width: int, word_bits: int, tmp_path: Path) -> None:
+def test_store(width: int, word_bits: int, simulator: str, tmp_path: Path) -> None:
     memory: dict[str, Any] = {"address_bits": 6, "longest": 8}
     store = SampleStore(MemorySignature(width, **memory), width, word_bits, depth=32)
     parameters: dict[str, Any] = {"width": width, "word_bits": word_bits, **memory}
-    simulate(store, "bench_store", "4x2", SIMULATORS[-1], tmp_path, **parameters)
+    simulate(store, "bench_store", "4x2", simulator, tmp_path, **parameters)

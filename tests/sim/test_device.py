@@ -22,6 +22,7 @@ from host.weaving import Woven
 from sim.byte_port import BytePort
 from sim.golden import Golden, predict_cycles
 from sim.line import KINDS, Faults, SimulatedLine
+from sim.memory import Waits
 from sim.whole_device import memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
 from tests.sim.test_verilated import random_case, random_words
@@ -41,13 +42,12 @@ def opened() -> Iterator[BytePort]:
 def port(opened: BytePort) -> BytePort:
     """The device, as after power has come."""
     attach_memory(opened)
-    opened.reset()
     return opened
 
 
-def attach_memory(port: BytePort, latency: int = 8, gap: float = 0.0) -> None:
+def attach_memory(port: BytePort, waits: Waits | None = None) -> None:
     signature = memory_signature(CONFIG, MEMORY_BYTES)
-    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, latency=latency, gap=gap)
+    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, waits)
 
 
 def train(device: LinkedDevice, seed: int) -> None:
@@ -123,10 +123,10 @@ def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatc
     assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
 
 
-@pytest.mark.parametrize(("latency", "gap"), [(1, 0.0), (30, 0.0), (8, 0.3)])
-def test_slow_memories(latency: int, gap: float, port: BytePort) -> None:
+@pytest.mark.parametrize("waits", [Waits(most_wait=40, seed=1), Waits(most_wait=5, gap=0.3)])
+def test_slow_memories(waits: Waits, port: BytePort) -> None:
     """Words that come late or not at once change nothing but the cycles."""
-    attach_memory(port, latency, gap)
+    attach_memory(port, waits)
     for seed in range(3):
         train(LinkedDevice(Link(port)), seed)
 
