@@ -68,7 +68,7 @@ class CommandDecoder(wiring.Component):
         Of `hdl.memory.store.SampleStore`, which is given bytes.
     plan : Out(stream of plan_layout)
         ``ready`` while the store is idle.
-    abort : Out(1)
+    stop : Out(1)
     reading : Out(1)
         Beats come here; otherwise they go to the engine.
     beats : In(stream of beat_bits)
@@ -93,7 +93,7 @@ class CommandDecoder(wiring.Component):
                 "seek": Out(1),
                 "writing": In(1),
                 "plan": Out(stream.Signature(plan_layout(port.address_bits))),
-                "abort": Out(1),
+                "stop": Out(1),
                 "reading": Out(1),
                 "beats": outlet["beats"],
                 "job": Out(stream.Signature(job_layout(config))),
@@ -117,7 +117,7 @@ class CommandDecoder(wiring.Component):
         m.d.comb += [
             busy.eq(~self.job.ready | ~self.plan.ready),
             # A job that was refused leaves its samples behind.
-            self.abort.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
+            self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(moved):

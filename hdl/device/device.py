@@ -107,7 +107,7 @@ class Device(wiring.Component):
             decoder.writing.eq(store.writing),
             store.address.eq(decoder.address),
             store.seek.eq(decoder.seek),
-            store.abort.eq(decoder.abort),
+            store.stop.eq(decoder.stop),
             engine.beats.payload.eq(store.beats.payload),
             decoder.beats.payload.eq(store.beats.payload),
         ]

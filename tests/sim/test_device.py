@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hdl.job import Job, Mode
 from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
 from hdl.protocol import Error, pack_job
 from host import linked_device
-from host.devices import samples_of
+from host.devices import find_device, samples_of
 from host.errors import DeviceError, InputError
 from host.link.client import Link, RefusedError, SessionLostError
 from host.linked_device import LinkedDevice
@@ -25,6 +26,7 @@ from sim.line import KINDS, Faults, SimulatedLine
 from sim.memory import Waits
 from sim.whole_device import memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
+from tests.host.test_link_pty import board
 from tests.sim.test_verilated import random_case, random_words
 
 MEMORY_BYTES = 1 << 13
@@ -218,3 +220,12 @@ def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
     train(device, 0)
     assert line.faults is not None
     assert line.faults.struck
+
+
+def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
+    """The device as the command line opens it, at the other end of a pseudo-terminal."""
+    with board(tmp_path / "tty", device=port):
+        device = find_device(f"serial:{tmp_path / 'tty'}@3000000")(CONFIG)
+        assert isinstance(device, LinkedDevice)
+        train(device, 0)
+        device.close()
