@@ -97,7 +97,7 @@ class LinkedDevice:
         self._margins: Ints = np.zeros((0, self.config.banks), dtype=np.int64)
         self._model: Ints | None = None  # what is in the device, if that is known
         self._chunks = 1
-        self._forget_samples()
+        self.forget_samples()
         link.request(Command.RESET, phase="resetting")
 
     def load_model(self, words: Ints) -> None:
@@ -147,7 +147,7 @@ class LinkedDevice:
                 if self._model is None:  # with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
-                self._forget_samples()
+                self.forget_samples()
                 self.link.connect(self.config)
                 try:
                     self._load()
@@ -263,7 +263,8 @@ class LinkedDevice:
 
     # The sample memory: data sets one after the other, until there is no room for the next.
 
-    def _forget_samples(self) -> None:
+    def forget_samples(self) -> None:
+        """What is in the sample memory is not what was uploaded."""
         self._samples: dict[tuple[int, ...], tuple[int, tuple[Woven, ...]]] = {}
         self._free = 0  # in words, like every address here
 
@@ -276,7 +277,7 @@ class LinkedDevice:
         words = len(copies) * copy_words(beats, beat_bits, 8 * word_bytes)
         depth = self.identity.memory_bytes // word_bytes
         if self._free + words > depth:
-            self._forget_samples()
+            self.forget_samples()
         plan = SamplePlan(base=self._free, beats=beats, copies=len(copies))
         try:
             plan.check(beat_bits, 8 * word_bytes, depth)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from host.errors import DeviceError
+from host.errors import DeviceError, InputError
 from host.link.client import Link, recovering
 from host.link.serial_port import BAUDS, SerialPort, open_serial
+from host.selftest import open_linked
 from sim.line import CHANGES, KINDS, Endpoint, split
 from tests.host.hash_device import HashDevice
 from tests.host.test_link_faults import RUNS, abandon_link, train, undisturbed
@@ -152,5 +153,9 @@ def test_rate_is_found(tmp_path: Path) -> None:
 
 
 def test_no_port() -> None:
+    with pytest.raises(InputError, match="golden has no link that could be tested; use serial:"):
+        open_linked("golden")
+    with pytest.raises(DeviceError, match=r"/dev/ttyNONE cannot be opened"):
+        open_linked("serial:/dev/ttyNONE")
     with pytest.raises(DeviceError, match=r"/dev/ttyNONE cannot be opened .*; plug the board in"):
         open_serial("/dev/ttyNONE")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
 from hdl.protocol import Error, pack_job
 from host import linked_device
 from host.devices import find_device, samples_of
-from host.errors import DeviceError, InputError
+from host.errors import DeviceError, InputError, MismatchError
 from host.link.client import Link, RefusedError, SessionLostError
 from host.linked_device import LinkedDevice
+from host.selftest import selftest
 from host.weaving import Woven
 from sim.byte_port import BytePort
-from sim.golden import Golden, predict_cycles
+from sim.golden import Golden, Ints, predict_cycles
 from sim.line import KINDS, Faults, SimulatedLine
 from sim.memory import Waits
 from sim.whole_device import memory_signature, open_whole_device
@@ -229,3 +231,34 @@ def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
         assert isinstance(device, LinkedDevice)
         train(device, 0)
         device.close()
+
+
+def test_selftest(port: BytePort) -> None:
+    """A sound device passes; a bit of its memory that is stuck, or an engine that errs, is seen."""
+    assert [passed.part for passed in selftest(LinkedDevice(Link(port)))] == [
+        *("identity", "link", "memory", "training"),
+    ]
+    device = LinkedDevice(Link(port))
+    read = device.link.read
+
+    def stuck(command: int, count: int, **options: Any) -> bytes:
+        data = bytearray(read(command, count, **options))
+        data[len(data) // 2] |= 1
+        data[len(data) // 3] &= 0xFE
+        return bytes(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device.link, "read", stuck)
+        with pytest.raises(MismatchError, match=r"simulated device: byte 0x\w+ came back changed"):
+            list(selftest(device))
+    device = LinkedDevice(Link(port))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "read_model", lambda chunks: read_model(device, chunks))
+        with pytest.raises(MismatchError, match="after a training model word 2 is "):
+            list(selftest(device))
+
+
+def read_model(device: LinkedDevice, chunks: int) -> Ints:
+    words = LinkedDevice.read_model(device, chunks)
+    words[2] ^= 1
+    return words
