@@ -32,7 +32,7 @@ from sim.golden import Counters
 
 from .devices import check_fits
 from .errors import DeviceError, InputError
-from .link.client import Link, Progress, SessionLostError
+from .link.client import Link, Progress, SessionLostError, recovering
 from .rounding import Ints
 from .weaving import Woven
 
@@ -41,7 +41,7 @@ WORD = np.dtype("<i4")
 
 assert WORD.itemsize * 8 == WORD_BITS
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 """Times that a job is begun, if the device is reset in the middle of it."""
 
 MOST_PAUSE_S = 0.02
@@ -98,7 +98,7 @@ class LinkedDevice:
         self._model: Ints | None = None  # what is in the device, if that is known
         self._chunks = 1
         self.forget_samples()
-        link.request(Command.RESET, phase="resetting")
+        recovering(link, lambda: link.request(Command.RESET, phase="resetting"))
 
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
@@ -120,9 +120,13 @@ class LinkedDevice:
         job.check(self.config)
         self.read_model(self._chunks)  # what to begin with, if it has to be done anew
         used = copies[: len(job.epochs)]
-        counters = self._anew(lambda: self._run(job, used))
-        if job.learns:
-            self._model = None
+
+        def work() -> tuple[Counters, Ints | None]:
+            counters = self._run(job, used)
+            # Read at once: from here on a reset loses nothing.
+            return counters, self._dump(self._chunks) if job.learns else self._model
+
+        counters, self._model = self._anew(work)
         return counters
 
     def read_model(self, chunks: int) -> Ints:
@@ -140,23 +144,22 @@ class LinkedDevice:
 
     def _anew(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, done anew if the device is reset meanwhile."""
-        for _ in range(ATTEMPTS - 1):
+        attempts, lost = ATTEMPTS, False
+        while True:
             try:
+                if lost:
+                    self.forget_samples()
+                    self.link.connect(self.config)
+                    self._load()
                 return work()
             except SessionLostError as fault:
-                if self._model is None:  # with which it began
+                attempts, lost = attempts - 1, True
+                if self._model is None or not attempts:  # the model with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
-                self.forget_samples()
-                self.link.connect(self.config)
-                try:
-                    self._load()
-                except SessionLostError:
-                    continue
             except KeyboardInterrupt:
                 self.link.request(Command.RESET, phase="ending the job")
                 raise
-        return work()
 
     def _load(self) -> None:
         assert self._model is not None
