@@ -213,7 +213,7 @@ def test_a_running_job_is_abandoned(port: BytePort) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
     """Resets at more moments than one: what the device has lost is different in each."""
-    for seed in range(8 if kind == "device reset" else 1):
+    for seed in range(4 if kind == "device reset" else 1):
         faults = Faults(kind, seed)
         train(LinkedDevice(Link(SimulatedLine(port, faults=faults))), 0)
         assert faults.struck
