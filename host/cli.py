@@ -243,6 +243,16 @@ def demo(
         run(device, output, stream)
 
 
+@app.command()
+def selftest(device: DeviceName = "sim-device") -> None:
+    """Test a device's link and memory, and a training with a known answer; exit 5 if it errs."""
+    from . import selftest as parts
+
+    with closing(parts.open_linked(device)) as opened:
+        for passed in parts.selftest(opened):
+            typer.echo(f"ok  {passed.part:9} {passed.found}")
+
+
 @bench.command()
 def convergence(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],

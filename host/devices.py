@@ -184,7 +184,7 @@ SERIAL = "serial:"
 """Begins the name of a device on a serial port: ``serial:PORT[@BAUD]``."""
 
 
-def _on_port(name: str) -> Callable[[EngineConfig], Device]:
+def on_port(name: str) -> Callable[[EngineConfig | None], Device]:
     """What opens the device on the port that ``name`` ends with."""
     path, _, rate = name.removeprefix(SERIAL).partition("@")
     if not path or (rate and not rate.isdecimal()):
@@ -192,7 +192,7 @@ def _on_port(name: str) -> Callable[[EngineConfig], Device]:
             f"the device {name!r} is no {SERIAL}PORT[@BAUD], as in {SERIAL}/dev/ttyUSB0@3000000"
         )
 
-    def open_port(config: EngineConfig) -> Device:
+    def open_port(config: EngineConfig | None) -> Device:
         from .link.serial_port import open_serial
         from .linked_device import LinkedDevice
 
@@ -210,7 +210,7 @@ def find_device(name: str) -> Callable[[EngineConfig], Device]:
         If there is no such device.
     """
     if name.startswith(SERIAL):
-        return _on_port(name)
+        return on_port(name)
     if name not in DEVICES:
         known = ", ".join(DEVICES)
         raise InputError(f"there is no device {name!r}; use one of {known} or {SERIAL}PORT[@BAUD]")

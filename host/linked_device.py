@@ -32,7 +32,7 @@ from sim.golden import Counters
 
 from .devices import check_fits
 from .errors import DeviceError, InputError
-from .link.client import Link, Progress, SessionLostError
+from .link.client import Link, Progress, SessionLostError, recovering
 from .rounding import Ints
 from .weaving import Woven
 
@@ -41,7 +41,7 @@ WORD = np.dtype("<i4")
 
 assert WORD.itemsize * 8 == WORD_BITS
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 """Times that a job is begun, if the device is reset in the middle of it."""
 
 MOST_PAUSE_S = 0.02
@@ -97,8 +97,8 @@ class LinkedDevice:
         self._margins: Ints = np.zeros((0, self.config.banks), dtype=np.int64)
         self._model: Ints | None = None  # what is in the device, if that is known
         self._chunks = 1
-        self._forget_samples()
-        link.request(Command.RESET, phase="resetting")
+        self.forget_samples()
+        recovering(link, lambda: link.request(Command.RESET, phase="resetting"))
 
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
@@ -120,9 +120,13 @@ class LinkedDevice:
         job.check(self.config)
         self.read_model(self._chunks)  # what to begin with, if it has to be done anew
         used = copies[: len(job.epochs)]
-        counters = self._anew(lambda: self._run(job, used))
-        if job.learns:
-            self._model = None
+
+        def work() -> tuple[Counters, Ints | None]:
+            counters = self._run(job, used)
+            # Read at once: from here on a reset loses nothing.
+            return counters, self._dump(self._chunks) if job.learns else self._model
+
+        counters, self._model = self._anew(work)
         return counters
 
     def read_model(self, chunks: int) -> Ints:
@@ -140,23 +144,22 @@ class LinkedDevice:
 
     def _anew(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, done anew if the device is reset meanwhile."""
-        for _ in range(ATTEMPTS - 1):
+        attempts, lost = ATTEMPTS, False
+        while True:
             try:
+                if lost:
+                    self.forget_samples()
+                    self.link.connect(self.config)
+                    self._load()
                 return work()
             except SessionLostError as fault:
-                if self._model is None:  # with which it began
+                attempts, lost = attempts - 1, True
+                if self._model is None or not attempts:  # the model with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
-                self._forget_samples()
-                self.link.connect(self.config)
-                try:
-                    self._load()
-                except SessionLostError:
-                    continue
             except KeyboardInterrupt:
                 self.link.request(Command.RESET, phase="ending the job")
                 raise
-        return work()
 
     def _load(self) -> None:
         assert self._model is not None
@@ -263,7 +266,8 @@ class LinkedDevice:
 
     # The sample memory: data sets one after the other, until there is no room for the next.
 
-    def _forget_samples(self) -> None:
+    def forget_samples(self) -> None:
+        """What is in the sample memory is not what was uploaded."""
         self._samples: dict[tuple[int, ...], tuple[int, tuple[Woven, ...]]] = {}
         self._free = 0  # in words, like every address here
 
@@ -276,7 +280,7 @@ class LinkedDevice:
         words = len(copies) * copy_words(beats, beat_bits, 8 * word_bytes)
         depth = self.identity.memory_bytes // word_bytes
         if self._free + words > depth:
-            self._forget_samples()
+            self.forget_samples()
         plan = SamplePlan(base=self._free, beats=beats, copies=len(copies))
         try:
             plan.check(beat_bits, 8 * word_bytes, depth)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import generator_constant
 from hdl.link.frames import DELIMITER
-from hdl.memory.interface import MemorySignature, request_layout
+from hdl.memory.interface import MemorySignature
 
 from .build import compile_library
+from .errors import SimulationError
+from .memory import MemorySettings, Waits, make_words, memory_settings
 
 HARNESS = Path(__file__).with_name("byte_port.cpp")
 OUT_BYTES = 4096
@@ -33,20 +34,6 @@ class Transfer(ctypes.Structure):
         ("in_moved", ctypes.c_uint64),
         ("out_moved", ctypes.c_uint64),
         ("cycles", ctypes.c_uint64),
-    )
-
-
-class Memory(ctypes.Structure):
-    """What is behind the device's memory port: ``Memory`` of ``byte_port.cpp``."""
-
-    _fields_ = (
-        ("bytes", ctypes.c_void_p),
-        ("word_bytes", ctypes.c_uint64),
-        ("address_bits", ctypes.c_uint64),
-        ("length_bits", ctypes.c_uint64),
-        ("latency", ctypes.c_uint64),
-        ("gap", ctypes.c_uint64),
-        ("gap_state", ctypes.c_uint64),
     )
 
 
@@ -82,33 +69,13 @@ class BytePort:
         self.cycles = 0
         self.memory = np.zeros(0, dtype=np.uint8)
 
-    def attach_memory(
-        self, signature: MemorySignature, words: int, *, latency: int = 1, gap: float = 0.0
-    ) -> None:
-        """Put a memory behind the module's ``port``; ``memory`` is its contents, byte by byte.
-
-        Parameters
-        ----------
-        signature : MemorySignature
-        words : int
-        latency : int
-            Cycles from a request to its first word.
-        gap : float
-            Probability that a word rests for a cycle.
-        """
-        word_bytes = signature.width // 8
-        self.memory = np.zeros(words * word_bytes, dtype=np.uint8)
-        layout = request_layout(signature.address_bits, signature.longest)
-        memory = Memory(
-            bytes=self.memory.ctypes.data,
-            word_bytes=word_bytes,
-            address_bits=layout["address"].width,
-            length_bits=layout["length"].width,
-            latency=latency,
-            gap=round(gap * 2**32),
-            gap_state=generator_constant(0),
-        )
-        self._library.device_set_memory(self._handle, ctypes.byref(memory))
+    def attach_memory(self, port: MemorySignature, words: int, waits: Waits | None = None) -> None:
+        """Put an empty memory behind the module's ``port`` and reset it. ``memory`` is what the
+        memory holds, byte by byte."""
+        stored = make_words(port, words)
+        settings = memory_settings(port, stored, waits)
+        self._library.device_set_memory(self._handle, ctypes.byref(settings))
+        self.memory = stored.reshape(-1)
 
     def now(self) -> float:
         return self.cycles / self._clock_hz
@@ -162,7 +129,11 @@ class BytePort:
             out_room=OUT_BYTES,
             cycles=self.cycles,
         )
-        self._library.device_advance(self._handle, ctypes.byref(transfer), until, DELIMITER)
+        if self._library.device_advance(self._handle, ctypes.byref(transfer), until, DELIMITER):
+            raise SimulationError(
+                "the simulated device asked its memory for words that are not there; report it "
+                "with what it was told"
+            )
         del self._sent[: transfer.in_moved]
         self._received += target.raw[: transfer.out_moved]
         self.cycles = transfer.cycles
@@ -176,8 +147,8 @@ def _load(path: Path) -> Any:
         "device_create": (handle, []),
         "device_destroy": (None, [handle]),
         "device_reset": (None, [handle]),
-        "device_set_memory": (None, [handle, ctypes.POINTER(Memory)]),
-        "device_advance": (None, [handle, ctypes.POINTER(Transfer), number, ctypes.c_int]),
+        "device_set_memory": (None, [handle, ctypes.POINTER(MemorySettings)]),
+        "device_advance": (ctypes.c_int, [handle, ctypes.POINTER(Transfer), number, ctypes.c_int]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)

@@ -13,15 +13,15 @@ from hdl.verilog import to_verilog
 
 from .build import TOP, cached
 from .byte_port import BytePort
+from .memory import Waits
 
 MEMORY_BYTES = 1 << 28
 """Only what is written takes room in this process."""
 
 BURST_WORDS = 16
 DEPTH_WORDS = 128
-"""Words that are read ahead: more than `LATENCY_CYCLES` and two bursts."""
+"""Words that are read ahead."""
 
-LATENCY_CYCLES = 8
 CLOCK_HZ = 1_000_000
 """What simulated cycles count in time. About as many pass in a second of ours, so that the limits
 of the link's waits are what they say."""
@@ -37,8 +37,7 @@ def open_whole_device(
     config: EngineConfig,
     *,
     memory_bytes: int = MEMORY_BYTES,
-    latency: int = LATENCY_CYCLES,
-    gap: float = 0.0,
+    waits: Waits | None = None,
 ) -> BytePort:
     """A device that is driven through bytes. The first use of a configuration compiles it.
 
@@ -47,10 +46,8 @@ def open_whole_device(
     config : EngineConfig
     memory_bytes : int
         A power of two.
-    latency : int
-        Cycles from a request to the memory to its first word.
-    gap : float
-        Probability that a memory word rests for a cycle.
+    waits : Waits, optional
+        How the memory lets it wait; without them it never does.
 
     Raises
     ------
@@ -60,7 +57,7 @@ def open_whole_device(
     signature = memory_signature(config, memory_bytes)
     words = memory_bytes // config.beat_bytes
     port = BytePort(_verilog(config, signature, words), clock_hz=CLOCK_HZ)
-    port.attach_memory(signature, words, latency=latency, gap=gap)
+    port.attach_memory(signature, words, waits)
     return port
 
 

@@ -17,11 +17,6 @@ from hdl.config import EngineConfig
 from hdl.device.device import BlockDevice
 from hdl.engine import Engine
 from hdl.link.uart import Uart
-from hdl.memory.block import BlockMemory
-from hdl.memory.interface import MemorySignature
-from hdl.memory.sdram import Sdram
-from hdl.memory.sdram_chip import W9825G6KH_6
-from hdl.memory.store import SampleStore
 from hdl.verilog import WAIVERS, to_verilog
 from sim.build import find_verilator
 from tests.geometries import GEOMETRIES
@@ -35,14 +30,6 @@ INTERFACES: dict[str, Callable[[EngineConfig], wiring.Component]] = {
     "axi-stream": AxiEngine,
     "device": lambda config: BlockDevice(config, memory_bytes=4096, clock_hz=CLOCK_HZ),
     "uart": lambda config: Uart(CLOCK_HZ, CLOCK_HZ // 16),
-}
-
-
-PORT = MemorySignature(64, address_bits=16, longest=16)
-MEMORY: dict[str, Callable[[], wiring.Component]] = {
-    "store": lambda: SampleStore(PORT, 16, 8, depth=64),
-    "block": lambda: BlockMemory(64, 100, 16),
-    "sdram": lambda: Sdram(W9825G6KH_6, 133e6, longest=64),
 }
 
 
@@ -72,11 +59,6 @@ def lint(text: str, folder: Path, *waivers: Path) -> list[str]:
 @pytest.mark.parametrize("interface", INTERFACES)
 def test_no_warnings(interface: str, geometry: str, tmp_path: Path) -> None:
     assert lint(verilog(interface, geometry), tmp_path, WAIVERS) == []
-
-
-@pytest.mark.parametrize("name", MEMORY)
-def test_no_warnings_of_the_memories(name: str, tmp_path: Path) -> None:
-    assert lint(to_verilog(MEMORY[name](), "engine_top"), tmp_path, WAIVERS) == []
 
 
 def test_every_waiver_is_needed(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from host.errors import DeviceError
+from host.errors import DeviceError, InputError
 from host.link.client import Link, recovering
 from host.link.serial_port import BAUDS, SerialPort, open_serial
-from sim.line import CHANGES, KINDS, split
+from host.selftest import open_linked
+from sim.line import CHANGES, KINDS, Endpoint, split
 from tests.host.hash_device import HashDevice
 from tests.host.test_link_faults import RUNS, abandon_link, train, undisturbed
 
@@ -29,7 +30,7 @@ PAUSE_S = 0.15
 class Board(threading.Thread):
     """A device behind a pseudo-terminal, which ``path`` leads to while it is plugged in."""
 
-    def __init__(self, path: Path, device: HashDevice, kind: str = "", seed: int = 0) -> None:
+    def __init__(self, path: Path, device: Endpoint, kind: str = "", seed: int = 0) -> None:
         super().__init__(daemon=True)
         self.path, self.device, self.kind = path, device, kind
         self._rng = random.Random(f"{kind} {seed}")
@@ -90,9 +91,11 @@ class Board(threading.Thread):
 
 
 @contextmanager
-def board(path: Path, kind: str = "", seed: int = 0) -> Iterator[Board]:
+def board(
+    path: Path, kind: str = "", seed: int = 0, device: Endpoint | None = None
+) -> Iterator[Board]:
     """A running board."""
-    running = Board(path, HashDevice(), kind, seed)
+    running = Board(path, device or HashDevice(), kind, seed)
     running.start()
     try:
         yield running
@@ -133,22 +136,26 @@ def test_rate_is_found(tmp_path: Path) -> None:
             rates.append(baud)
             set_baud(port, baud)
 
-        running.device.receive = hear
+        running.device.receive = hear  # type: ignore[method-assign]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SerialPort, "set_baud", note)
             link = open_serial(str(path))
             assert link_rate() == rate
             assert train(link) == undisturbed()
             link.close()
-            running.device.receive = lambda data: b""
+            running.device.receive = lambda data: b""  # type: ignore[method-assign]
             with pytest.raises(
                 DeviceError, match=r"tty: no answer to IDENTIFY at 3000000, 2000000"
             ):
                 open_serial(str(path))
-            with pytest.raises(DeviceError, match="while connecting \\(frame 0, IDENTIFY"):
-                open_serial(str(path), baud=115_200)
+            with pytest.raises(DeviceError, match=r"while connecting \(frame 0, IDENTIFY"):
+                open_serial(str(path), baud=115_200, limit_s=0.3)
 
 
 def test_no_port() -> None:
+    with pytest.raises(InputError, match="golden has no link that could be tested; use serial:"):
+        open_linked("golden")
+    with pytest.raises(DeviceError, match=r"/dev/ttyNONE cannot be opened"):
+        open_linked("serial:/dev/ttyNONE")
     with pytest.raises(DeviceError, match=r"/dev/ttyNONE cannot be opened .*; plug the board in"):
         open_serial("/dev/ttyNONE")

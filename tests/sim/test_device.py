@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +16,19 @@ from hdl.job import Job, Mode
 from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
 from hdl.protocol import Error, pack_job
 from host import linked_device
-from host.devices import samples_of
-from host.errors import DeviceError, InputError
-from host.link.client import Link, RefusedError, SessionLostError
+from host.devices import find_device, samples_of
+from host.errors import DeviceError, InputError, MismatchError
+from host.link.client import Link, RefusedError
 from host.linked_device import LinkedDevice
+from host.selftest import selftest
 from host.weaving import Woven
 from sim.byte_port import BytePort
-from sim.golden import Golden, predict_cycles
+from sim.golden import Golden, Ints, predict_cycles
 from sim.line import KINDS, Faults, SimulatedLine
+from sim.memory import Waits
 from sim.whole_device import memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
+from tests.host.test_link_pty import board
 from tests.sim.test_verilated import random_case, random_words
 
 MEMORY_BYTES = 1 << 13
@@ -41,13 +46,12 @@ def opened() -> Iterator[BytePort]:
 def port(opened: BytePort) -> BytePort:
     """The device, as after power has come."""
     attach_memory(opened)
-    opened.reset()
     return opened
 
 
-def attach_memory(port: BytePort, latency: int = 8, gap: float = 0.0) -> None:
+def attach_memory(port: BytePort, waits: Waits | None = None) -> None:
     signature = memory_signature(CONFIG, MEMORY_BYTES)
-    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, latency=latency, gap=gap)
+    port.attach_memory(signature, MEMORY_BYTES // CONFIG.beat_bytes, waits)
 
 
 def train(device: LinkedDevice, seed: int) -> None:
@@ -123,10 +127,10 @@ def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatc
     assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
 
 
-@pytest.mark.parametrize(("latency", "gap"), [(1, 0.0), (30, 0.0), (8, 0.3)])
-def test_slow_memories(latency: int, gap: float, port: BytePort) -> None:
+@pytest.mark.parametrize("waits", [Waits(most_wait=40, seed=1), Waits(most_wait=5, gap=0.3)])
+def test_slow_memories(waits: Waits, port: BytePort) -> None:
     """Words that come late or not at once change nothing but the cycles."""
-    attach_memory(port, latency, gap)
+    attach_memory(port, waits)
     for seed in range(3):
         train(LinkedDevice(Link(port)), seed)
 
@@ -208,13 +212,48 @@ def test_a_running_job_is_abandoned(port: BytePort) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
-    line = SimulatedLine(port, faults=Faults(kind, 1))
-    for _ in range(5):
-        try:
-            device = LinkedDevice(Link(line))
-            break
-        except SessionLostError:
-            continue
-    train(device, 0)
-    assert line.faults is not None
-    assert line.faults.struck
+    """Resets at more moments than one: what the device has lost is different in each."""
+    for seed in range(4 if kind == "device reset" else 1):
+        faults = Faults(kind, seed)
+        train(LinkedDevice(Link(SimulatedLine(port, faults=faults))), 0)
+        assert faults.struck
+
+
+def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
+    """The device as the command line opens it, at the other end of a pseudo-terminal."""
+    with board(tmp_path / "tty", device=port):
+        device = find_device(f"serial:{tmp_path / 'tty'}@3000000")(CONFIG)
+        assert isinstance(device, LinkedDevice)
+        train(device, 0)
+        device.close()
+
+
+def test_selftest(port: BytePort) -> None:
+    """A sound device passes; a bit of its memory that is stuck, or an engine that errs, is seen."""
+    assert [passed.part for passed in selftest(LinkedDevice(Link(port)))] == [
+        *("identity", "link", "memory", "training"),
+    ]
+    device = LinkedDevice(Link(port))
+    read = device.link.read
+
+    def stuck(command: int, count: int, **options: Any) -> bytes:
+        data = bytearray(read(command, count, **options))
+        data[len(data) // 2] |= 1
+        data[len(data) // 3] &= 0xFE
+        return bytes(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device.link, "read", stuck)
+        with pytest.raises(MismatchError, match=r"simulated device: byte 0x\w+ came back changed"):
+            list(selftest(device))
+    device = LinkedDevice(Link(port))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "read_model", lambda chunks: read_model(device, chunks))
+        with pytest.raises(MismatchError, match="after a training model word 2 is "):
+            list(selftest(device))
+
+
+def read_model(device: LinkedDevice, chunks: int) -> Ints:
+    words = LinkedDevice.read_model(device, chunks)
+    words[2] ^= 1
+    return words
