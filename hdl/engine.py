@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay
+from .arith import delay, handed_on
 from .config import UPDATE_LATENCY, EngineConfig
 from .correction import Correction
 from .dot import Dot
@@ -221,15 +221,21 @@ class Engine(wiring.Component):
         after: list[data.View],
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
-        config, written = self.config, after[-1]
-        moving, acc_read = transfer.active, after[config.gradient_latency]
+        config, moving, written_next = self.config, transfer.active, after[-2]
+        updates = _ends_replayed_chunk(written_next)
+        # Registers, because every block of the memories hangs on them.
+        m.d.sync += [
+            model.x_chunk.eq(Mux(moving, transfer.chunk, after[config.x_wait - 1].chunk)),
+            model.chunk.eq(Mux(moving, transfer.chunk, written_next.chunk)),
+            model.write_acc.eq(transfer.write | updates),
+            model.write_x.eq(transfer.write | (updates & written_next.commit)),
+        ]
         m.d.comb += [
-            model.x_chunk.eq(Mux(moving, transfer.chunk, after[config.x_wait].chunk)),
-            model.acc_chunk.eq(acc_read.chunk),
-            model.chunk.eq(Mux(moving, transfer.chunk, written.chunk)),
-            model.row.eq(Mux(moving, transfer.row, update.row)),
-            model.write_acc.eq(transfer.write | update.o_valid),
-            model.write_x.eq(transfer.write | (update.o_valid & written.commit)),
+            model.acc_chunk.eq(after[config.gradient_latency].chunk),
+            *(
+                model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
+                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
+            ),
             transfer.x.eq(model.x),
         ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)

@@ -16,8 +16,8 @@ class Transfer(wiring.Component):
 
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
-    Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 2 *
-    lanes`` cycles.
+    Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 1
+    + 2 * lanes`` cycles.
     Back-pressure: the streams' own.
 
     Members
@@ -31,11 +31,11 @@ class Transfer(wiring.Component):
     chunk : Out(range(max_chunks))
         Row to read or write.
     x : In(row_layout)
-        The row at ``chunk``, ``read_latency`` cycles later.
+        The row at ``chunk``, ``read_latency + 1`` cycles later.
     row : Out(row_layout)
         The row to write.
     write : Out(1)
-        Whether ``chunk`` takes it.
+        Whether ``chunk`` takes the row of the next cycle.
     active : Out(1)
         Between ``start`` and ``done``: the model is addressed from here.
     """
@@ -64,7 +64,7 @@ class Transfer(wiring.Component):
         read_latency = self._config.read_latency
         lane = Signal(range(lanes))
         row = Signal(lanes * bits)
-        wait = Signal(range(read_latency + 2))
+        wait = Signal(range(read_latency + 3))
         last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
@@ -97,19 +97,19 @@ class Transfer(wiring.Component):
                 with m.If(self.start):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
-                        m.d.sync += wait.eq(read_latency + 1)
+                        m.d.sync += wait.eq(read_latency + 2)
                         m.next = "READ"
             with m.State("LOAD"):
-                full = Signal()
+                written = Signal()
                 m.d.comb += [
                     self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
-                    self.done.eq(self.write & taken),
+                    self.done.eq(written & taken),
                 ]
-                m.d.sync += [full.eq(moved & last_lane), self.write.eq(full)]
+                m.d.sync += [self.write.eq(moved & last_lane), written.eq(self.write)]
                 with m.If(moved & last_lane):
                     m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
-                with m.If(self.write):
+                with m.If(written):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(self.done):
                     m.next = "IDLE"
@@ -125,7 +125,7 @@ class Transfer(wiring.Component):
                     self.done.eq(moved & last_lane & last_chunk),
                 ]
                 with m.If(moved & last_lane):
-                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(read_latency + 1)]
+                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(read_latency + 2)]
                     m.next = "READ"
                 with m.If(self.done):
                     m.next = "IDLE"

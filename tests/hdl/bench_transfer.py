@@ -29,6 +29,7 @@ class TransferBench(Bench):
         self.chunk = self.port("chunk", range(config.max_chunks))
         self.x, self.row = self.port("x", row), self.port("row", row)
         self.write = self.port("write")
+        self.written = False  # said in the cycle before
         self.writes = self.scoreboard("written row")
         self.coming: list[int] = []
         self.words = self.scoreboard("sent word")
@@ -36,7 +37,7 @@ class TransferBench(Bench):
         self.i = Stream(self, "i", word, self.watch_taken)
         self.o = Stream(self, "o", word, self.words.observe)
         self.contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
-        self.reads: deque[int] = deque([0] * self.config.read_latency)
+        self.reads: deque[int] = deque([0] * (self.config.read_latency + 1))
         self.count = 0  # rows of the present transfer that have come
         self.busy = 0  # its cycles
 
@@ -50,9 +51,10 @@ class TransferBench(Bench):
                 self.ends.expect(True, self.cycle + 2)
 
     def watch_rows(self) -> None:
-        if self.write.get():
+        if self.written:
             self.writes.observe([self.chunk.get(), self.row.get()])
             self.contents[self.chunk.get()] = self.row.get()
+        self.written = bool(self.write.get())
         self.reads.append(self.chunk.get())
         self.busy += self.active.get()
         if self.done.get():
@@ -61,7 +63,7 @@ class TransferBench(Bench):
     async def show_rows(self) -> None:
         """Rows as a memory would show them."""
         while True:
-            self.x.set(self.contents[self.reads[-self.config.read_latency]])
+            self.x.set(self.contents[self.reads[-self.config.read_latency - 1]])
             await self.tick()
 
     async def move(self, mode: Mode, chunks: int, gap: float) -> int:
@@ -102,7 +104,7 @@ async def run(dut: Any, gap: float) -> None:
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
             assert loading == loaded * lanes + 2
-            assert dumping == dumped * (bench.config.read_latency + 2 * lanes)
+            assert dumping == dumped * (bench.config.read_latency + 1 + 2 * lanes)
     await bench.finish()
 
 
@@ -113,5 +115,5 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in and two more, a row in ``read_latency + 2 * lanes`` cycles out."""
+    """A word a cycle in and two more, a row in ``read_latency + 1 + 2 * lanes`` out."""
     await run(dut, gap=0.0)
