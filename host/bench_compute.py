@@ -35,6 +35,8 @@ MEMORIES = (Waits(), Waits(most_wait=8))
 FIRST_WORD_CYCLES = 4
 """From a job's begin to its first beat, on a memory that does not wait."""
 
+WAITS = {None: "not known", 0: "never"}
+
 LEAST_UTILISATION = 0.99
 LEAST_CYCLES_PER_S = 0.4e6
 CLOCK_HZ = 80e6
@@ -169,7 +171,7 @@ def _table(name: str, results: list[Computed]) -> Table:
     for one in results:
         speed = one.simulator_cycles_per_s
         table.add_row(
-            "not known" if one.most_wait is None else f"0 to {one.most_wait}",
+            WAITS.get(one.most_wait, f"0 to {one.most_wait} cycles"),
             *(f"{one.cycles:,}", f"{one.predicted_cycles:,}", f"{one.utilisation:.4f}"),
             f"{one.predicted_samples_per_s / 1e6:.2f}",
             *(() if speed is None else (f"{speed / 1e6:.2f}",)),

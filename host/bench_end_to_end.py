@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sim.whole_device import LINE_CLOCK_HZ
+
 from .bench import synthetic
 from .bench_host import svm_text
 from .bench_link import BAUD, SIMULATED, open_measured, options_for
@@ -145,9 +147,11 @@ def check_model(device: LinkedDevice, task: Task, words: Ints) -> None:
 
 
 def _table(name: str, run: Run) -> Table:
-    whose = f"{BAUD / 1e6:g} Mbaud, both simulated" if name == SIMULATED else "as it is"
+    whose = ""
+    if name == SIMULATED:
+        whose = f" ({LINE_CLOCK_HZ / 1e6:g} MHz and {BAUD / 1e6:g} Mbaud, in simulated time)"
     table = Table(
-        title=f"{name} (clock and line {whose}): {SAMPLES:,} samples of {FEATURES} features as "
+        title=f"{name}{whose}: {SAMPLES:,} samples of {FEATURES} features as "
         f"text, {EPOCHS} epochs; {run.retries} frames were sent again"
     )
     for heading in ("part", "seconds", "share"):

@@ -17,9 +17,10 @@ from hdl.link.frames import Command
 from sim.memory import Waits
 
 from .devices import host_errors
+from .engines import engine_config
 from .errors import InputError, MismatchError
 from .linked_device import LinkedDevice, simulated_device
-from .options import Options
+from .options import OF_ENGINE, Options
 from .selftest import open_linked
 
 SIMULATED = "sim-device"
@@ -94,16 +95,12 @@ def options_for(device: LinkedDevice, options: Options) -> Options:
         If its engine is none of `hdl.engines.ENGINES` of any geometry: data is prepared for those.
     """
     has = device.config
+    shape = {name: getattr(has, name) for name in ("lanes", "banks", "max_bits")}
     for engine in ENGINES:
-        fitting = replace(
-            options,
-            engine=engine,
-            **{name: getattr(has, name) for name in ("lanes", "banks", "max_bits", "model_bits")},
-            gradient_bits=has.error_bits,
-            bits=min(options.bits, has.max_bits),
-        )
-        if fitting.config == has:
-            return fitting
+        if engine_config(engine, **shape) == has:
+            fits = {name: OF_ENGINE for name in ("model_bits", "gradient_bits")}
+            bits, delay = min(options.bits, has.max_bits), min(options.delay, has.max_delay)
+            return replace(options, engine=engine, bits=bits, delay=delay, **shape, **fits)
     raise InputError(
         f"{device.link.transport.name}: its engine has parameters of its own, and data is measured "
         f"on the engines {' and '.join(ENGINES)} of any lanes, banks and bits; flash one of those"
