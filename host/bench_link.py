@@ -98,7 +98,7 @@ def options_for(device: LinkedDevice, options: Options) -> Options:
     shape = {name: getattr(has, name) for name in ("lanes", "banks", "max_bits")}
     for engine in ENGINES:
         if engine_config(engine, **shape) == has:
-            fits = {name: OF_ENGINE for name in ("model_bits", "gradient_bits")}
+            fits = dict.fromkeys(("model_bits", "gradient_bits"), OF_ENGINE)
             bits, delay = min(options.bits, has.max_bits), min(options.delay, has.max_delay)
             return replace(options, engine=engine, bits=bits, delay=delay, **shape, **fits)
     raise InputError(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from hdl.engines import ENGINES
-
 from host import bench_compute, bench_end_to_end, bench_link, linked_device
 from host.bench import synthetic
 from host.bench_link import BAUD, LEAST_SHARE, Way, open_measured, options_for
