@@ -30,6 +30,9 @@ bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds what ne
 	@zipsgd bench host
 	@zipsgd bench cycles
 	@zipsgd bench time-to-loss
+	@zipsgd bench link
+	@zipsgd bench compute
+	@zipsgd bench end-to-end
 	@$(if $(DATA),zipsgd bench convergence $(DATA))
 	@$(if $(DATA),zipsgd bench step $(DATA))
 

@@ -105,7 +105,7 @@ def measure() -> list[Stage]:
     labels = x @ rng.normal(size=FEATURES)
     data = Dataset("synthetic", x, labels, tuple(map(str, range(FEATURES))))
     config, options, draws = EngineConfig(), PackOptions(bits=BITS), Draws.of(0)
-    text = _svm(x, labels)
+    text = svm_text(x, labels)
     scaling, label_scaling = Scaling.fit(x), LabelScaling.fit(labels, classification=False)
     v = with_intercept(scaling.apply(x, BITS))
     words = quantise_labels(label_scaling.apply(labels), config)
@@ -187,7 +187,8 @@ def _scalers(x: Floats) -> None:
     MaxAbsScaler().fit(x)
 
 
-def _svm(x: Floats, labels: Floats) -> bytes:
+def svm_text(x: Floats, labels: Floats) -> bytes:
+    """LIBSVM text of features (n, d) and labels (n)."""
     rows = zip(x.tolist(), labels.tolist(), strict=True)
     return "".join(
         f"{label:.6g} " + " ".join(f"{j}:{value:.6g}" for j, value in enumerate(row, 1)) + "\n"

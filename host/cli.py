@@ -323,6 +323,44 @@ def host(as_json: Json = False) -> None:
     measure(as_json)
 
 
+LinkedName = Annotated[str, typer.Option("--device", help="sim-device or serial:PORT[@BAUD].")]
+
+
+@bench.command()
+def link(device: LinkedName = "sim-device", as_json: Json = False) -> None:
+    """Upload and read-back rate of a device's link; the simulated one is a UART of 3 Mbaud."""
+    from .bench_link import link as measure
+
+    measure(device, as_json)
+
+
+@bench.command()
+def compute(
+    device: LinkedName = "sim-device",
+    clock_mhz: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-3,
+            help="Clock for which samples a second are predicted.",
+            show_default="the board's; 80 for sim-device",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Cycles and utilisation of a training from the device's memory, without its link."""
+    from .bench_compute import compute as measure
+
+    measure(device, None if clock_mhz is None else clock_mhz * 1e6, as_json)
+
+
+@bench.command()
+def end_to_end(device: LinkedName = "sim-device", as_json: Json = False) -> None:
+    """A training from text to model on a device: parse, round, upload, train, read back."""
+    from .bench_end_to_end import end_to_end as measure
+
+    measure(device, as_json)
+
+
 @bench.command()
 @takes_options
 def step(

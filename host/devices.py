@@ -142,20 +142,20 @@ class SimDevice:
         from sim.verilated import VerilatedEngine
 
         self.config = config
-        with _host_errors():
+        with host_errors():
             self._engine = VerilatedEngine(config)
 
     def load_model(self, words: Ints) -> None:
-        with _host_errors():
+        with host_errors():
             self._engine.load(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
         check_fits(job, copies)
-        with _host_errors():
+        with host_errors():
             return self._engine.run(job, *(woven.beats for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
-        with _host_errors():
+        with host_errors():
             return self._engine.dump(chunks)
 
     def margins(self) -> Ints:
@@ -169,7 +169,7 @@ def _simulated_device(config: EngineConfig) -> Device:
     """The whole device in simulation, driven through its link."""
     from .linked_device import simulated_device
 
-    with _host_errors():
+    with host_errors():
         return simulated_device(config)
 
 
@@ -223,7 +223,7 @@ def open_device(name: str, config: EngineConfig) -> Device:
 
 
 @contextmanager
-def _host_errors() -> Iterator[None]:
+def host_errors() -> Iterator[None]:
     """`sim` knows no exit codes: its errors become the host's."""
     try:
         yield

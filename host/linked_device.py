@@ -29,6 +29,7 @@ from hdl.link.frames import (
 from hdl.memory.plan import SamplePlan, copy_words
 from hdl.protocol import Error, pack_epoch, pack_job, pack_transfer
 from sim.golden import Counters
+from sim.memory import Waits
 
 from .devices import check_fits
 from .errors import DeviceError, InputError
@@ -49,6 +50,9 @@ MOST_PAUSE_S = 0.02
 
 FAST_LOAD_BYTES = 1 << 20
 """Through a simulated link a megabyte takes a few seconds."""
+
+LOADING, UPLOADING, READING = "loading the model", "uploading samples", "reading the model"
+"""Phases in which the line carries much; the others are of training."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -163,21 +167,22 @@ class LinkedDevice:
 
     def _load(self) -> None:
         assert self._model is not None
-        self._transfer(Mode.LOAD, self._chunks)
+        phase = LOADING
+        self._transfer(Mode.LOAD, self._chunks, phase)
         data = self._model.astype(WORD).tobytes()
-        self.link.write(Command.WRITE_MODEL, data, phase="loading the model")
-        self._wait("loading the model")
+        self.link.write(Command.WRITE_MODEL, data, phase=phase)
+        self._wait(phase)
 
     def _dump(self, chunks: int) -> Ints:
-        phase = "reading the model"
-        self._transfer(Mode.DUMP, chunks)
+        phase = READING
+        self._transfer(Mode.DUMP, chunks, phase)
         size = chunks * self.config.lanes * WORD.itemsize
         data = self.link.read(Command.READ_MODEL, size, phase=phase)
         self._wait(phase)
         return np.frombuffer(data, WORD).astype(np.int64)
 
-    def _transfer(self, mode: Mode, chunks: int) -> None:
-        self._start(pack_transfer(self.config, mode, chunks), {}, "starting a transfer")
+    def _transfer(self, mode: Mode, chunks: int, phase: str) -> None:
+        self._start(pack_transfer(self.config, mode, chunks), {}, phase)
 
     def _run(self, job: Job, copies: tuple[Woven, ...]) -> Counters:
         config = self.config
@@ -304,13 +309,23 @@ class LinkedDevice:
             Command.WRITE_MEMORY,
             data,
             address=address,
-            phase="uploading samples",
+            phase=UPLOADING,
             progress=self._progress,
         )
 
 
-def simulated_device(config: EngineConfig) -> LinkedDevice:
+def simulated_device(
+    config: EngineConfig, *, waits: Waits | None = None, baud: int | None = None
+) -> LinkedDevice:
     """The whole device in simulation, compiled when first used.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    waits : Waits, optional
+        Of its memory.
+    baud : int, optional
+        Rate of a UART in front of it, which then carries all of its data.
 
     Raises
     ------
@@ -319,5 +334,5 @@ def simulated_device(config: EngineConfig) -> LinkedDevice:
     """
     from sim.whole_device import open_whole_device
 
-    port = open_whole_device(config)
-    return LinkedDevice(Link(port), config, memory=port.memory)
+    port = open_whole_device(config, waits=waits, baud=baud)
+    return LinkedDevice(Link(port), config, memory=None if baud else port.memory)

