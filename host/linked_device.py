@@ -64,7 +64,7 @@ class LinkedDevice:
     Data sets stay in the device's memory until others need the room; a job that is run on the same
     `Woven` again uploads nothing. If the device is reset (or loses its power) while something is
     done, that is done anew, with the model it began with, up to `ATTEMPTS` times: the result is the
-    same.
+    same. Ctrl-C in the middle of something leaves the device idle.
 
     Parameters
     ----------
@@ -101,6 +101,7 @@ class LinkedDevice:
         self._margins: Ints = np.zeros((0, self.config.banks), dtype=np.int64)
         self._model: Ints | None = None  # what is in the device, if that is known
         self._chunks = 1
+        self._lost = False  # whether the device may hold another model than `_model`
         self.forget_samples()
         recovering(link, lambda: link.request(Command.RESET, phase="resetting"))
 
@@ -148,22 +149,31 @@ class LinkedDevice:
 
     def _anew(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, done anew if the device is reset meanwhile."""
-        attempts, lost = ATTEMPTS, False
+        attempts = ATTEMPTS
         while True:
             try:
-                if lost:
+                if self._lost and self._model is not None:
                     self.forget_samples()
                     self.link.connect(self.config)
                     self._load()
+                self._lost = False
                 return work()
             except SessionLostError as fault:
-                attempts, lost = attempts - 1, True
+                attempts, self._lost = attempts - 1, True
                 if self._model is None or not attempts:  # the model with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
             except KeyboardInterrupt:
-                self.link.request(Command.RESET, phase="ending the job")
+                self._lost = True  # a notebook goes on after Ctrl-C
+                self._end_job()
                 raise
+
+    def _end_job(self) -> None:
+        """Leave the device idle, if it answers at all."""
+        try:
+            recovering(self.link, lambda: self.link.request(Command.RESET, phase="ending the job"))
+        except DeviceError as fault:
+            logger.warning("%s; the device may still be busy", fault)
 
     def _load(self) -> None:
         assert self._model is not None
