@@ -423,7 +423,6 @@ def _train(
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     advise(task)
-    table = report.columns(task.score_name)
     out = report.plain_console()
     epochs: list[Epoch] = []
     saved = Checkpoint(files.checkpoint, task, resume=files.resume) if files.checkpoint else None
@@ -439,6 +438,8 @@ def _train(
 
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
+        linked = opened[0].retries is not None
+        table = report.columns(task.score_name, linked)
         if not as_json:
             out.print(report.heading_row(table))
         run = chain(done, compare(task, opened, done))
@@ -449,8 +450,8 @@ def _train(
                     saved.save(epochs)
                 if files.snapshots and options.snapshot_every:
                     save_snapshot(files.snapshots, task, epoch)
-            show(report.epoch_record(epoch), report.epoch_row(table, epoch))
-    record = report.summary(task, devices, epochs)
+            show(report.epoch_record(epoch, linked), report.epoch_row(table, epoch))
+    record = report.summary(task, devices, epochs, linked)
     show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs

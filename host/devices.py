@@ -33,6 +33,10 @@ class Device(Protocol):
     name: str
     config: EngineConfig
 
+    @property
+    def retries(self) -> int | None:
+        """Requests that its link has sent again so far; none without a link."""
+
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
 
@@ -87,6 +91,7 @@ class GoldenDevice:
     """The software reference, `sim.golden`; its cycles are those of the cycle model."""
 
     name = "golden"
+    retries = None
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -137,6 +142,7 @@ class SimDevice:
     """
 
     name = "sim"
+    retries = None
 
     def __init__(self, config: EngineConfig) -> None:
         from sim.verilated import VerilatedEngine

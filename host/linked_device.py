@@ -105,6 +105,11 @@ class LinkedDevice:
         self.forget_samples()
         recovering(link, lambda: link.request(Command.RESET, phase="resetting"))
 
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again so far."""
+        return self.link.traffic.retries
+
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
         self._model = np.array(words, dtype=np.int64)

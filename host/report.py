@@ -24,9 +24,9 @@ class Column(NamedTuple):
     cell: Callable[[Epoch], str]
 
 
-def columns(score_name: str) -> tuple[Column, ...]:
-    """The table of epochs, 79 characters wide."""
-    return (
+def columns(score_name: str, linked: bool = False) -> tuple[Column, ...]:
+    """The table of epochs, 79 characters wide, and 87 of a device that is ``linked``."""
+    table = (
         Column("epoch", 5, lambda e: f"{e.number}"),
         Column("train", 8, lambda e: f"{e.losses.train:.5f}"),
         Column("held-out", 8, lambda e: f"{e.losses.heldout:.5f}"),
@@ -37,6 +37,8 @@ def columns(score_name: str) -> tuple[Column, ...]:
         Column("utilised", 8, lambda e: f"{e.utilisation:.4f}"),
         Column("seconds", 7, lambda e: f"{e.elapsed_s:.2f}"),
     )
+    retries = Column("retries", 7, lambda e: "-" if e.retries is None else f"{e.retries}")
+    return (*table, retries) if linked else table
 
 
 def heading_row(table: Sequence[Column]) -> str:
@@ -47,8 +49,8 @@ def epoch_row(table: Sequence[Column], epoch: Epoch) -> str:
     return " ".join(f"{column.cell(epoch):>{column.width}}" for column in table)
 
 
-def epoch_record(epoch: Epoch) -> dict[str, Any]:
-    """One line of ``--json``."""
+def epoch_record(epoch: Epoch, linked: bool = False) -> dict[str, Any]:
+    """One line of ``--json``; with the retries of the link if the device is ``linked``."""
     return {
         "epoch": epoch.number,
         "train_loss": epoch.losses.train,
@@ -58,10 +60,13 @@ def epoch_record(epoch: Epoch) -> dict[str, Any]:
         "utilisation": epoch.utilisation,
         "saturations": epoch.saturations,
         "elapsed_s": epoch.elapsed_s,
+        **({"retries": epoch.retries} if linked else {}),
     }
 
 
-def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict[str, Any]:
+def summary(
+    task: Task, devices: Sequence[str], epochs: Sequence[Epoch], linked: bool = False
+) -> dict[str, Any]:
     """The whole training: totals, final losses, and the options with their defaults filled in."""
     last = epochs[-1]
     cycles = sum(epoch.counters.cycles for epoch in epochs)
@@ -86,6 +91,7 @@ def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict
         "utilisation": beats / cycles,
         "saturations": sum(epoch.saturations for epoch in epochs),
         "elapsed_s": last.elapsed_s,
+        **({"retries": sum(epoch.retries or 0 for epoch in epochs)} if linked else {}),
     }
 
 

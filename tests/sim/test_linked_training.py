@@ -1,4 +1,4 @@
-"""Ctrl-C in a training on the device: it is left idle, and what was finished is kept."""
+"""A training on the device as the command line runs it: Ctrl-C, retries and progress."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from hdl.link.frames import Command, DeviceStatus, from_bytes
 from host import devices
 from host.devices import samples_of
 from host.link.client import Link
+from host.link.transport import Transport
 from host.linked_device import LinkedDevice
 from sim.byte_port import BytePort
 from sim.golden import Golden
+from sim.line import Faults, SimulatedLine
 from sim.whole_device import open_whole_device
 from tests.host.test_cli import zipsgd
 from tests.sim.test_verilated import random_case, random_words
@@ -87,7 +89,7 @@ def begin(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Inte
     return begin
 
 
-def open_on(line: Interrupted, config: EngineConfig, **options: Any) -> LinkedDevice:
+def open_on(line: Transport, config: EngineConfig, **options: Any) -> LinkedDevice:
     return LinkedDevice(Link(line, limit_s=0.05), config, **options)
 
 
@@ -157,3 +159,33 @@ def test_a_device_goes_on_after_ctrl_c(port: BytePort) -> None:
             device.run(job, woven)
         device.run(job, woven)
         np.testing.assert_array_equal(device.read_model(job.chunks), golden.x)
+
+
+def test_retries_are_told_of_a_linked_device_only(
+    port: BytePort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Epoch by epoch, and resumed as they were; the sum is what the link has counted."""
+    links: list[Link] = []
+
+    def opening(config: EngineConfig, **options: Any) -> LinkedDevice:
+        links.append(Link(SimulatedLine(port, faults=Faults("dropped bytes", len(links)))))
+        return LinkedDevice(links[-1], config, **options)
+
+    monkeypatch.setitem(devices.DEVICES, "sim-device", opening)
+    train = ("train", "sklearn:iris", "--epochs", "4", "--device")
+    saved = ("--checkpoint", tmp_path / "saved")
+    out, _ = zipsgd(*train, "sim-device", "--json", *saved)
+    *epochs, last = map(json.loads, out.splitlines())
+    retries = [epoch["retries"] for epoch in epochs]
+    assert 0 < sum(retries) == last["summary"]["retries"] <= links[0].traffic.retries
+    heading, *rows, _ = zipsgd(*train, "sim-device", *saved, "--resume")[0].splitlines()
+    assert heading.split()[-1] == "retries"
+    assert [row.split()[-1] for row in rows] == [str(each) for each in retries]
+    assert all(len(row) == len(heading) == 87 for row in rows)
+    for extra in ((*saved, "--resume"), ()):  # resumed elsewhere, and begun there
+        assert "retries" not in "".join(zipsgd(*train, "golden", *extra))
+        assert "retries" not in "".join(zipsgd(*train, "golden", "--json", *extra))
+    elsewhere = ("--checkpoint", tmp_path / "elsewhere")
+    zipsgd(*train, "golden", *elsewhere)
+    out, _ = zipsgd(*train, "sim-device", *elsewhere, "--resume")
+    assert [row.split()[-1] for row in out.splitlines()[1:-1]] == ["-"] * 4
