@@ -74,8 +74,10 @@ class LinkedDevice:
     progress : callable, optional
         Is told bytes done and bytes in all of every upload.
     memory : uint8 array, optional
-        The bytes of a simulated device's sample memory: data sets of `FAST_LOAD_BYTES` or more are
-        put there without passing the link.
+        The bytes of a simulated device's sample memory, into which data sets can be put without
+        passing the link.
+    fast_load : bool, optional
+        Whether they are; by default those of `FAST_LOAD_BYTES` or more.
 
     Raises
     ------
@@ -92,9 +94,11 @@ class LinkedDevice:
         *,
         progress: Progress | None = None,
         memory: NDArray[np.uint8] | None = None,
+        fast_load: bool | None = None,
     ) -> None:
         self.link = link
         self._memory = memory
+        self._fast_load = fast_load
         self.identity = link.connect(config)
         self.config = self.identity.config
         self._progress = progress
@@ -317,7 +321,8 @@ class LinkedDevice:
         return plan.base
 
     def _upload(self, address: int, data: bytes) -> None:
-        if self._memory is not None and len(data) >= FAST_LOAD_BYTES:
+        fast = len(data) >= FAST_LOAD_BYTES if self._fast_load is None else self._fast_load
+        if self._memory is not None and fast:
             self._memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
             return
         self.link.write(
@@ -330,7 +335,12 @@ class LinkedDevice:
 
 
 def simulated_device(
-    config: EngineConfig, *, waits: Waits | None = None, baud: int | None = None
+    config: EngineConfig,
+    *,
+    waits: Waits | None = None,
+    baud: int | None = None,
+    progress: Progress | None = None,
+    fast_load: bool | None = None,
 ) -> LinkedDevice:
     """The whole device in simulation, compiled when first used.
 
@@ -341,6 +351,8 @@ def simulated_device(
         Of its memory.
     baud : int, optional
         Rate of a UART in front of it, which then carries all of its data.
+    progress, fast_load : optional
+        See `LinkedDevice`.
 
     Raises
     ------
@@ -350,4 +362,5 @@ def simulated_device(
     from sim.whole_device import open_whole_device
 
     port = open_whole_device(config, waits=waits, baud=baud)
-    return LinkedDevice(Link(port), config, memory=None if baud else port.memory)
+    memory = None if baud else port.memory
+    return LinkedDevice(Link(port), config, progress=progress, memory=memory, fast_load=fast_load)

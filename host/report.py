@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from .training import Epoch, Task
 
@@ -127,11 +134,11 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator[Epoch]:
-    """The same epochs, and a bar of jobs on ``out``, or else on stderr, if it is a terminal."""
+def progress_bar(out: Console) -> Progress:
+    """Bars on ``out``, or else on stderr, if it is a terminal; otherwise it is disabled."""
     console = out if out.is_terminal else Console(stderr=True)
-    bar = Progress(
-        TextColumn("jobs"),
+    return Progress(
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -141,8 +148,26 @@ def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator
         redirect_stderr=False,
         disable=not console.is_terminal,
     )
+
+
+def with_progress(epochs: Iterable[Epoch], total: int, bar: Progress) -> Iterator[Epoch]:
+    """The same epochs, and a bar of jobs."""
     with bar:
-        yield from bar.track(epochs, total=total)
+        yield from bar.track(epochs, total=total, description="jobs")
+
+
+def uploading(bar: Progress) -> Callable[[int, int], None] | None:
+    """What a link tells of its uploads, for a bar of bytes while there is one under way."""
+    shown: list[TaskID] = []
+
+    def tell(done: int, total: int) -> None:
+        if not shown:
+            shown.append(bar.add_task("bytes uploaded"))
+        bar.update(shown[0], completed=done, total=total)
+        if done == total:
+            bar.remove_task(shown.pop())
+
+    return None if bar.disable else tell
 
 
 def _score(value: float | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hdl.config import EngineConfig
 from hdl.job import Mode
-from hdl.link.frames import Command, DeviceStatus, from_bytes
+from hdl.link.frames import MAX_PAYLOAD, Command, DeviceStatus, from_bytes
 from host import devices
 from host.devices import samples_of
 from host.link.client import Link
 from host.link.transport import Transport
 from host.linked_device import LinkedDevice
+from host.report import progress_bar, uploading
 from sim.byte_port import BytePort
 from sim.golden import Golden
 from sim.line import Faults, SimulatedLine
@@ -189,3 +193,69 @@ def test_retries_are_told_of_a_linked_device_only(
     zipsgd(*train, "golden", *elsewhere)
     out, _ = zipsgd(*train, "sim-device", *elsewhere, "--resume")
     assert [row.split()[-1] for row in out.splitlines()[1:-1]] == ["-"] * 4
+
+
+def test_fast_load_changes_nothing_but_the_way(
+    port: BytePort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    links: list[Link] = []
+
+    def opening(config: EngineConfig, **options: Any) -> LinkedDevice:
+        links.append(Link(port))
+        port.memory[: 1 << 14] = 0xA5  # nothing of the run before helps
+        device = LinkedDevice(links[-1], config, memory=port.memory, **options)
+        monkeypatch.setattr(links[-1], "close", lambda: None)
+        return device
+
+    monkeypatch.setitem(devices.DEVICES, "sim-device", opening)
+    models = {}
+    for option in ("--fast-load", "--no-fast-load"):
+        models[option] = tmp_path / option
+        train = ("train", "sklearn:diabetes", "--device", "sim-device", "--epochs", "2")
+        zipsgd(*train, option, "-o", models[option])
+    fast, slow = (link.traffic.payload_bytes for link in links)
+    assert slow > fast + 2 * 354 * 10 * 4 // 8, "two copies of the samples"
+    assert models["--fast-load"].read_bytes() == models["--no-fast-load"].read_bytes()
+
+
+@pytest.mark.parametrize("device", ["golden", "sim", "serial:/dev/ttyUSB0"])
+@pytest.mark.parametrize("option", ["--fast-load", "--no-fast-load"])
+def test_fast_load_is_refused_where_there_is_no_such_way(device: str, option: str) -> None:
+    _, err = zipsgd("train", "sklearn:iris", "--device", device, option, code=2)
+    assert f"{option} is about the memory of sim-device" in err
+    assert f"which {device} does not have; leave it out" in err
+
+
+def test_uploads_are_shown_on_a_terminal_only(port: BytePort) -> None:
+    """Bytes and time left beside the jobs, each upload from its beginning to its end."""
+
+    def shown(*, terminal: bool) -> str:
+        out = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        bar = progress_bar(out)
+        tell = uploading(bar)
+        assert (tell is None) == bar.disable
+
+        def upload(done: int, total: int) -> None:
+            assert tell
+            tell(done, total)
+            bar.refresh()
+
+        link = Link(port)
+        job, (woven, other) = random_case(CONFIG, 0, groups=50, copies=2)
+        with bar:
+            bar.add_task("jobs", total=1)
+            device = LinkedDevice(link, CONFIG, progress=upload if tell else None)
+            device.load_model(np.zeros(job.chunks * CONFIG.lanes, dtype=np.int64))
+            for each in (woven, other):
+                device.run(job, each)
+            assert [task.description for task in bar.tasks] == ["jobs"]
+        assert isinstance(out.file, io.StringIO)
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.file.getvalue())
+        size = woven.beats.nbytes
+        if terminal:
+            first = min(size, MAX_PAYLOAD)
+            assert len(re.findall(rf"bytes uploaded \S+ +{first}/{size} +[-0-9:]+", text)) >= 2
+        return text
+
+    shown(terminal=True)
+    assert shown(terminal=False) == ""
