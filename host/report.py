@@ -162,8 +162,8 @@ def uploading(bar: Progress) -> Callable[[int, int], None] | None:
 
     def tell(done: int, total: int) -> None:
         if not shown:
-            shown.append(bar.add_task("bytes uploaded"))
-        bar.update(shown[0], completed=done, total=total)
+            shown.append(bar.add_task("bytes uploaded", total=total))
+        bar.update(shown[0], completed=done)
         if done == total:
             bar.remove_task(shown.pop())
 
