@@ -19,7 +19,8 @@ from sim.memory import Waits, service_cycles
 from sim.whole_device import memory_signature
 
 from .bench import synthetic
-from .bench_link import SIMULATED, open_measured, options_for
+from .bench_link import open_measured, options_for
+from .devices import SIMULATED
 from .errors import MismatchError
 from .linked_device import LinkedDevice
 from .options import Options

@@ -18,8 +18,8 @@ from sim.whole_device import LINE_CLOCK_HZ
 
 from .bench import synthetic
 from .bench_host import svm_text
-from .bench_link import BAUD, SIMULATED, open_measured, options_for
-from .devices import FastDevice
+from .bench_link import BAUD, open_measured, options_for
+from .devices import SIMULATED, FastDevice
 from .errors import MismatchError
 from .linked_device import LOADING, READING, UPLOADING, LinkedDevice
 from .options import Options

@@ -16,14 +16,13 @@ from hdl.engines import ENGINES
 from hdl.link.frames import Command
 from sim.memory import Waits
 
-from .devices import host_errors
+from .devices import SIMULATED, host_errors
 from .engines import engine_config
 from .errors import InputError, MismatchError
 from .linked_device import LinkedDevice, simulated_device
 from .options import OF_ENGINE, Options
 from .selftest import open_linked
 
-SIMULATED = "sim-device"
 BAUD = 3_000_000
 """Of the simulated UART."""
 

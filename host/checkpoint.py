@@ -135,6 +135,7 @@ def _record(epoch: Epoch) -> dict[str, Any]:
         "losses": asdict(epoch.losses),
         "counters": asdict(epoch.counters),
         "elapsed_s": epoch.elapsed_s,
+        **({} if epoch.retries is None else {"retries": epoch.retries}),
     }
 
 
@@ -158,6 +159,7 @@ def _epochs(task: Task, records: Any, words: Any) -> tuple[Epoch, ...]:
             words=last if jobs == len(records) else unknown,
             counters=_counters(record["counters"]),
             elapsed_s=float(record["elapsed_s"]),
+            retries=_retries(record.get("retries")),
         )
         for jobs, record in enumerate(records, start=1)
     )
@@ -181,6 +183,12 @@ def _counters(saved: Any) -> Counters:
     if not counters.cycles:
         raise ValueError("an epoch took no cycles")
     return counters
+
+
+def _retries(saved: Any) -> int | None:
+    if saved is not None and (type(saved) is not int or saved < 0):
+        raise ValueError("the retries of an epoch are not a whole number")
+    return saved
 
 
 def _shown(value: Any) -> str:

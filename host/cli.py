@@ -119,6 +119,14 @@ def train(
     target: Target = None,
     drop_constant: DropConstant = False,
     device: DeviceName = "sim",
+    fast_load: Annotated[
+        bool | None,
+        typer.Option(
+            "--fast-load/--no-fast-load",
+            help="Put samples into the memory of sim-device without its link.",
+            show_default="fast from 1 MiB on",
+        ),
+    ] = None,
     one_hot: OneHot = "",
     impute: Impute = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Model file.")] = None,
@@ -159,7 +167,7 @@ def train(
             log=stack.enter_context(writing(log)) if log else None,
         )
         source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
-        task, epochs = _train(source, [device], as_json, options, files)
+        task, epochs = _train(source, [device], as_json, options, files, fast_load)
         if stream:
             stream.write(dump_model(task.model(epochs[-1].words)))
         if plot and picture:
@@ -401,7 +409,12 @@ class Files:
 
 
 def _train(
-    source: Source, devices: list[str], as_json: bool, options: Options, files: Files
+    source: Source,
+    devices: list[str],
+    as_json: bool,
+    options: Options,
+    files: Files,
+    fast_load: bool | None = None,
 ) -> tuple[Task, list[Epoch]]:
     """Train on all devices in step and report the epochs of the first."""
     from . import report
@@ -411,7 +424,10 @@ def _train(
     from .prepare import prepare_source
     from .training import compare
 
-    found = [find_device(name) for name in devices]
+    out = report.plain_console()
+    bar = report.progress_bar(out)
+    progress = report.uploading(bar)
+    found = [find_device(name, progress=progress, fast_load=fast_load) for name in devices]
     task = prepare_source(
         source.data,
         source.target,
@@ -423,8 +439,6 @@ def _train(
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     advise(task)
-    table = report.columns(task.score_name)
-    out = report.plain_console()
     epochs: list[Epoch] = []
     saved = Checkpoint(files.checkpoint, task, resume=files.resume) if files.checkpoint else None
     done = saved.done if saved else ()
@@ -439,18 +453,20 @@ def _train(
 
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
+        linked = opened[0].retries is not None
+        table = report.columns(task.score_name, linked)
         if not as_json:
             out.print(report.heading_row(table))
         run = chain(done, compare(task, opened, done))
-        for epoch in report.with_progress(run, len(task.jobs), out):
+        for epoch in report.with_progress(run, len(task.jobs), bar):
             epochs.append(epoch)
             if len(epochs) > len(done):
                 if saved:
                     saved.save(epochs)
                 if files.snapshots and options.snapshot_every:
                     save_snapshot(files.snapshots, task, epoch)
-            show(report.epoch_record(epoch), report.epoch_row(table, epoch))
-    record = report.summary(task, devices, epochs)
+            show(report.epoch_record(epoch, linked), report.epoch_row(table, epoch))
+    record = report.summary(task, devices, epochs, linked)
     show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hdl.config import EngineConfig
 from hdl.job import Job
@@ -18,6 +19,8 @@ from .weaving import Woven, unweave
 
 if TYPE_CHECKING:
     from sim.fast import Fast
+
+    from .link.client import Progress
 
 
 class Device(Protocol):
@@ -32,6 +35,10 @@ class Device(Protocol):
 
     name: str
     config: EngineConfig
+
+    @property
+    def retries(self) -> int | None:
+        """Requests that its link has sent again so far; none without a link."""
 
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
@@ -87,6 +94,7 @@ class GoldenDevice:
     """The software reference, `sim.golden`; its cycles are those of the cycle model."""
 
     name = "golden"
+    retries = None
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -137,6 +145,7 @@ class SimDevice:
     """
 
     name = "sim"
+    retries = None
 
     def __init__(self, config: EngineConfig) -> None:
         from sim.verilated import VerilatedEngine
@@ -165,26 +174,29 @@ class SimDevice:
         self._engine.close()
 
 
-def _simulated_device(config: EngineConfig) -> Device:
+def _simulated_device(config: EngineConfig, **options: Any) -> Device:
     """The whole device in simulation, driven through its link."""
     from .linked_device import simulated_device
 
     with host_errors():
-        return simulated_device(config)
+        return simulated_device(config, **options)
 
 
-DEVICES: dict[str, Callable[[EngineConfig], Device]] = {
+SIMULATED = "sim-device"
+"""The only device behind a link whose memory is within reach."""
+
+DEVICES: dict[str, Callable[..., Device]] = {
     "golden": GoldenDevice,
     "sim": SimDevice,
     "fast": FastDevice,
-    "sim-device": _simulated_device,
+    SIMULATED: _simulated_device,
 }
 
 SERIAL = "serial:"
 """Begins the name of a device on a serial port: ``serial:PORT[@BAUD]``."""
 
 
-def on_port(name: str) -> Callable[[EngineConfig | None], Device]:
+def on_port(name: str, progress: Progress | None = None) -> Callable[[EngineConfig | None], Device]:
     """What opens the device on the port that ``name`` ends with."""
     path, _, rate = name.removeprefix(SERIAL).partition("@")
     if not path or (rate and not rate.isdecimal()):
@@ -196,24 +208,42 @@ def on_port(name: str) -> Callable[[EngineConfig | None], Device]:
         from .link.serial_port import open_serial
         from .linked_device import LinkedDevice
 
-        return LinkedDevice(open_serial(path, int(rate) if rate else None), config)
+        link = open_serial(path, int(rate) if rate else None)
+        return LinkedDevice(link, config, progress=progress)
 
     return open_port
 
 
-def find_device(name: str) -> Callable[[EngineConfig], Device]:
+def find_device(
+    name: str, *, progress: Progress | None = None, fast_load: bool | None = None
+) -> Callable[[EngineConfig], Device]:
     """What opens the device called ``name``.
+
+    Parameters
+    ----------
+    name : str
+    progress : callable, optional
+        Is told bytes done and bytes in all of every upload through a link.
+    fast_load : bool, optional
+        Whether samples are put into a simulated device's memory instead of passing its link.
 
     Raises
     ------
     InputError
-        If there is no such device.
+        If there is no such device, or ``fast_load`` is given and it has no such memory.
     """
+    if fast_load is not None and name != SIMULATED:
+        raise InputError(
+            f"--{'' if fast_load else 'no-'}fast-load is about the memory of {SIMULATED} and the "
+            f"way to it, which {name} does not have; leave it out, or use --device {SIMULATED}"
+        )
     if name.startswith(SERIAL):
-        return on_port(name)
+        return on_port(name, progress)
     if name not in DEVICES:
         known = ", ".join(DEVICES)
         raise InputError(f"there is no device {name!r}; use one of {known} or {SERIAL}PORT[@BAUD]")
+    if name == SIMULATED:
+        return partial(DEVICES[name], progress=progress, fast_load=fast_load)
     return DEVICES[name]
 
 

@@ -64,7 +64,7 @@ class LinkedDevice:
     Data sets stay in the device's memory until others need the room; a job that is run on the same
     `Woven` again uploads nothing. If the device is reset (or loses its power) while something is
     done, that is done anew, with the model it began with, up to `ATTEMPTS` times: the result is the
-    same.
+    same. Ctrl-C in the middle of something leaves the device idle.
 
     Parameters
     ----------
@@ -74,8 +74,10 @@ class LinkedDevice:
     progress : callable, optional
         Is told bytes done and bytes in all of every upload.
     memory : uint8 array, optional
-        The bytes of a simulated device's sample memory: data sets of `FAST_LOAD_BYTES` or more are
-        put there without passing the link.
+        The bytes of a simulated device's sample memory, into which data sets can be put without
+        passing the link.
+    fast_load : bool, optional
+        Whether they are; by default those of `FAST_LOAD_BYTES` or more.
 
     Raises
     ------
@@ -92,17 +94,25 @@ class LinkedDevice:
         *,
         progress: Progress | None = None,
         memory: NDArray[np.uint8] | None = None,
+        fast_load: bool | None = None,
     ) -> None:
         self.link = link
         self._memory = memory
+        self._fast_load = fast_load
         self.identity = link.connect(config)
         self.config = self.identity.config
         self._progress = progress
         self._margins: Ints = np.zeros((0, self.config.banks), dtype=np.int64)
         self._model: Ints | None = None  # what is in the device, if that is known
         self._chunks = 1
+        self._lost = False  # whether the device may hold another model than `_model`
         self.forget_samples()
         recovering(link, lambda: link.request(Command.RESET, phase="resetting"))
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again so far."""
+        return self.link.traffic.retries
 
     def load_model(self, words: Ints) -> None:
         """Set the model: int64 (chunks * lanes)."""
@@ -148,22 +158,31 @@ class LinkedDevice:
 
     def _anew(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, done anew if the device is reset meanwhile."""
-        attempts, lost = ATTEMPTS, False
+        attempts = ATTEMPTS
         while True:
             try:
-                if lost:
+                if self._lost and self._model is not None:
                     self.forget_samples()
                     self.link.connect(self.config)
                     self._load()
+                self._lost = False
                 return work()
             except SessionLostError as fault:
-                attempts, lost = attempts - 1, True
+                attempts, self._lost = attempts - 1, True
                 if self._model is None or not attempts:  # the model with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
             except KeyboardInterrupt:
-                self.link.request(Command.RESET, phase="ending the job")
+                self._lost = True  # a notebook goes on after Ctrl-C
+                self._end_job()
                 raise
+
+    def _end_job(self) -> None:
+        """Leave the device idle, if it answers at all."""
+        try:
+            recovering(self.link, lambda: self.link.request(Command.RESET, phase="ending the job"))
+        except DeviceError as fault:
+            logger.warning("%s; the device may still be busy", fault)
 
     def _load(self) -> None:
         assert self._model is not None
@@ -302,7 +321,8 @@ class LinkedDevice:
         return plan.base
 
     def _upload(self, address: int, data: bytes) -> None:
-        if self._memory is not None and len(data) >= FAST_LOAD_BYTES:
+        fast = len(data) >= FAST_LOAD_BYTES if self._fast_load is None else self._fast_load
+        if self._memory is not None and fast:
             self._memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
             return
         self.link.write(
@@ -315,7 +335,12 @@ class LinkedDevice:
 
 
 def simulated_device(
-    config: EngineConfig, *, waits: Waits | None = None, baud: int | None = None
+    config: EngineConfig,
+    *,
+    waits: Waits | None = None,
+    baud: int | None = None,
+    progress: Progress | None = None,
+    fast_load: bool | None = None,
 ) -> LinkedDevice:
     """The whole device in simulation, compiled when first used.
 
@@ -326,6 +351,8 @@ def simulated_device(
         Of its memory.
     baud : int, optional
         Rate of a UART in front of it, which then carries all of its data.
+    progress, fast_load : optional
+        See `LinkedDevice`.
 
     Raises
     ------
@@ -335,4 +362,5 @@ def simulated_device(
     from sim.whole_device import open_whole_device
 
     port = open_whole_device(config, waits=waits, baud=baud)
-    return LinkedDevice(Link(port), config, memory=None if baud else port.memory)
+    memory = None if baud else port.memory
+    return LinkedDevice(Link(port), config, progress=progress, memory=memory, fast_load=fast_load)

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from .training import Epoch, Task
 
@@ -24,9 +31,9 @@ class Column(NamedTuple):
     cell: Callable[[Epoch], str]
 
 
-def columns(score_name: str) -> tuple[Column, ...]:
-    """The table of epochs, 79 characters wide."""
-    return (
+def columns(score_name: str, linked: bool = False) -> tuple[Column, ...]:
+    """The table of epochs, 79 characters wide, and 87 of a device that is ``linked``."""
+    table = (
         Column("epoch", 5, lambda e: f"{e.number}"),
         Column("train", 8, lambda e: f"{e.losses.train:.5f}"),
         Column("held-out", 8, lambda e: f"{e.losses.heldout:.5f}"),
@@ -37,6 +44,8 @@ def columns(score_name: str) -> tuple[Column, ...]:
         Column("utilised", 8, lambda e: f"{e.utilisation:.4f}"),
         Column("seconds", 7, lambda e: f"{e.elapsed_s:.2f}"),
     )
+    retries = Column("retries", 7, lambda e: "-" if e.retries is None else f"{e.retries}")
+    return (*table, retries) if linked else table
 
 
 def heading_row(table: Sequence[Column]) -> str:
@@ -47,8 +56,8 @@ def epoch_row(table: Sequence[Column], epoch: Epoch) -> str:
     return " ".join(f"{column.cell(epoch):>{column.width}}" for column in table)
 
 
-def epoch_record(epoch: Epoch) -> dict[str, Any]:
-    """One line of ``--json``."""
+def epoch_record(epoch: Epoch, linked: bool = False) -> dict[str, Any]:
+    """One line of ``--json``; with the retries of the link if the device is ``linked``."""
     return {
         "epoch": epoch.number,
         "train_loss": epoch.losses.train,
@@ -58,10 +67,13 @@ def epoch_record(epoch: Epoch) -> dict[str, Any]:
         "utilisation": epoch.utilisation,
         "saturations": epoch.saturations,
         "elapsed_s": epoch.elapsed_s,
+        **({"retries": epoch.retries} if linked else {}),
     }
 
 
-def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict[str, Any]:
+def summary(
+    task: Task, devices: Sequence[str], epochs: Sequence[Epoch], linked: bool = False
+) -> dict[str, Any]:
     """The whole training: totals, final losses, and the options with their defaults filled in."""
     last = epochs[-1]
     cycles = sum(epoch.counters.cycles for epoch in epochs)
@@ -86,6 +98,7 @@ def summary(task: Task, devices: Sequence[str], epochs: Sequence[Epoch]) -> dict
         "utilisation": beats / cycles,
         "saturations": sum(epoch.saturations for epoch in epochs),
         "elapsed_s": last.elapsed_s,
+        **({"retries": sum(epoch.retries or 0 for epoch in epochs)} if linked else {}),
     }
 
 
@@ -121,11 +134,11 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator[Epoch]:
-    """The same epochs, and a bar of jobs on ``out``, or else on stderr, if it is a terminal."""
+def progress_bar(out: Console) -> Progress:
+    """Bars on ``out``, or else on stderr, if it is a terminal; otherwise it is disabled."""
     console = out if out.is_terminal else Console(stderr=True)
-    bar = Progress(
-        TextColumn("jobs"),
+    return Progress(
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -135,8 +148,26 @@ def with_progress(epochs: Iterable[Epoch], total: int, out: Console) -> Iterator
         redirect_stderr=False,
         disable=not console.is_terminal,
     )
+
+
+def with_progress(epochs: Iterable[Epoch], total: int, bar: Progress) -> Iterator[Epoch]:
+    """The same epochs, and a bar of jobs."""
     with bar:
-        yield from bar.track(epochs, total=total)
+        yield from bar.track(epochs, total=total, description="jobs")
+
+
+def uploading(bar: Progress) -> Callable[[int, int], None] | None:
+    """What a link tells of its uploads, for a bar of bytes while there is one under way."""
+    shown: list[TaskID] = []
+
+    def tell(done: int, total: int) -> None:
+        if not shown:
+            shown.append(bar.add_task("bytes uploaded", total=total))
+        bar.update(shown[0], completed=done)
+        if done == total:
+            bar.remove_task(shown.pop())
+
+    return None if bar.disable else tell
 
 
 def _score(value: float | None) -> str:

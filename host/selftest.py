@@ -11,7 +11,7 @@ from hdl.config import EngineConfig
 from hdl.job import Epoch, Job, Step
 from hdl.link.frames import MAX_PAYLOAD, Command
 
-from .devices import SERIAL, GoldenDevice, find_device, on_port
+from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_port
 from .errors import InputError, MismatchError
 from .linked_device import LinkedDevice
 from .weaving import Woven, code_range, weave
@@ -43,9 +43,9 @@ def open_linked(name: str) -> LinkedDevice:
         See `LinkedDevice`.
     """
     find_device(name)
-    if name != "sim-device" and not name.startswith(SERIAL):
+    if name != SIMULATED and not name.startswith(SERIAL):
         raise InputError(
-            f"{name} has no link that could be tested; use {SERIAL}PORT[@BAUD] or sim-device"
+            f"{name} has no link that could be tested; use {SERIAL}PORT[@BAUD] or {SIMULATED}"
         )
     device = on_port(name)(None) if name.startswith(SERIAL) else find_device(name)(EngineConfig())
     assert isinstance(device, LinkedDevice)

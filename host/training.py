@@ -41,6 +41,8 @@ class Epoch:
         Of this job.
     elapsed_s : float
         Seconds since the training began.
+    retries : int, optional
+        Requests that the link has sent again since the job before; none without a link.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Epoch:
     words: Ints
     counters: Counters
     elapsed_s: float
+    retries: int | None = None
 
     @property
     def utilisation(self) -> float:
@@ -67,6 +70,7 @@ def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Ep
     chunks = task.copies[0].chunks
     zeros = np.zeros(chunks * device.config.lanes, dtype=np.int64)
     words = done[-1].words if done else zeros
+    before = device.retries
     device.load_model(words)
     for index in range(len(done), len(task.jobs)):
         job, copies = task.job(index, words)
@@ -74,7 +78,10 @@ def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Ep
         words = device.read_model(chunks)
         losses = task.evaluate(task.model(words).weights)
         number = task.epochs_before(index + 1)
-        yield Epoch(number, losses, words, counters, time.perf_counter() - start)
+        now = device.retries
+        retries = None if now is None or before is None else now - before
+        before = now
+        yield Epoch(number, losses, words, counters, time.perf_counter() - start, retries)
 
 
 def train_float(task: Task) -> Iterator[Losses]:
