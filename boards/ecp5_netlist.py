@@ -43,7 +43,8 @@ class Report:
 class _Netlist:
     cells: dict[str, Cell]
     drivers: dict[Bit, str] = field(default_factory=dict)
-    users: dict[Bit, list[Pin]] = field(default_factory=lambda: defaultdict(list))
+    # Sets that keep their order: thousands of pins share a constant.
+    users: dict[Bit, dict[Pin, None]] = field(default_factory=lambda: defaultdict(dict))
     ports: set[Bit] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -53,17 +54,16 @@ class _Netlist:
                     if cell["port_directions"][pin] == "output":
                         self.drivers[bit] = name
                     else:
-                        self.users[bit].append((name, pin, index))
+                        self.users[bit][name, pin, index] = None
 
     def connect(self, name: str, pin: str, bit: Bit, index: int = 0) -> None:
         """Connect an input, of which a single bit may have been open."""
         cell, place = self.cells[name], (name, pin, index)
         bits = cell["connections"].setdefault(pin, [""])
-        if place in self.users[bits[index]]:
-            self.users[bits[index]].remove(place)
+        self.users[bits[index]].pop(place, None)
         bits[index] = bit
         cell["port_directions"][pin] = "input"
-        self.users[bit].append(place)
+        self.users[bit][place] = None
 
     def drive(self, name: str, pin: str, bit: Bit) -> None:
         """Let an output of one bit drive ``bit``."""
@@ -73,8 +73,7 @@ class _Netlist:
     def remove(self, name: str) -> None:
         for pin, bits in self.cells.pop(name)["connections"].items():
             for index, bit in enumerate(bits):
-                if (name, pin, index) in self.users[bit]:
-                    self.users[bit].remove((name, pin, index))
+                self.users[bit].pop((name, pin, index), None)
 
     def is_used(self, bit: Bit) -> bool:
         return bool(self.users[bit]) or bit in self.ports
@@ -126,7 +125,7 @@ def _output_registers(state: _Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[
         readers = state.users[bit]
         if len(readers) != 1 or bit in state.ports:
             return None
-        name, port, _ = readers[0]
+        name, port, _ = next(iter(readers))
         if port != "DI" or not _plain_register(state.cells[name]):
             return None
         clocks.add(state.cells[name]["connections"]["CLK"][0])
