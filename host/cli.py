@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from typer import Context
 from typer.core import TyperGroup
 
-from . import data_cli, doctor_cli, plan_cli, predict_cli, report_cli
+from . import bench_cli, data_cli, doctor_cli, plan_cli, predict_cli, report_cli
 from .choices import Interface
+from .commands import DeviceName, Json, takes_options
 from .data_cli import Impute, OneHot, column_names
 from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError, ZipsgdError
@@ -48,8 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bench = typer.Typer(no_args_is_help=True, help="Measure what the README states.")
-app.add_typer(bench, name="bench")
+app.add_typer(bench_cli.app, name="bench")
 app.add_typer(data_cli.app, name="data")
 app.command("eval")(predict_cli.eval_command)
 app.command("predict")(predict_cli.predict_command)
@@ -66,49 +62,6 @@ Target = Annotated[
 DropConstant = Annotated[
     bool, typer.Option("--drop-constant", help="Leave out features that never change.")
 ]
-DeviceName = Annotated[
-    str,
-    typer.Option("--device", help="sim, golden, fast, sim-device or serial:PORT[@BAUD]."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
-
-CONTEXT = "context"
-WRITTEN = "COMMANDLINE"
-"""Name of the source of an option's value that is on the command line."""
-
-
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command(..., options, given)`` one command-line option a field of `Options`.
-
-    ``given`` are the names of those fields that the user wrote, the others have their defaults.
-    """
-    hints = get_type_hints(Options, include_extras=True)
-    extra = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(Options)
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    made = ("options", "given")
-    own = [parameter for parameter in signature.parameters.values() if parameter.name not in made]
-    own.append(inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=Context))
-
-    @functools.wraps(command)
-    def run(**arguments: Any) -> None:
-        context: Context = arguments.pop(CONTEXT)
-        options = Options(**{parameter.name: arguments.pop(parameter.name) for parameter in extra})
-        sources = ((option.name, context.get_parameter_source(option.name)) for option in extra)
-        given = frozenset(name for name, source in sources if source and source.name == WRITTEN)
-        command(**arguments, options=options, given=given)
-
-    parameters = [*own, *extra]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
 
 
 @app.command()
@@ -259,130 +212,6 @@ def selftest(device: DeviceName = "sim-device") -> None:
     with closing(parts.open_linked(device)) as opened:
         for passed in parts.selftest(opened):
             typer.echo(f"ok  {passed.part:9} {passed.found}")
-
-
-@bench.command()
-def convergence(
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
-    device: Annotated[
-        str | None,
-        typer.Option(help="sim, golden or fast.", show_default="sim; fast for logistic"),
-    ] = None,
-    loss: Annotated[
-        Literal["least-squares", "logistic"], typer.Option(help="What training minimises.")
-    ] = "least-squares",
-    bits: Annotated[int, typer.Option(help="Bits of a code, for logistic.")] = Options.bits,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings to average, for logistic.")] = 3,
-    all_rounded: Annotated[
-        bool,
-        typer.Option(
-            "--all-rounded", help="Scale two-valued columns like all others, for logistic."
-        ),
-    ] = False,
-) -> None:
-    """4 bits with double sampling against 8 bits or float64, and against simpler roundings."""
-    if loss == "logistic":
-        from .bench_logistic import logistic
-
-        logistic(data, device or "fast", bits, seeds, not all_rounded)
-        return
-    from .bench import convergence as measure
-
-    measure(data, device or "sim")
-
-
-@bench.command()
-def utilisation() -> None:
-    """Beats a cycle of the simulated engine, and its cycles against the cycle model."""
-    from .bench import utilisation as measure
-
-    measure()
-
-
-@bench.command()
-def sim_speed() -> None:
-    """Cycles a second of the simulated engine, rounding and weaving included."""
-    from .bench import sim_speed as measure
-
-    measure()
-
-
-@bench.command()
-def cycles(as_json: Json = False) -> None:
-    """Cycles a sample, measured and predicted, beside the published engines of equal width."""
-    from .bench_cycles import cycles as measure
-
-    measure(as_json)
-
-
-@bench.command()
-def time_to_loss(as_json: Json = False) -> None:
-    """Cycles to one and the same loss at 32, 8, 4 and 3 bits, on one engine; a minute."""
-    from .bench_time import time_to_loss as measure
-
-    measure(as_json=as_json)
-
-
-@bench.command()
-def host(as_json: Json = False) -> None:
-    """Speed from a file to a packed set, stage by stage, beside scikit-learn."""
-    from .bench_host import host as measure
-
-    measure(as_json)
-
-
-LinkedName = Annotated[str, typer.Option("--device", help="sim-device or serial:PORT[@BAUD].")]
-
-
-@bench.command()
-def link(device: LinkedName = "sim-device", as_json: Json = False) -> None:
-    """Upload and read-back rate of a device's link; the simulated one is a UART of 3 Mbaud."""
-    from .bench_link import link as measure
-
-    measure(device, as_json)
-
-
-@bench.command()
-def compute(
-    device: LinkedName = "sim-device",
-    clock_mhz: Annotated[
-        float | None,
-        typer.Option(
-            min=1e-3,
-            help="Clock for which samples a second are predicted.",
-            show_default="the board's; 80 for sim-device",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Cycles and utilisation of a training from the device's memory, without its link."""
-    from .bench_compute import compute as measure
-
-    measure(device, None if clock_mhz is None else clock_mhz * 1e6, as_json)
-
-
-@bench.command()
-def end_to_end(device: LinkedName = "sim-device", as_json: Json = False) -> None:
-    """A training from text to model on a device: parse, round, upload, train, read back."""
-    from .bench_end_to_end import end_to_end as measure
-
-    measure(device, as_json)
-
-
-@bench.command()
-@takes_options
-def step(
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
-    *,
-    device: DeviceName = "fast",
-    as_json: Json = False,
-    options: Options,
-    given: frozenset[str],
-) -> None:
-    """Final loss with --step auto, beside that with the best power of two."""
-    from .bench_step import step as measure
-
-    measure(data, device, options, as_json)
 
 
 @dataclass(frozen=True)

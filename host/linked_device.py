@@ -33,7 +33,8 @@ from sim.memory import Waits
 
 from .devices import check_fits
 from .errors import DeviceError, InputError
-from .link.client import Link, Progress, SessionLostError, recovering
+from .link.client import Link, Progress, recovering
+from .link.requests import SessionLostError
 from .rounding import Ints
 from .weaving import Woven
 

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Shape
@@ -17,6 +15,7 @@ from amaranth.lib.wiring import In
 
 from ..config import EngineConfig
 from ..job import Loss, Mode
+from ..page import fill, markdown_table, update_file
 from ..protocol import Error
 from .engine import ports
 from .lite import Response
@@ -26,32 +25,20 @@ GUARD = "ZIPSGD_AXI_H"
 
 
 def update_page(page: str) -> str:
-    """``page`` with its tables made anew, for the default engine.
-
-    A table stands between the comments ``<!-- name -->`` and ``<!-- end -->``.
-
-    Raises
-    ------
-    ValueError
-        If a table has no place on the page.
-    """
+    """``page`` with its tables made anew, for the default engine; raises as `hdl.page.fill`."""
     config = EngineConfig()
-    for name, table in (("ports", ports_table(config)), ("registers", registers_table(config))):
-        begin = f"<!-- {name} -->\n"
-        if page.count(begin) != 1:
-            raise ValueError(f"the page has {page.count(begin)} places for its {name}; it needs 1")
-        before, rest = page.split(begin)
-        page = before + begin + table + rest[rest.index("<!-- end -->") :]
-    return page
+    return fill(page, {"ports": ports_table(config), "registers": registers_table(config)})
 
 
 def ports_table(config: EngineConfig) -> str:
     """Every port, as a table in Markdown."""
-    lines = ["| port | direction | bits |", "| --- | --- | --- |"]
-    for name, member in ports(config).items():
-        direction = "in" if member.flow == In else "out"
-        lines.append(f"| `{name}` | {direction} | {Shape.cast(member.shape).width} |")
-    return "\n".join(lines) + "\n"
+    return markdown_table(
+        ("port", "direction", "bits"),
+        (
+            (f"`{name}`", "in" if member.flow == In else "out", Shape.cast(member.shape).width)
+            for name, member in ports(config).items()
+        ),
+    )
 
 
 def registers_table(config: EngineConfig) -> str:
@@ -102,5 +89,4 @@ def _groups(config: EngineConfig) -> Iterable[tuple[str, Iterable[Register]]]:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(update_page(target.read_text(encoding="utf-8")), encoding="utf-8")
+    update_file(update_page)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from ..config import EngineConfig
+from ..page import fill, markdown_table, update_file
 from ..protocol import Status
 from .frames import (
     Code,
@@ -38,22 +36,8 @@ CHOICES: dict[str, Any] = {"commands": Command, "codes": Code}
 
 
 def update_page(page: str) -> str:
-    """``page`` with its tables made anew.
-
-    A table stands between the comments ``<!-- name -->`` and ``<!-- end -->``.
-
-    Raises
-    ------
-    ValueError
-        If a table has no place on the page.
-    """
-    for name, table in tables().items():
-        begin = f"<!-- {name} -->\n"
-        if page.count(begin) != 1:
-            raise ValueError(f"the page has {page.count(begin)} places for its {name}; it needs 1")
-        before, rest = page.split(begin)
-        page = before + begin + table + rest[rest.index("<!-- end -->") :]
-    return page
+    """``page`` with its tables made anew; raises as `hdl.page.fill`."""
+    return fill(page, tables())
 
 
 def tables() -> dict[str, str]:
@@ -64,7 +48,7 @@ def tables() -> dict[str, str]:
     for name, choices in CHOICES.items():
         texts = members(choices)
         rows = ((choice.value, f"`{choice.name}`", texts[choice.name]) for choice in choices)
-        made[name] = _table(("number", "name", "meaning"), rows)
+        made[name] = markdown_table(("number", "name", "meaning"), rows)
     return made
 
 
@@ -77,7 +61,7 @@ def layout_table(layout: Any, texts: dict[str, str]) -> str:
         (field.offset // size, Shape.cast(field.shape).width // size, f"`{name}`", texts[name])
         for name, field in shape
     )
-    return _table((f"first {unit}", f"{unit}s", "field", "meaning"), rows)
+    return markdown_table((f"first {unit}", f"{unit}s", "field", "meaning"), rows)
 
 
 def members(described: Any, title: str = "Members") -> dict[str, str]:
@@ -99,11 +83,5 @@ def _plain(text: str) -> str:
     return re.sub(r"`(?:[\w]+\.)+(\w+)`", r"`\1`", text)
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-
-
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(update_page(target.read_text(encoding="utf-8")), encoding="utf-8")
+    update_file(update_page)

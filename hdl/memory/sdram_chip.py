@@ -147,7 +147,7 @@ AS4C32M16SB_7 = SdramChip(
 """64 MiB: ULX3S."""
 
 IS42S16160G_7 = SdramChip(
-    source="ISSI, IS42S16160B/D/G-7, AC electrical characteristics; the slowest of the revisions",
+    source="ISSI, IS42S16160B/D/G-7: slow figures, not compared with a data sheet yet",
     column_bits=9,
     rcd=Limit(ns=20),
     rp=Limit(ns=20),

@@ -6,17 +6,15 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from hdl.config import EngineConfig
 from hdl.link.codec import DELIMITER_BYTE, DamagedError, Deframer, decode, encode
 from hdl.link.frames import (
-    CRC_BYTES,
     MAX_PAYLOAD,
     MAX_REQUEST,
     NO_SESSION,
-    REQUEST_BYTES,
     SEQUENCE_BITS,
     SESSION_BITS,
     Code,
@@ -27,6 +25,7 @@ from hdl.link.frames import (
 from hdl.link.identity import Identity, design_digest
 
 from ..errors import DeviceError
+from .requests import Asked, NoAnswerError, RefusedError, Sent, SessionLostError, Traffic
 from .stopwatch import Stopwatch
 from .transport import Transport
 
@@ -54,82 +53,6 @@ logger = logging.getLogger(__name__)
 def draw_session() -> int:
     """A number that no earlier session is likely to have had."""
     return 1 + secrets.randbelow((1 << SESSION_BITS) - 1)
-
-
-class SessionLostError(DeviceError):
-    """The device has been reset: what was in it is gone, and the work must begin anew."""
-
-
-class NoAnswerError(DeviceError):
-    """The limit has passed without progress."""
-
-
-class RefusedError(DeviceError):
-    """The device refused a request.
-
-    Attributes
-    ----------
-    code : int
-        A `Code`.
-    """
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass
-class Traffic:
-    """What a link has seen so far.
-
-    Attributes
-    ----------
-    frames, payload_bytes : int
-        Requests and bytes of payload that were answered.
-    retries : int
-        Requests that were sent again.
-    damaged, stale : int
-        Replies that were unsound, or not to anything that was waiting.
-    reopened : int
-        Times that the line was lost and found again.
-    """
-
-    frames: int = 0
-    payload_bytes: int = 0
-    retries: int = 0
-    damaged: int = 0
-    stale: int = 0
-    reopened: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """A request without its place in the session."""
-
-    command: int
-    payload: bytes = b""
-    address: int = 0
-    count: int = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes in the device's buffer."""
-        return REQUEST_BYTES + len(self.payload) + CRC_BYTES
-
-    def __str__(self) -> str:
-        return f"{Command(self.command).name} at byte {self.address:#x}"
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """A request that waits for its answer."""
-
-    asked: _Asked
-    sequence: int
-    frame: bytes
-
-    def __str__(self) -> str:
-        return f"frame {self.sequence}, {self.asked}"
 
 
 class Link:
@@ -193,7 +116,7 @@ class Link:
         self._session, self._sequence = self._draw(), 0
         self._window = MAX_REQUEST
         phase = "connecting"
-        raw = self._exchange([_Asked(command=Command.IDENTIFY)], phase, True, limit_s=limit_s)
+        raw = self._exchange([Asked(command=Command.IDENTIFY)], phase, True, limit_s=limit_s)
         try:
             identity = Identity.from_bytes(raw)
         except ValueError as fault:
@@ -221,7 +144,7 @@ class Link:
         count: int = 0,
     ) -> bytes:
         """One request; returns its answer. ``phase`` says in errors what was going on."""
-        asked = _Asked(command=command, payload=payload, address=address, count=count)
+        asked = Asked(command=command, payload=payload, address=address, count=count)
         return self._exchange([asked], phase, True)
 
     def write(
@@ -236,7 +159,7 @@ class Link:
         """Send ``data`` in as many requests as it takes."""
         view = memoryview(data)
         pieces = (
-            _Asked(
+            Asked(
                 command=command,
                 payload=bytes(view[begin : begin + MAX_PAYLOAD]),
                 address=address + begin,
@@ -278,7 +201,7 @@ class Link:
 
     def _exchange(
         self,
-        requests: Iterable[_Asked],
+        requests: Iterable[Asked],
         phase: str,
         wants_answer: bool,
         *,
@@ -309,7 +232,7 @@ class Link:
         self._deframer = Deframer()
         self._blocks: Iterator[bytes] = iter(())
 
-    def _seal(self, asked: _Asked) -> _Sent:
+    def _seal(self, asked: Asked) -> Sent:
         """Give a request its place in the session."""
         header = {
             "session": self._session,
@@ -318,7 +241,7 @@ class Link:
             "count": asked.count,
             "address": asked.address,
         }
-        sent = _Sent(asked, self._sequence, encode(Request, header, asked.payload))
+        sent = Sent(asked, self._sequence, encode(Request, header, asked.payload))
         self._sequence = (self._sequence + 1) & SEQUENCE_MASK
         return sent
 
@@ -346,13 +269,13 @@ class _Exchange:
     """Some requests on their way: what is unanswered, and when to lose patience."""
 
     def __init__(
-        self, link: Link, requests: Iterator[_Asked], phase: str, wants_answer: bool, limit_s: float
+        self, link: Link, requests: Iterator[Asked], phase: str, wants_answer: bool, limit_s: float
     ) -> None:
         self.answer = b""
         self._link, self._requests, self._phase = link, requests, phase
         self._wants_answer, self._limit_s = wants_answer, limit_s
         self._next = next(requests, None)
-        self._unanswered: deque[_Sent] = deque()
+        self._unanswered: deque[Sent] = deque()
         self._outstanding = 0  # bytes of them in the device's buffer, at most
         self._done = 0  # bytes of payload that were answered
         self._gap: int | None = None  # the request from which on all was sent again

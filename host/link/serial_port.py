@@ -7,7 +7,8 @@ import contextlib
 import serial
 
 from ..errors import DeviceError
-from .client import LIMIT_S, Link, NoAnswerError
+from .client import LIMIT_S, Link
+from .requests import NoAnswerError
 from .transport import SystemClock
 
 BAUDS = (3_000_000, 2_000_000, 1_000_000, 921_600, 460_800, 230_400, 115_200)

@@ -19,7 +19,8 @@ from hdl.link.frames import (
 )
 from hdl.link.identity import Identity
 from host.errors import DeviceError
-from host.link.client import RETRY_S, Link, RefusedError, SessionLostError, recovering
+from host.link.client import RETRY_S, Link, recovering
+from host.link.requests import RefusedError, SessionLostError
 from sim.line import SimulatedLine
 from tests.host.hash_device import CONFIG, HashDevice
 

@@ -13,7 +13,8 @@ from hdl.link.frames import Command
 from hdl.link.identity import Identity, design_digest
 from hdl.link.link import BUFFER_BYTES
 from hdl.verilog import to_verilog
-from host.link.client import Link, RefusedError, recovering
+from host.link.client import Link, recovering
+from host.link.requests import RefusedError
 from sim.build import TOP
 from sim.byte_port import BytePort
 from sim.line import KINDS, Faults, SimulatedLine

@@ -18,7 +18,8 @@ from hdl.protocol import Error, pack_job
 from host import linked_device
 from host.devices import find_device, samples_of
 from host.errors import DeviceError, InputError, MismatchError
-from host.link.client import Link, RefusedError
+from host.link.client import Link
+from host.link.requests import RefusedError
 from host.linked_device import LinkedDevice
 from host.selftest import selftest
 from host.weaving import Woven
