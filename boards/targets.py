@@ -8,29 +8,48 @@ from typing import Literal
 from hdl.config import EngineConfig
 from hdl.engines import ENGINES
 
+Family = Literal["ecp5", "ice40", "gowin"]
+"""FPGAs that open tools place and route."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """An FPGA and the engine that suits it.
+class Part:
+    """An FPGA, and the clock rate that is wanted of it.
 
     Parameters
     ----------
-    family : {"ecp5", "ice40"}
-    device : str
+    family : str
+        One of `Family`.
+    device : tuple of str
         What its place and route calls it, with package and speed grade.
     clock_mhz : float
         What place and route aims at.
+    """
+
+    family: Family
+    device: tuple[str, ...]
+    clock_mhz: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(Part):
+    """An FPGA without a board, and the engine that suits it.
+
+    Parameters
+    ----------
     engine : EngineConfig
         Geometry that is reported unless another is named.
     clock_pin : str, optional
         Where the clock comes in, beside the clock network; the placer's choice unless given.
     """
 
-    family: Literal["ecp5", "ice40"]
-    device: tuple[str, ...]
-    clock_mhz: float
     engine: EngineConfig
     clock_pin: str | None = None
+
+    @property
+    def constraints(self) -> str:
+        """Where its pins are; `boards.bare.Bare` calls its clock ``clk``."""
+        return f'LOCATE COMP "clk" SITE "{self.clock_pin}";\n' if self.clock_pin else ""
 
 
 ECP5_PACKAGE, ECP5_CLOCK_PIN = ("--package", "CABGA381", "--speed", "6"), "G2"

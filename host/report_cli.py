@@ -53,9 +53,17 @@ def report_command(
 ) -> None:
     """Place and route the bare engine, and print its area and clock rate, the worst seed first."""
     from boards.bare import Bare
-    from boards.place_and_route import FlowError, MissingToolError, place_and_route, synthesise
+    from boards.flows import TOP
+    from boards.place_and_route import (
+        FlowError,
+        MissingToolError,
+        Source,
+        place_and_route,
+        synthesise,
+    )
     from boards.targets import TARGETS
     from hdl.engine import Engine
+    from hdl.verilog import to_verilog
 
     if target not in TARGETS:
         raise InputError(f"there is no target {target}; take one of {', '.join(TARGETS)}")
@@ -80,8 +88,11 @@ def report_command(
         with tempfile.TemporaryDirectory() as scratch:
             folder = keep or Path(scratch)
             folder.mkdir(parents=True, exist_ok=True)
-            netlist = synthesise(Bare(Engine(config)), chosen, folder)
-            results = list(place_and_route(netlist, chosen, range(1, seeds + 1)))
+            source = Source(to_verilog(Bare(Engine(config)), TOP))
+            netlist = synthesise(source, chosen.family, folder)
+            results = list(
+                place_and_route(netlist, chosen, range(1, seeds + 1), chosen.constraints)
+            )
     except MissingToolError as fault:
         raise ToolMissingError(f"{fault}: pip install 'zipsgd[boards]'") from fault
     except FlowError as fault:

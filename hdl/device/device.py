@@ -13,6 +13,7 @@ from ..link.link import BUFFER_BYTES, Link
 from ..memory.block import BlockMemory
 from ..memory.interface import MemorySignature
 from ..memory.store import SampleStore
+from ..protocol import Error
 from .decoder import CommandDecoder
 
 BURST_WORDS = 16
@@ -49,6 +50,8 @@ class Device(wiring.Component):
     i, o : streams of 8
         The line; ``i`` never waits.
     port : Out(MemorySignature)
+    busy, fault : Out(1)
+        A job is under way; the engine has refused the last one.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class Device(wiring.Component):
                 "i": In(stream.Signature(8)),
                 "o": Out(stream.Signature(8)),
                 "port": Out(port),
+                "busy": Out(1),
+                "fault": Out(1),
             }
         )
 
@@ -102,6 +107,8 @@ class Device(wiring.Component):
         for name in ("model_out", "margins"):
             wiring.connect(m, getattr(engine, name), getattr(decoder, name))
         m.d.comb += [
+            self.busy.eq(~engine.job.ready),
+            self.fault.eq(engine.status.error != Error.NONE),
             decoder.counters.eq(link.counters),
             decoder.status.eq(engine.status),
             decoder.writing.eq(store.writing),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..config import EngineConfig
+from ..sources import sources_digest
 from .frames import DIGEST_BITS, MAGIC, PROTOCOL, byte_count, from_bytes, identity_layout, to_bytes
 
 PARAMETERS = tuple(field.name for field in fields(EngineConfig))
@@ -16,17 +17,13 @@ PARAMETERS = tuple(field.name for field in fields(EngineConfig))
 
 @functools.cache
 def _sources() -> bytes:
-    """Digest of the gateware's source files: names and texts."""
-    folder, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-        digest.update(path.read_bytes() + b"\0")
-    return digest.digest()
+    folder = Path(__file__).parents[1]
+    return sources_digest(folder, folder.rglob("*.py"))
 
 
 def design_digest(config: EngineConfig) -> int:
-    """Number of a design: its sources and its geometry. Another source, be it by a comment,
-    is another design: a bitstream and a host of one digest are of the same version."""
+    """Number of a design: the code of its sources, and its geometry. Other code is another design,
+    even if it does the same: a bitstream and a host of one digest are of the same version."""
     whole = hashlib.sha256(_sources() + repr(config).encode()).digest()
     return int.from_bytes(whole[: DIGEST_BITS // 8], "little")
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 POSTPONED = 4
 """Refreshes that a controller may owe before it makes up for them."""
 
+LIMITS = ("rcd", "rp", "rc", "ras", "rrd", "rfc", "wr", "mrd")
+"""Least times that a data sheet gives in ns, in cycles or in both."""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -120,9 +123,8 @@ class SdramChip:
                 f"{clock_hz / 1e6:g} MHz is too fast for this SDRAM, which takes "
                 f"{self.cas3_hz / 1e6:g} MHz ({self.source})"
             )
-        names = ("rcd", "rp", "rc", "ras", "rrd", "rfc", "wr", "mrd")
         return SdramTiming(
-            **{name: getattr(self, name).at(clock_hz) for name in names},
+            **{name: getattr(self, name).at(clock_hz) for name in LIMITS},
             cas=2 if clock_hz <= self.cas2_hz else 3,
             power_up=Limit(ns=self.power_up_us * 1e3).at(clock_hz),
             refresh_window=int(self.refresh_ms * 1e-3 * clock_hz),
@@ -177,6 +179,40 @@ W9825G6KH_6 = SdramChip(
     cas3_hz=166e6,
 )
 """32 MiB: ULX3S and IcePi Zero."""
+
+
+def any_of(*chips: SdramChip) -> SdramChip:
+    """A chip that is as slow and as small in every way as any of ``chips`` is: for a board that
+    comes with one or the other.
+
+    Raises
+    ------
+    ValueError
+        If they differ in what a controller cannot leave unused.
+    """
+    first = chips[0]
+    for name in ("dq_bits", "row_bits"):
+        if len({getattr(chip, name) for chip in chips}) > 1:
+            raise ValueError(f"{name} differs: {', '.join(chip.source for chip in chips)}")
+
+    def slowest(name: str) -> Limit:
+        limits = [getattr(chip, name) for chip in chips]
+        return Limit(
+            ns=max(limit.ns for limit in limits), cycles=max(limit.cycles for limit in limits)
+        )
+
+    return SdramChip(
+        source="any of: " + "; ".join(chip.source for chip in chips),
+        dq_bits=first.dq_bits,
+        row_bits=first.row_bits,
+        column_bits=min(chip.column_bits for chip in chips),
+        **{name: slowest(name) for name in LIMITS},
+        cas2_hz=min(chip.cas2_hz for chip in chips),
+        cas3_hz=min(chip.cas3_hz for chip in chips),
+        refresh_ms=min(chip.refresh_ms for chip in chips),
+        power_up_us=max(chip.power_up_us for chip in chips),
+    )
+
 
 CHIPS = {
     "AS4C32M16SB-7": AS4C32M16SB_7,

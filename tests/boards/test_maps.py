@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from boards.place_and_route import MAPS, FlowError, yosys
+from boards.flows import MAPS
+from boards.place_and_route import FlowError, yosys
+from boards.targets import Family
 
 OPERANDS = """
 module gold (
@@ -22,17 +24,17 @@ module gold (
   assign compared = {a < b, c < d, b <= a, d <= c};
 endmodule
 """
-PREPARED = {"ice40": "alumacc; opt", "ecp5": "wreduce"}
+PREPARED: dict[Family, str] = {"ice40": "alumacc; opt", "ecp5": "wreduce"}
 # The inverted sums of the signed and of the unsigned difference; every sum and difference.
-LEAST = {"ice40": 2, "ecp5": 6}
-SOUND = {
+LEAST: dict[Family, int] = {"ice40": 2, "ecp5": 6}
+SOUND: dict[Family, tuple[str, ...]] = {
     "ice40": ("assign Y = ~sum;", "assign CO = ~carries;", ".CI(1'b0)"),
     "ecp5": ('"$sub" ? 1\'b1', ".A_SIGNED(A_SIGNED)", ".BI(SUBTRACTS)"),
 }
 WRONG = {"~": "", "1'b0": "1'b1", "1'b1": "1'b0", "(A_SIGNED)": "(0)", "(SUBTRACTS)": "(1'b0)"}
 
 
-def prove(family: str, rules: str, folder: Path) -> None:
+def prove(family: Family, rules: str, folder: Path) -> None:
     (folder / "gold.v").write_text(OPERANDS)
     (folder / MAPS[family].name).write_text(rules)
     yosys(
@@ -46,14 +48,14 @@ def prove(family: str, rules: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("family", MAPS)
-def test_same_results(family: str, tmp_path: Path) -> None:
+def test_same_results(family: Family, tmp_path: Path) -> None:
     prove(family, MAPS[family].read_text(), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("family", "sound"), [(family, sound) for family in SOUND for sound in SOUND[family]]
 )
-def test_a_wrong_rule_is_seen(family: str, sound: str, tmp_path: Path) -> None:
+def test_a_wrong_rule_is_seen(family: Family, sound: str, tmp_path: Path) -> None:
     rules = MAPS[family].read_text()
     assert sound in rules
     was, becomes = next((was, becomes) for was, becomes in WRONG.items() if was in sound)

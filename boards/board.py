@@ -1,0 +1,145 @@
+"""What a board is to us: its FPGA and pins, and the device that suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hdl.config import EngineConfig
+from hdl.link.link import BUFFER_BYTES
+from hdl.memory.block import BlockMemory
+from hdl.memory.sdram import Sdram
+from hdl.memory.sdram_chip import SdramChip
+from hdl.memory.spram import SpramMemory
+
+Family = Literal["ecp5", "ice40", "gowin", "xilinx"]
+
+SDRAM_BURST = 4
+"""Chip words of a word of the port."""
+
+SDRAM_LONGEST = 64
+"""Words of a request: at 16 bits a chip word 512 bytes, half a row of the smaller chips."""
+
+SHORT_REQUEST = 16
+"""Words of a request to memories on the chip, which could as well be asked for one at a time."""
+
+PAD_DELAY = 1
+"""Further registers on the way to an SDRAM and back: those in the pads."""
+
+
+@dataclass(frozen=True)
+class SdramSamples:
+    """Samples in the SDRAM beside the FPGA."""
+
+    chip: SdramChip
+
+    @property
+    def bytes(self) -> int:
+        return self.chip.bytes
+
+    @property
+    def read_ahead(self) -> int:
+        """Words that hide a batch of refreshes, and the requests before it."""
+        return 4 * SDRAM_LONGEST
+
+    def bits_a_cycle(self, config: EngineConfig) -> int:
+        """Peak rate."""
+        return self.chip.dq_bits
+
+    def build(self, config: EngineConfig, clock_hz: float) -> Sdram:
+        return Sdram(self.chip, clock_hz, SDRAM_LONGEST, SDRAM_BURST, PAD_DELAY)
+
+    def __str__(self) -> str:
+        return f"{self.bytes >> 20} MiB of SDRAM"
+
+
+@dataclass(frozen=True)
+class BlockSamples:
+    """Samples in the FPGA's block RAM, in words as wide as beats."""
+
+    bytes: int
+
+    read_ahead = 4 * SHORT_REQUEST
+
+    def bits_a_cycle(self, config: EngineConfig) -> int:
+        return config.beat_bits
+
+    def build(self, config: EngineConfig, clock_hz: float) -> BlockMemory:
+        return BlockMemory(config.beat_bits, self.bytes // config.beat_bytes, SHORT_REQUEST)
+
+    def __str__(self) -> str:
+        return f"{self.bytes >> 10} KiB of block RAM"
+
+
+@dataclass(frozen=True)
+class SpramSamples:
+    """Samples in the large memories of an iCE40 UltraPlus."""
+
+    width: int = 16
+    bytes: int = 1 << 17
+
+    read_ahead = 4 * SHORT_REQUEST
+
+    def bits_a_cycle(self, config: EngineConfig) -> int:
+        return self.width
+
+    def build(self, config: EngineConfig, clock_hz: float) -> SpramMemory:
+        return SpramMemory(self.width, SHORT_REQUEST)
+
+    def __str__(self) -> str:
+        return f"{self.bytes >> 10} KiB of SPRAM"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A board and the device that is built for it.
+
+    Parameters
+    ----------
+    name : str
+        What the command line calls it.
+    title : str
+    family : str
+        Of its FPGA.
+    platform : callable
+        Its platform of amaranth-boards, a new one a build.
+    clock_hz : int
+        Clock rate of the device: what place and route must reach at least.
+    engine : EngineConfig
+    samples : SdramSamples, BlockSamples or SpramSamples
+        Where samples are kept.
+    programmer : str
+        What openFPGALoader calls the board.
+    baud : int
+        Rate of the UART.
+    buffer_bytes : int
+        Of the link's receive buffer.
+    leds : tuple of (str, int)
+        Resources for `hdl.device.lights.LIGHTS`, in that order; those that it does not have are
+        left out.
+    high : tuple of (str, str)
+        Resources, and the pin of each that stays high.
+    max_area : float
+        Share of the FPGA's logic cells that may be used: above it routing gets slow.
+    seeds : int
+        Seeds that a build tries until one reaches the clock rate.
+    note : str
+        What to expect from it, in a few words.
+    """
+
+    name: str
+    title: str
+    family: Family
+    platform: Callable[[], Any]
+    clock_hz: int
+    engine: EngineConfig
+    samples: SdramSamples | BlockSamples | SpramSamples
+    programmer: str
+    baud: int = 3_000_000
+    buffer_bytes: int = BUFFER_BYTES
+    leds: tuple[tuple[str, int], ...] = tuple(("led", n) for n in range(4))
+    high: tuple[tuple[str, str], ...] = ()
+    max_area: float = 0.9
+    seeds: int = 3
+    note: str = ""

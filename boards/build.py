@@ -1,0 +1,228 @@
+"""From a board to its bitstream, made once: what was made is found by a digest of all it is of."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+from hdl.sources import sources_digest
+from sim.build import cached
+
+from . import ecp5_netlist
+from .board import Board
+from .flows import FLOWS, MAPS, TOP, YOSYS
+from .place_and_route import (
+    MissingToolError,
+    Result,
+    Source,
+    Step,
+    bitstream,
+    place_and_route,
+    routed_file,
+    synthesise,
+)
+from .targets import Family, Part
+from .top import BoardTop
+
+RESULT, BITSTREAM = "result.json", "bitstream"
+"""What is kept of a seed."""
+
+CONSTRAINTS = {".lpf": "lpf", ".pcf": "pcf"}
+
+
+class MissedError(Exception):
+    """No seed reached the clock rate, or the design takes more of the FPGA than it may.
+
+    ``results`` are those of all seeds, the best first.
+    """
+
+    def __init__(self, message: str, results: list[Result]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+@dataclass(frozen=True)
+class Built:
+    """A bitstream, and what place and route said of it."""
+
+    board: Board
+    result: Result
+    bitstream: bytes
+
+
+class Build:
+    """The steps to a board's bitstream. Nothing is done before it is asked for.
+
+    Parameters
+    ----------
+    board : Board
+
+    Raises
+    ------
+    MissingToolError
+        If amaranth-boards is not installed.
+    """
+
+    def __init__(self, board: Board) -> None:
+        if importlib.util.find_spec("amaranth_boards") is None:
+            raise MissingToolError("pins and clocks need amaranth-boards")
+        self.board = board
+
+    @cached_property
+    def part(self) -> Part:
+        platform = self.board.platform()
+        return Part(
+            family=self._family,
+            device=DEVICES[self._family](platform),
+            clock_mhz=self.board.clock_hz / 1e6,
+        )
+
+    @property
+    def _family(self) -> Family:
+        family = self.board.family
+        if family == "xilinx":
+            raise MissingToolError(
+                f"{self.board.title}: its bitstream needs the vendor's tools; `zipsgd build "
+                f"{self.board.name} --project FOLDER` writes what they take"
+            )
+        return family
+
+    @cached_property
+    def design(self) -> tuple[Source, str]:
+        """The elaborated design, and where its pins are."""
+        plan = self.board.platform().prepare(BoardTop(self.board), TOP, emit_src=False)
+        constraints = next(
+            text for name, text in plan.files.items() if Path(name).suffix in CONSTRAINTS
+        )
+        return Source(plan.files[f"{TOP}.il"], ".il"), constraints
+
+    def netlist(self) -> Path:
+        """The synthesised design."""
+        source, _ = self.design
+        flow = FLOWS[self._family]
+        parts = (
+            source.text,
+            flow.synthesis,
+            MAPS[self._family].read_text() if self._family in MAPS else "",
+            sources_digest(Path(ecp5_netlist.__file__).parent, [Path(ecp5_netlist.__file__)]).hex(),
+            _version(YOSYS.package),
+        )
+
+        def make(work: Path) -> Path:
+            return synthesise(source, self._family, work)
+
+        return cached("netlist.json", parts, make)
+
+    def seed(self, seed: int) -> Built:
+        """What one seed gives."""
+        _, constraints = self.design
+        flow, part = FLOWS[self._family], self.part
+        # The netlist's content: a new version of Yosys need not change it.
+        netlist = self.netlist()
+        parts = (
+            hashlib.sha256(netlist.read_bytes()).hexdigest(),
+            constraints,
+            repr((part, flow.options, seed)),
+            _version(flow.place.package),
+        )
+
+        def make(work: Path) -> Path:
+            local = work / f"{TOP}.json"
+            shutil.copy(netlist, local)
+            (result,) = place_and_route(local, part, range(seed, seed + 1), constraints)
+            content = bitstream(routed_file(work, part.family, seed), part.family)
+            path = work / "made.zip"
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(RESULT, json.dumps(asdict(result)))
+                archive.write(content, BITSTREAM)
+            return path
+
+        with zipfile.ZipFile(cached("routed.zip", parts, make)) as archive:
+            result = _result(json.loads(archive.read(RESULT)))
+            return Built(self.board, result, archive.read(BITSTREAM))
+
+    def seeds(self, seeds: range) -> list[Built]:
+        """All of some seeds, as many at a time as there are processors."""
+        self.netlist()
+        with ThreadPoolExecutor(cpu_count() or 1) as pool:
+            return list(pool.map(self.seed, seeds))
+
+    def build(self) -> Built:
+        """The first seed that reaches the clock rate.
+
+        Raises
+        ------
+        MissedError
+            If none does, or there is too little room in the FPGA.
+        MissingToolError, FlowError
+            As `synthesise`.
+        """
+        tried: list[Result] = []
+        for seed in range(1, self.board.seeds + 1):
+            built = self.seed(seed)
+            tried.append(built.result)
+            used, limit = area(built), self.board.max_area
+            if used > limit:
+                raise MissedError(
+                    f"{self.board.title}: the device takes {used:.1%} of its logic cells and the "
+                    f"limit is {limit:.0%}",
+                    tried,
+                )
+            if built.result.clock_mhz >= self.part.clock_mhz:
+                return built
+        best = max(tried, key=lambda result: result.clock_mhz)
+        raise MissedError(
+            f"{self.board.title}: {self.part.clock_mhz:g} MHz are wanted and the best of "
+            f"{len(tried)} seeds, {best.seed}, reaches {best.clock_mhz:.1f} MHz",
+            sorted(tried, key=lambda result: -result.clock_mhz),
+        )
+
+
+def area(built: Built) -> float:
+    """Share of the FPGA's logic cells that is used."""
+    cells = FLOWS[_placed(built.board)].cells
+    return built.result.used[cells] / built.result.available[cells]
+
+
+def _placed(board: Board) -> Family:
+    assert board.family != "xilinx"
+    return board.family
+
+
+def _result(content: dict[str, Any]) -> Result:
+    return Result(**content | {"path": tuple(Step(**step) for step in content["path"])})
+
+
+def _version(package: str) -> str:
+    name = package.replace("_", "-")
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError as fault:
+        raise MissingToolError(f"the build needs {name}") from fault
+
+
+def _ecp5_device(platform: Any) -> tuple[str, ...]:
+    """Such as LFE5U-85F, BG381, 6."""
+    size = platform.device.removeprefix("LFE5U-").removesuffix("F")
+    package = platform.package.replace("BG", "CABGA")
+    return (f"--{size}k", "--package", package, "--speed", platform.speed)
+
+
+def _ice40_device(platform: Any) -> tuple[str, ...]:
+    """Such as iCE40UP5K, SG48."""
+    name = platform.device.removeprefix("iCE40").lower()
+    return (f"--{name}", "--package", platform.package.lower())
+
+
+DEVICES = {"ecp5": _ecp5_device, "ice40": _ice40_device}
+"""What place and route calls the FPGA of a platform."""

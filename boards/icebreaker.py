@@ -1,0 +1,34 @@
+"""iCEBreaker of 1BitSquared: an iCE40UP5K and an FTDI USB bridge.
+
+Its pins: `amaranth_boards.icebreaker`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdl.engines import ENGINES
+
+from .board import Board, SpramSamples
+
+
+def _platform() -> Any:
+    from amaranth_boards.icebreaker import ICEBreakerPlatform
+
+    return ICEBreakerPlatform()
+
+
+ICEBREAKER = Board(
+    name="icebreaker",
+    title="iCEBreaker with iCE40UP5K",
+    family="ice40",
+    platform=_platform,
+    clock_hz=12_000_000,
+    engine=ENGINES["small"],
+    samples=SpramSamples(),
+    programmer="ice40_generic",
+    baud=1_000_000,
+    leds=(("led", 0), ("led", 1)),
+    max_area=0.99,
+    note="for study: least squares on 128 KiB of samples",
+)

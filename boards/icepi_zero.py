@@ -1,0 +1,32 @@
+"""IcePi Zero: a small board with LFE5U-25F and 16-bit SDRAM.
+
+Its pins: `amaranth_boards.icepi_zero`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdl.config import EngineConfig
+from hdl.memory.sdram_chip import W9825G6KH_6
+
+from .board import Board, SdramSamples
+
+
+def _platform() -> Any:
+    from amaranth_boards.icepi_zero import IcepiZero1_3Platform
+
+    return IcepiZero1_3Platform()
+
+
+ICEPI_ZERO = Board(
+    name="icepi-zero",
+    title="IcePi Zero 1.3 with LFE5U-25F",
+    family="ecp5",
+    platform=_platform,
+    clock_hz=75_000_000,
+    engine=EngineConfig(lanes=16, banks=1),
+    samples=SdramSamples(W9825G6KH_6),
+    programmer="icepi-zero",
+    note="the same engine as the ULX3S on a quarter of the FPGA",
+)

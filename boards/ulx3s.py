@@ -1,0 +1,54 @@
+"""ULX3S of Radiona: an ECP5 with 16-bit SDRAM and an FTDI USB bridge.
+
+Its pins: `amaranth_boards.ulx3s`; its schematics: github.com/emard/ulx3s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdl.config import EngineConfig
+from hdl.memory.sdram_chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
+
+from .board import BlockSamples, Board, SdramSamples
+
+CLOCK_HZ = 100_000_000
+
+
+def _platform() -> Any:
+    from amaranth_boards.ulx3s import ULX3S_85F_Platform
+
+    return ULX3S_85F_Platform()
+
+
+# Batches of the board came with one or another of these.
+SDRAM = SdramSamples(any_of(AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6))
+
+# Low, the ESP32 beside the FPGA would restart the board.
+HIGH = (("esp32", "gpio0"),)
+
+ULX3S_85F = Board(
+    name="ulx3s-85f",
+    title="ULX3S with LFE5U-85F",
+    family="ecp5",
+    platform=_platform,
+    clock_hz=CLOCK_HZ,
+    engine=EngineConfig(lanes=16, banks=1),
+    samples=SDRAM,
+    programmer="ulx3s",
+    high=HIGH,
+    note="large data sets: a beat is as wide as the SDRAM",
+)
+
+ULX3S_85F_WIDE = Board(
+    name="ulx3s-85f-wide",
+    title="ULX3S with LFE5U-85F, samples in block RAM",
+    family="ecp5",
+    platform=_platform,
+    clock_hz=CLOCK_HZ,
+    engine=EngineConfig(lanes=16, banks=4),
+    samples=BlockSamples(1 << 17),
+    programmer="ulx3s",
+    high=HIGH,
+    note="small data sets as fast as the engine takes them",
+)
