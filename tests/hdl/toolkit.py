@@ -77,8 +77,10 @@ class Scoreboard:
         return bool(self._expected) and self._expected[0][1] == self._bench.cycle
 
     def drop(self) -> None:
-        """What was expected will not come: the design was told to forget it."""
+        """What was expected will not come, and what has come is no result: the design was told to
+        forget it."""
         self._expected.clear()
+        self._observed.clear()
 
     def _compare(self) -> None:
         while self._expected and self._observed:
@@ -248,6 +250,10 @@ class Stream:
         self._waiting = None if taken else item
         if taken and self._on_item is not None:
             self._on_item(item)
+
+    def drop(self) -> None:
+        """Whatever was offered may be withdrawn."""
+        self._waiting = None
 
     async def send(self, items: Iterable[Any], gap: float) -> None:
         """Send ``items``; the stream rests in a cycle with probability ``gap``."""
