@@ -183,13 +183,15 @@ class Bench:
             port.set(0)
         await self.run_clock(self.dut.rst, active=1)
 
-    async def run_clock(self, reset: Any, active: int) -> None:
-        """Start the clock, hold ``reset`` for a while, then start the monitors."""
-        reset.value = active
+    async def run_clock(self, reset: Any | None, active: int = 1) -> None:
+        """Start the clock, hold ``reset`` for a while if there is one, then start the monitors."""
+        if reset is not None:
+            reset.value = active
         Clock(self.clock, CLOCK_NS, "ns").start()
         for _ in range(RESET_CYCLES):
             await RisingEdge(self.clock)
-        reset.value = 1 - active
+        if reset is not None:
+            reset.value = 1 - active
         cocotb.start_soon(self._sample())
 
     async def _sample(self) -> None:
