@@ -14,6 +14,7 @@ from ..config import EngineConfig
 from ..link.frames import Command, byte_count
 from ..memory.gearbox import Gearbox
 from ..protocol import epoch_layout
+from ..relay import Relay
 from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout, run_layout
 
 
@@ -21,9 +22,9 @@ class Intake(wiring.Component):
     """Payloads of commands as words, each kind with a gearbox of its own::
 
         i, command -+-> words
-                    +-> [8 to 32] --> model
-                    +-> [8 to item] -> [queue] -> epochs
-                    +-> [8 to item] -> run
+                    +-> [relay] -> [8 to 32] --> model
+                    +-> [relay] -> [8 to item] -> [queue] -> epochs
+                    +-> [relay] -> [8 to item] -> run
 
     Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
     queue while it is full. Overflow: none.
@@ -83,10 +84,10 @@ class Intake(wiring.Component):
             run.o.ready.eq(self.run.ready),
         ]
         sinks = {
-            Command.WRITE_MEMORY: self.words,
-            Command.WRITE_MODEL: model.i,
-            Command.WRITE_EPOCHS: epochs.i,
-            Command.RUN: run.i,
+            Command.WRITE_MEMORY: self.words,  # whoever waits for the memory sees every byte
+            Command.WRITE_MODEL: self._relay(m, model),
+            Command.WRITE_EPOCHS: self._relay(m, epochs),
+            Command.RUN: self._relay(m, run),
         }
         ready = []
         for command, sink in sinks.items():
@@ -100,6 +101,13 @@ class Intake(wiring.Component):
         m.submodules[name] = gearbox = Gearbox(8, bits)
         m.d.comb += gearbox.clear.eq(self.reset)
         return gearbox
+
+    def _relay(self, m: Module, gearbox: Gearbox) -> Any:
+        """The way into a gearbox, which nothing leads through."""
+        m.submodules += (relay := Relay(8))
+        wiring.connect(m, relay.o, gearbox.i)
+        m.d.comb += relay.clear.eq(self.reset)
+        return relay.i
 
 
 class Outlet(wiring.Component):

@@ -145,12 +145,13 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += [quiet.eq(0), status.eq(self._status(m, busy))]
                 self._check(m, request, rules, left, more, code)
             with m.State("STATUS"):
+                told = more & answers.i.ready
                 m.d.comb += [
                     answers.i.valid.eq(more),
                     answer.data.eq(status[:8]),
-                    moved.eq(answers.i.valid & answers.i.ready),
+                    moved.eq(told),
                 ]
-                with m.If(moved):
+                with m.If(told):
                     m.d.sync += status.eq(status[8:])
                 with m.If(~more):
                     m.next = "END"
@@ -174,12 +175,13 @@ class CommandDecoder(wiring.Component):
                     m.d.sync += code.eq(Code.BUSY)
                     m.next = "END"
             with m.State("START"):
+                starts = intake.run.valid & ~self.writing
                 m.d.comb += [
-                    self.job.valid.eq(~self.writing),
-                    self.plan.valid.eq(~self.writing),
-                    intake.run.ready.eq(~self.writing),
+                    self.job.valid.eq(starts),
+                    self.plan.valid.eq(starts),
+                    intake.run.ready.eq(starts),
                 ]
-                with m.If(~self.writing):
+                with m.If(starts):
                     m.next = "END"
             with m.State("READ"):
                 m.d.comb += self.plan.valid.eq(~self.writing)
