@@ -11,17 +11,17 @@ from boards.board import check_capture
 from boards.flows import TOP
 from boards.ulx3s import SDRAM
 from hdl.verilog import to_verilog
-from tests.boards.pinned import PinnedBoard, simulated
-from tests.geometries import GEOMETRIES
+from tests.boards.pinned import SIMULATED, PinnedBoard
 from tests.hdl.runner import simulate
 
-GEOMETRY = "16x1"
+ANY = "4x2"
+"""The bench has the board's own geometry."""
 
 
 def test_a_training_through_the_pins(tmp_path: Path) -> None:
-    board = PinnedBoard(simulated(GEOMETRIES[GEOMETRY]))
+    board = PinnedBoard(SIMULATED)
     verilog = to_verilog(board, TOP, reset=False)
-    simulate(board, "boards.bench_board", GEOMETRY, "verilator", tmp_path, netlist=verilog)
+    simulate(board, "boards.bench_board", ANY, "verilator", tmp_path, netlist=verilog)
 
 
 @pytest.mark.parametrize("clock_hz", [70e6, 120e6])
