@@ -29,7 +29,7 @@ from sim.line import KINDS, Faults, SimulatedLine
 from sim.memory import Waits
 from sim.whole_device import memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
-from tests.host.test_link_pty import board
+from tests.host.test_serial_port import board
 from tests.sim.test_verilated import random_case, random_words
 
 MEMORY_BYTES = 1 << 13
@@ -222,8 +222,8 @@ def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
 
 def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
     """The device as the command line opens it, at the other end of a pseudo-terminal."""
-    with board(tmp_path / "tty", device=port):
-        device = find_device(f"serial:{tmp_path / 'tty'}@3000000")(CONFIG)
+    with board(tmp_path / "tty", port) as path:
+        device = find_device(f"serial:{path}@3000000")(CONFIG)
         assert isinstance(device, LinkedDevice)
         train(device, 0)
         device.close()
