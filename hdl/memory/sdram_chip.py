@@ -184,8 +184,9 @@ W9825G6KH_6 = SdramChip(
 """32 MiB: ULX3S and IcePi Zero.
 
 The data sheet is that of the version before; the KH's own was not seen. Its grade -6L is slower
-than the -6 that LiteDRAM has for the KH (tRCD and tRP 15 ns, 133 MHz at a CAS latency of 2). tRFC
-is its tRC, which counts refreshes too. tWR is two cycles there and 15 ns in LiteDRAM: the longer."""
+than the -6 that LiteDRAM has for the KH (tRCD and tRP 15 ns, 133 MHz at a CAS latency of 2).
+tRFC is its tRC, which counts refreshes too. tWR is two cycles there and 15 ns in LiteDRAM: the
+longer."""
 
 CHIPS = {
     "AS4C32M16SB-7": AS4C32M16SB_7,
