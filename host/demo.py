@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .dataset import Dataset
-from .devices import open_device
 from .options import Options
 from .readers import read_dataset
+from .report import opened
 from .rounding import Rounding
 from .training import Losses, prepare, train, train_float
 
@@ -69,7 +68,7 @@ def curves(dataset: Dataset, options: Options, device: str) -> list[Curve]:
         prepare(dataset, replace(options, bits=bits, rounding=rounding)) for bits, rounding in RUNS
     ]
     found = [Curve(FLOAT_BITS, "float64", list(train_float(tasks[0])))]
-    with closing(open_device(device, options.config)) as engine:
+    with opened(device, options.config) as engine:
         for (bits, rounding), task in zip(RUNS, tasks, strict=True):
             found.append(Curve(bits, rounding, [epoch.losses for epoch in train(task, engine)]))
     return found

@@ -133,8 +133,9 @@ class FastDevice(GoldenDevice):
         return self._golden.run(job, *(fast_samples(woven, self.config) for woven in copies))
 
 
-class SimDevice:
-    """The engine's Verilog, compiled by Verilator and called in process, on an unstalled stream.
+class SimEngine:
+    """The engine's Verilog alone, compiled by Verilator and called in process, on a stream that
+    never waits: its cycles are those of the cycle model.
 
     Raises
     ------
@@ -144,7 +145,7 @@ class SimDevice:
         If the engine stops making progress.
     """
 
-    name = "sim"
+    name = "sim-engine"
     retries = None
 
     def __init__(self, config: EngineConfig) -> None:
@@ -175,21 +176,21 @@ class SimDevice:
 
 
 def _simulated_device(config: EngineConfig, **options: Any) -> Device:
-    """The whole device in simulation, driven through its link."""
+    """The whole device in simulation, driven through its link: what a board does."""
     from .linked_device import simulated_device
 
     with host_errors():
         return simulated_device(config, **options)
 
 
-SIMULATED = "sim-device"
+SIMULATED = "sim"
 """The only device behind a link whose memory is within reach."""
 
 DEVICES: dict[str, Callable[..., Device]] = {
     "golden": GoldenDevice,
-    "sim": SimDevice,
-    "fast": FastDevice,
     SIMULATED: _simulated_device,
+    SimEngine.name: SimEngine,
+    "fast": FastDevice,
 }
 
 SERIAL = "serial:"
@@ -209,7 +210,7 @@ def on_port(name: str, progress: Progress | None = None) -> Callable[[EngineConf
         from .linked_device import LinkedDevice
 
         link = open_serial(path, int(rate) if rate else None)
-        return LinkedDevice(link, config, progress=progress)
+        return LinkedDevice(link, config, name=name, progress=progress)
 
     return open_port
 

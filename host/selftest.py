@@ -13,6 +13,7 @@ from hdl.link.frames import MAX_PAYLOAD, Command
 
 from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_port
 from .errors import InputError, MismatchError
+from .link.client import Progress
 from .linked_device import LinkedDevice
 from .weaving import Woven, code_range, weave
 
@@ -32,8 +33,9 @@ class Passed:
     found: str
 
 
-def open_linked(name: str) -> LinkedDevice:
-    """The device called ``name``, of whatever geometry if it is a board.
+def open_linked(name: str, progress: Progress | None = None) -> LinkedDevice:
+    """The device called ``name``, of whatever geometry if it is a board; ``progress`` is that of
+    `LinkedDevice`.
 
     Raises
     ------
@@ -47,7 +49,10 @@ def open_linked(name: str) -> LinkedDevice:
         raise InputError(
             f"{name} has no link that could be tested; use {SERIAL}PORT[@BAUD] or {SIMULATED}"
         )
-    device = on_port(name)(None) if name.startswith(SERIAL) else find_device(name)(EngineConfig())
+    if name.startswith(SERIAL):
+        device = on_port(name, progress)(None)
+    else:
+        device = find_device(name, progress=progress)(EngineConfig())
     assert isinstance(device, LinkedDevice)
     return device
 
