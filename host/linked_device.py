@@ -237,8 +237,8 @@ class LinkedDevice:
 
     def _queue_epochs(self, epochs: list[bytes], room: int) -> list[bytes]:
         """Send what there is room for; returns the rest."""
-        most = epochs_a_frame(self.config)
         while epochs and room >= EPOCH_DEPTH // 2:
+            most = epochs_a_frame(self.config)
             self.link.request(
                 Command.WRITE_EPOCHS, b"".join(epochs[:most]), phase="sending the epochs"
             )
@@ -268,7 +268,7 @@ class LinkedDevice:
                     f"while {phase} (epoch {status.epochs}, {status.engine.beats} beats); it was "
                     "reset. Report it with the job"
                 )
-            clock.sleep(min(MOST_PAUSE_S, (now - begin) / 8))
+            clock.sleep(min(MOST_PAUSE_S, (now - begin) / 4))
 
     def _take_margins(self, job: Job, epochs: list[bytes]) -> Ints:
         """Margins of the job's last epoch (groups, banks), while it runs."""

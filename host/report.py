@@ -193,7 +193,7 @@ def uploads() -> Iterator[Callable[[int, int], None] | None]:
 
 
 @contextmanager
-def opened(name: str, config: EngineConfig) -> Iterator[Device]:
+def opened(name: str, config: EngineConfig, *, fast_load: bool | None = None) -> Iterator[Device]:
     """The device called ``name``, closed in the end; a bar shows its uploads.
 
     Raises
@@ -201,8 +201,10 @@ def opened(name: str, config: EngineConfig) -> Iterator[Device]:
     InputError, DeviceError, ToolMissingError, BuildError
         See `host.devices.find_device` and the device.
     """
-    with uploads() as progress, closing(find_device(name, progress=progress)(config)) as device:
-        yield device
+    with uploads() as progress:
+        open_found = find_device(name, progress=progress, fast_load=fast_load)
+        with closing(open_found(config)) as device:
+            yield device
 
 
 def _score(value: float | None) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from host import bench_compute, bench_end_to_end, bench_link
+from host import bench_compute, bench_end_to_end, bench_link, selftest
 from host.errors import DeviceError, InputError
+from host.link import serial_port
 from host.link.client import recovering
 from host.link.serial_port import SerialPort, open_serial
 from host.selftest import open_linked
@@ -38,7 +39,8 @@ def board(path: Path, device: Endpoint, faults: Faults | None = None) -> Iterato
         yield str(path)
 
 
-def test_an_unplugged_cable_is_waited_for(tmp_path: Path) -> None:
+def test_an_unplugged_cable_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Faults, "LONGEST_S", 0.4)
     faults = Faults("unplug and replug", 6)
     with board(tmp_path / "tty", HashDevice(), faults) as path, closing(open_serial(path)) as link:
         assert recovering(link, lambda: train(link), Faults.MOST + 1) == undisturbed()
@@ -55,6 +57,7 @@ def test_rate_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         set_baud(port, baud)
 
     monkeypatch.setattr(SerialPort, "set_baud", note)
+    monkeypatch.setattr(serial_port, "SEARCH_S", 0.15)
     device, answers = HashDevice(), True
     receive = device.receive
 
@@ -104,8 +107,11 @@ def gateware() -> Iterator[Gateware]:
         yield Gateware(port)
 
 
-def test_self_test_of_a_board(gateware: Gateware, tmp_path: Path) -> None:
+def test_self_test_of_a_board(
+    gateware: Gateware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the compiled gateware, and of one with a memory in which a byte is stuck."""
+    monkeypatch.setattr(selftest, "MEMORY_BYTES", 1 << 13)
     with board(tmp_path / "tty", gateware) as path:
         out, _ = zipsgd("selftest", "--device", f"serial:{path}")
         parts = [line.split()[:2] for line in out.splitlines()]

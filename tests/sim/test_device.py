@@ -128,6 +128,22 @@ def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatc
     assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
 
 
+def test_only_so_much_passes_a_simulated_link(
+    port: BytePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two sets that are as much together the first does."""
+    device = LinkedDevice(Link(port), memory=port.memory)
+    job, (first, second) = random_case(CONFIG, 2, groups=100, copies=2)
+    device.load_model(random_words(CONFIG, job.chunks, np.random.default_rng(2)) >> 4)
+    for limit, through in ((1, (True, False)), (0, (False, False))):
+        monkeypatch.setattr(linked_device, "FAST_LOAD_BYTES", limit * 2 * first.beats.nbytes)
+        device.forget_samples()
+        for woven, slow in zip((first, second), through, strict=True):
+            before = device.link.traffic.payload_bytes
+            device.run(job, woven)
+            assert (device.link.traffic.payload_bytes - before > woven.beats.nbytes) == slow
+
+
 @pytest.mark.parametrize("waits", [Waits(most_wait=40, seed=1), Waits(most_wait=5, gap=0.3)])
 def test_slow_memories(waits: Waits, port: BytePort) -> None:
     """Words that come late or not at once change nothing but the cycles."""

@@ -211,10 +211,12 @@ def test_fast_load_changes_nothing_but_the_way(
     models = {}
     for option in ("--fast-load", "--no-fast-load"):
         models[option] = tmp_path / option
-        train = ("train", "sklearn:diabetes", "--device", "sim", "--epochs", "2")
-        zipsgd(*train, option, "-o", models[option])
-    fast, slow = (link.traffic.payload_bytes for link in links)
-    assert slow > fast + 2 * 354 * 10 * 4 // 8, "two copies of the samples"
+        train = ("sklearn:diabetes", option, "--epochs", "2")
+        zipsgd("train", *train, "--device", "sim", "-o", models[option])
+        zipsgd("compare", *train, "--devices", "fast,sim")
+    for fast, slow in zip(links[:2], links[2:], strict=True):
+        more = slow.traffic.payload_bytes - fast.traffic.payload_bytes
+        assert more > 2 * 354 * 10 * 4 // 8, "two copies of the samples"
     assert models["--fast-load"].read_bytes() == models["--no-fast-load"].read_bytes()
 
 
@@ -223,6 +225,8 @@ def test_fast_load_changes_nothing_but_the_way(
 def test_fast_load_is_refused_where_there_is_no_such_way(device: str, option: str) -> None:
     _, err = zipsgd("train", "sklearn:iris", "--device", device, option, code=2)
     assert f"{option} is about the memory of sim" in err
+    assert f"which {device} does not have; leave it out" in err
+    _, err = zipsgd("compare", "sklearn:iris", "--devices", f"{device},fast", option, code=2)
     assert f"which {device} does not have; leave it out" in err
 
 
