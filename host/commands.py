@@ -15,7 +15,9 @@ from .options import Options
 
 DeviceName = Annotated[
     str,
-    typer.Option("--device", help="sim, sim-engine, golden, fast or serial:PORT[@BAUD]."),
+    typer.Option(
+        "--device", help="sim, sim-engine, golden, fast, serial:PORT[@BAUD] or replay:FILE."
+    ),
 ]
 FastLoad = Annotated[
     bool | None,

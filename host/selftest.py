@@ -11,7 +11,7 @@ from hdl.config import EngineConfig
 from hdl.job import Epoch, Job, Step
 from hdl.link.frames import MAX_PAYLOAD, Command
 
-from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_port
+from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_line
 from .errors import InputError, MismatchError
 from .link.client import Progress
 from .linked_device import LinkedDevice
@@ -44,15 +44,12 @@ def open_linked(name: str, progress: Progress | None = None) -> LinkedDevice:
     DeviceError
         See `LinkedDevice`.
     """
-    find_device(name)
-    if name != SIMULATED and not name.startswith(SERIAL):
+    found, line = find_device(name, progress=progress), on_line(name, progress)
+    if name != SIMULATED and line is None:
         raise InputError(
             f"{name} has no link that could be tested; use {SERIAL}PORT[@BAUD] or {SIMULATED}"
         )
-    if name.startswith(SERIAL):
-        device = on_port(name, progress)(None)
-    else:
-        device = find_device(name, progress=progress)(EngineConfig())
+    device = found(EngineConfig()) if line is None else line(None)
     assert isinstance(device, LinkedDevice)
     return device
 

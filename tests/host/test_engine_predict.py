@@ -108,7 +108,7 @@ def test_an_upload_has_a_bar_on_a_terminal_and_results_have_none(tmp_path: Path)
     path = tmp_path / "m.json"
     path.write_bytes(dump_model(trained("least-squares", bits=8)[0]))
     call = "from host.cli import main; main()"
-    command = [sys.executable, "-c", call, "eval", path, "sklearn:breast_cancer", "--json"]
+    command = [sys.executable, "-c", call, "eval", str(path), "sklearn:breast_cancer", "--json"]
     ours, terminal = os.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     done = subprocess.run(

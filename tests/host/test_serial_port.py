@@ -110,12 +110,23 @@ def gateware() -> Iterator[Gateware]:
 def test_self_test_of_a_board(
     gateware: Gateware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the compiled gateware, and of one with a memory in which a byte is stuck."""
+    """Of the compiled gateware, of what was recorded of it, and of one with a memory in which a
+    byte is stuck."""
     monkeypatch.setattr(selftest, "MEMORY_BYTES", 1 << 13)
+    tape = tmp_path / "tape.jsonl"
     with board(tmp_path / "tty", gateware) as path:
-        out, _ = zipsgd("selftest", "--device", f"serial:{path}")
+        with monkeypatch.context() as patch:
+            patch.setenv("ZIPSGD_TAPE", str(tape))
+            out, _ = zipsgd("selftest", "--device", f"serial:{path}")
+            patch.setenv("ZIPSGD_TAPE", str(tmp_path / "none" / "tape"))
+            _, err = zipsgd("selftest", "--device", f"serial:{path}", code=2)
+            assert "tape cannot be written (No such file or directory); let ZIPSGD_TAPE" in err
         parts = [line.split()[:2] for line in out.splitlines()]
         assert parts == [["ok", part] for part in ("identity", "link", "memory", "training")]
+
+    assert zipsgd("selftest", "--device", f"replay:{tape}")[0] == out
+    _, err = zipsgd("train", "sklearn:iris", "--device", f"replay:{tape}", code=1)
+    assert "this host wants design " in err
 
     class Stuck(Gateware):
         def receive(self, data: bytes) -> bytes:
