@@ -189,8 +189,7 @@ def test_permanent_faults_are_errors_that_say_where(kind: str, plug: Plug) -> No
         if kind == "wrong bitstream":
             assert "design 0123456789abcdef" in sentence, sentence
             assert "wants design " in sentence, sentence
-        else:
-            assert re.search(WHERE, sentence), sentence
+        assert re.search(WHERE, sentence), sentence
         assert error.value.exit_code == 1
         longest_s = 2 + LIMIT_S + Faults.LONGEST_S + slack_s(port)
         assert seen["longest_ms"] < 1000 * longest_s, f"{kind}, seed {seed}"
