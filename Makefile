@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY)  ## train on real data on the simulated engine: a table and a picture
+demo: $(READY)  ## train on real data on a simulated device: a table and a picture
 	@zipsgd demo
 
 test: $(READY)  ## run every test, on two cores

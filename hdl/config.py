@@ -224,6 +224,7 @@ class EngineConfig:
             )
         if not self.losses or len(set(self.losses)) < len(self.losses):
             raise ValueError("losses must name one loss at least, and none twice")
+        object.__setattr__(self, "losses", tuple(sorted(self.losses)))  # one set, one engine
         if not 8 <= self.random_bits <= self.gradient_drop:
             raise ValueError(
                 f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "

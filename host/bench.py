@@ -14,10 +14,11 @@ from rich.table import Table
 from sim.golden import predict_cycles
 
 from .dataset import Dataset
-from .devices import Device, open_device
+from .devices import Device, SimEngine, open_device
 from .errors import MismatchError
 from .options import Options
 from .readers import read_dataset
+from .report import opened
 from .rounding import Rounding
 from .training import Task, prepare, train, train_float
 
@@ -45,7 +46,7 @@ def convergence(sources: Sequence[str], device: str) -> None:
     for source in sources:
         dataset = read_dataset(source)
         *_, baseline = train_float(prepare(dataset, replace(CONVERGENCE, bits=8)))
-        with closing(open_device(device, CONVERGENCE.config)) as engine:
+        with opened(device, CONVERGENCE.config) as engine:
             eight, double, nearest = (
                 _final_loss(dataset, engine, bits, rounding) for bits, rounding in RUNS
             )
@@ -66,7 +67,7 @@ def convergence(sources: Sequence[str], device: str) -> None:
 def utilisation() -> None:
     """One epoch of 2,000 samples of 90 features at 4 bits: beats a cycle, and the cycle model."""
     task = prepare(synthetic(samples=2_000), Options(epochs=1, step=2.0**-8))
-    with closing(open_device("sim", task.config)) as engine:
+    with closing(open_device(SimEngine.name, task.config)) as engine:
         (epoch,) = train(task, engine)
     predicted = predict_cycles(task.config, task.jobs[0])
     measured = epoch.counters.cycles
@@ -91,7 +92,7 @@ def sim_speed() -> None:
 
     options = Options(epochs=20, copies=1, step=2.0**-8)
     dataset = synthetic(samples=20_000)
-    with closing(open_device("sim", options.config)) as engine, threadpool_limits(1):
+    with closing(open_device(SimEngine.name, options.config)) as engine, threadpool_limits(1):
         wall_s, core_s = time.perf_counter(), time.process_time()
         task = prepare(dataset, options)
         cycles = sum(epoch.counters.cycles for epoch in train(task, engine))

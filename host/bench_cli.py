@@ -17,7 +17,7 @@ def convergence(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for train.")],
     device: Annotated[
         str | None,
-        typer.Option(help="sim, golden or fast.", show_default="sim; fast for logistic"),
+        typer.Option(help="As for train.", show_default="sim; fast for logistic"),
     ] = None,
     loss: Annotated[
         Literal["least-squares", "logistic"], typer.Option(help="What training minimises.")
@@ -82,11 +82,11 @@ def host(as_json: Json = False) -> None:
     measure(as_json)
 
 
-LinkedName = Annotated[str, typer.Option("--device", help="sim-device or serial:PORT[@BAUD].")]
+LinkedName = Annotated[str, typer.Option("--device", help="sim or serial:PORT[@BAUD].")]
 
 
 @app.command()
-def link(device: LinkedName = "sim-device", as_json: Json = False) -> None:
+def link(device: LinkedName = "sim", as_json: Json = False) -> None:
     """Upload and read-back rate of a device's link; the simulated one is a UART of 3 Mbaud."""
     from .bench_link import link as measure
 
@@ -95,13 +95,13 @@ def link(device: LinkedName = "sim-device", as_json: Json = False) -> None:
 
 @app.command()
 def compute(
-    device: LinkedName = "sim-device",
+    device: LinkedName = "sim",
     clock_mhz: Annotated[
         float | None,
         typer.Option(
             min=1e-3,
             help="Clock for which samples a second are predicted.",
-            show_default="the board's; 80 for sim-device",
+            show_default="the board's; 80 for sim",
         ),
     ] = None,
     as_json: Json = False,
@@ -113,7 +113,7 @@ def compute(
 
 
 @app.command()
-def end_to_end(device: LinkedName = "sim-device", as_json: Json = False) -> None:
+def end_to_end(device: LinkedName = "sim", as_json: Json = False) -> None:
     """A training from text to model on a device: parse, round, upload, train, read back."""
     from .bench_end_to_end import end_to_end as measure
 

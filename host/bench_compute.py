@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -16,10 +15,10 @@ from hdl.job import Job
 from hdl.memory.plan import SamplePlan
 from sim.golden import predict_cycles
 from sim.memory import Waits, service_cycles
-from sim.whole_device import memory_signature
+from sim.whole_device import FIRST_WORD_CYCLES, memory_signature
 
 from .bench import synthetic
-from .bench_link import open_measured, options_for
+from .bench_link import opened, options_for
 from .devices import SIMULATED
 from .errors import MismatchError
 from .linked_device import LinkedDevice
@@ -32,9 +31,6 @@ SAMPLES, FEATURES, EPOCHS = 20_480, 90, 4
 OPTIONS = Options(epochs=EPOCHS, copies=1, step=2.0**-12, epochs_per_job=EPOCHS)
 MEMORIES = (Waits(), Waits(most_wait=8))
 """Of the simulated device, and one that lets every request of 16 words wait for 0 to 8 cycles."""
-
-FIRST_WORD_CYCLES = 4
-"""From a job's begin to its first beat, on a memory that does not wait."""
 
 WAITS = {None: "not known", 0: "never"}
 
@@ -85,7 +81,7 @@ def compute(name: str, clock_hz: float | None = None, as_json: bool = False) -> 
     """
     results = []
     for waits in MEMORIES if name == SIMULATED else (None,):
-        with closing(open_measured(name, OPTIONS.config, waits=waits)) as device:
+        with opened(name, OPTIONS.config, waits=waits) as device:
             results.append(measure(device, waits, clock_hz))
     if as_json:
         for one in results:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .bench import synthetic
-from .devices import open_device
+from .devices import SimEngine, open_device
 from .errors import MismatchError
 from .options import Options
 from .peers import mlweaving, zipml_pynq, zipml_xeon
@@ -43,7 +43,7 @@ class Case:
     features : int
         Without the intercept.
     device : str
-        ``sim``, or ``fast`` where compiling the simulated engine takes minutes.
+        ``sim-engine``, or ``fast`` where compiling the simulated engine takes minutes.
     most_cycles : float
         A sample, start and end of the epoch included.
     least_utilisation : float
@@ -60,14 +60,14 @@ CASES = (
     Case(
         options=Options(lanes=4, banks=16),
         features=90,
-        device="sim",
+        device=SimEngine.name,
         most_cycles=6.5,
         least_utilisation=FULL_RATE,
     ),
     Case(
         options=Options(batch=BATCH, sync=True),
         features=90,
-        device="sim",
+        device=SimEngine.name,
         most_cycles=7.0,
         least_utilisation=0.9,
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from sim.whole_device import LINE_CLOCK_HZ
 
 from .bench import synthetic
 from .bench_host import svm_text
-from .bench_link import BAUD, open_measured, options_for
+from .bench_link import BAUD, opened, options_for
 from .devices import SIMULATED, FastDevice
 from .errors import MismatchError
 from .linked_device import LOADING, READING, UPLOADING, LinkedDevice
@@ -78,7 +77,7 @@ def end_to_end(name: str, as_json: bool = False) -> None:
     MismatchError
         If the model is not that of the golden model.
     """
-    with closing(open_measured(name, OPTIONS.config, baud=BAUD)) as device:
+    with opened(name, OPTIONS.config, baud=BAUD) as device:
         run = measure(device)
     if as_json:
         for part in run.parts:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from .engines import engine_config
 from .errors import InputError, MismatchError
 from .linked_device import LinkedDevice, simulated_device
 from .options import OF_ENGINE, Options
+from .report import uploads
 from .selftest import open_linked
 
 BAUD = 3_000_000
@@ -68,21 +70,26 @@ class Way:
         return self.bytes_per_s / self.line_bytes_per_s
 
 
-def open_measured(
+@contextmanager
+def opened(
     name: str, config: EngineConfig, *, waits: Waits | None = None, baud: int | None = None
-) -> LinkedDevice:
-    """The device called ``name``: a board has its own geometry, the simulated device ``config``,
-    and `host.linked_device.simulated_device`'s ``waits`` and ``baud``.
+) -> Iterator[LinkedDevice]:
+    """The device called ``name``, closed in the end; a bar shows its uploads. A board has its own
+    geometry, the simulated device ``config``, and `host.linked_device.simulated_device`'s ``waits``
+    and ``baud``.
 
     Raises
     ------
     InputError, DeviceError
         See `host.selftest.open_linked`.
     """
-    if name != SIMULATED:
-        return open_linked(name)
-    with host_errors():
-        return simulated_device(config, waits=waits, baud=baud)
+    with uploads() as progress, ExitStack() as stack:
+        if name == SIMULATED:
+            with host_errors():
+                device = simulated_device(config, waits=waits, baud=baud, progress=progress)
+        else:
+            device = open_linked(name, progress)
+        yield stack.enter_context(closing(device))
 
 
 def options_for(device: LinkedDevice, options: Options) -> Options:
@@ -114,7 +121,7 @@ def link(name: str, as_json: bool = False) -> None:
     MismatchError
         If bytes come back changed, or the upload over the simulated line misses `LEAST_SHARE`.
     """
-    with closing(open_measured(name, Options().config, baud=BAUD)) as device:
+    with opened(name, Options().config, baud=BAUD) as device:
         ways = measure(device)
     if as_json:
         for way in ways:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -18,11 +17,12 @@ from rich.table import Table
 
 from .choices import Correction, Rounding
 from .dataset import Dataset
-from .devices import Device, open_device
+from .devices import Device
 from .errors import MismatchError
 from .job_plan import plan_jobs
 from .options import Options
 from .readers import read_dataset
+from .report import opened
 from .scaling import Scaling
 from .task import Task, prepare
 from .training import train, train_float
@@ -92,7 +92,7 @@ def logistic(sources: Sequence[str], device: str, bits: int, seeds: int, two_val
     for heading in ("data", "method", "s", "loss", "± seeds", "above float64"):
         table.add_column(heading, justify="left" if heading in ("data", "method") else "right")
     missed = []
-    with closing(open_device(device, options.config)) as engine:
+    with opened(device, options.config) as engine:
         for source in sources:
             dataset = read_dataset(source, drop_constant=True)
             if not two_valued:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 import typer
@@ -13,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .dataset import Dataset
-from .devices import Device, open_device
+from .devices import Device
 from .errors import InputError, MismatchError
 from .options import Options
 from .readers import read_dataset
+from .report import opened
 from .training import prepare, train
 
 AROUND = 2
@@ -66,7 +66,7 @@ def step(sources: Sequence[str], device: str, options: Options, as_json: bool) -
     if options.step is not None:
         raise InputError(f"--step is {options.step:g}, and this bench tries all; leave it out")
     found = []
-    with closing(open_device(device, options.config)) as engine:
+    with opened(device, options.config) as engine:
         for source in sources:
             found.append(sweep(read_dataset(source, drop_constant=True), engine, options))
             if as_json:

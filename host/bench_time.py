@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -37,9 +36,10 @@ from hdl.job import Epoch as JobEpoch
 from hdl.job import Step
 
 from .dataset import Dataset, Floats
-from .devices import Device, open_device
+from .devices import Device
 from .errors import MismatchError
 from .options import Options
+from .report import opened
 from .rounding import Ints
 from .scaling import full_scale
 from .steps import scheduled
@@ -159,7 +159,7 @@ def time_to_loss(setup: Setup = SETUP, device: str = "fast", as_json: bool = Fal
     """
     dataset = synthetic(setup.samples, setup.features, setup.options.seed)
     runs: dict[int, list[Run]] = {}
-    with closing(open_device(device, setup.options.config)) as engine:
+    with opened(device, setup.options.config) as engine:
         for bits in (FULL_BITS, *setup.least):
             # Each run replaces the step; any that the engine takes will do here.
             step = 2.0 ** -setup.exponents[-1]

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from . import bench_cli, data_cli, doctor_cli, plan_cli, predict_cli, report_cli
 from .choices import Interface
-from .commands import DeviceName, Json, takes_options
+from .commands import DeviceName, FastLoad, Json, takes_options
 from .data_cli import Impute, OneHot, column_names
 from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError, ZipsgdError
@@ -72,14 +72,7 @@ def train(
     target: Target = None,
     drop_constant: DropConstant = False,
     device: DeviceName = "sim",
-    fast_load: Annotated[
-        bool | None,
-        typer.Option(
-            "--fast-load/--no-fast-load",
-            help="Put samples into the memory of sim-device without its link.",
-            show_default="fast from 1 MiB on",
-        ),
-    ] = None,
+    fast_load: FastLoad = None,
     one_hot: OneHot = "",
     impute: Impute = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Model file.")] = None,
@@ -95,7 +88,7 @@ def train(
     options: Options,
     given: frozenset[str],
 ) -> None:
-    """Train a model; a row an epoch. The default device is the simulated engine."""
+    """Train a model; a row an epoch. The default device is simulated gateware."""
     from .checkpoint import check_checkpoint
     from .files import replacing, writing
     from .model_file import dump_model
@@ -137,6 +130,7 @@ def compare(
     one_hot: OneHot = "",
     impute: Impute = False,
     devices: Annotated[str, typer.Option(help="Two or more, with commas.")] = "golden,sim",
+    fast_load: FastLoad = None,
     as_json: Json = False,
     options: Options,
     given: frozenset[str],
@@ -146,7 +140,7 @@ def compare(
     if len(names) < 2:
         raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
     source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
-    _train(source, names, as_json, options, Files())
+    _train(source, names, as_json, options, Files(), fast_load)
 
 
 @app.command()
@@ -205,7 +199,7 @@ def demo(
 
 
 @app.command()
-def selftest(device: DeviceName = "sim-device") -> None:
+def selftest(device: DeviceName = "sim") -> None:
     """Test a device's link and memory, and a training with a known answer; exit 5 if it errs."""
     from . import selftest as parts
 
@@ -249,14 +243,18 @@ def _train(
     from . import report
     from .advice import advise
     from .checkpoint import Checkpoint
-    from .devices import find_device
+    from .devices import SIMULATED, find_device
     from .prepare import prepare_source
     from .training import compare
 
     out = report.plain_console()
     bar = report.progress_bar(out)
     progress = report.uploading(bar)
-    found = [find_device(name, progress=progress, fast_load=fast_load) for name in devices]
+    simulated = [name for name in devices if name == SIMULATED] or devices
+    found = [
+        find_device(name, progress=progress, fast_load=fast_load if name in simulated else None)
+        for name in devices
+    ]
     task = prepare_source(
         source.data,
         source.target,

@@ -15,7 +15,17 @@ from .options import Options
 
 DeviceName = Annotated[
     str,
-    typer.Option("--device", help="sim, golden, fast, sim-device or serial:PORT[@BAUD]."),
+    typer.Option(
+        "--device", help="sim, sim-engine, golden, fast, serial:PORT[@BAUD] or replay:FILE."
+    ),
+]
+FastLoad = Annotated[
+    bool | None,
+    typer.Option(
+        "--fast-load/--no-fast-load",
+        help="Put samples into the memory of sim without its link.",
+        show_default="fast after the first MiB",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
 

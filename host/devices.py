@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hdl.config import EngineConfig
@@ -133,8 +134,9 @@ class FastDevice(GoldenDevice):
         return self._golden.run(job, *(fast_samples(woven, self.config) for woven in copies))
 
 
-class SimDevice:
-    """The engine's Verilog, compiled by Verilator and called in process, on an unstalled stream.
+class SimEngine:
+    """The engine's Verilog alone, compiled by Verilator and called in process, on a stream that
+    never waits: its cycles are those of the cycle model.
 
     Raises
     ------
@@ -144,7 +146,7 @@ class SimDevice:
         If the engine stops making progress.
     """
 
-    name = "sim"
+    name = "sim-engine"
     retries = None
 
     def __init__(self, config: EngineConfig) -> None:
@@ -175,29 +177,51 @@ class SimDevice:
 
 
 def _simulated_device(config: EngineConfig, **options: Any) -> Device:
-    """The whole device in simulation, driven through its link."""
+    """The whole device in simulation, driven through its link: what a board does."""
     from .linked_device import simulated_device
 
     with host_errors():
         return simulated_device(config, **options)
 
 
-SIMULATED = "sim-device"
+SIMULATED = "sim"
 """The only device behind a link whose memory is within reach."""
 
 DEVICES: dict[str, Callable[..., Device]] = {
     "golden": GoldenDevice,
-    "sim": SimDevice,
-    "fast": FastDevice,
     SIMULATED: _simulated_device,
+    SimEngine.name: SimEngine,
+    "fast": FastDevice,
 }
 
-SERIAL = "serial:"
-"""Begins the name of a device on a serial port: ``serial:PORT[@BAUD]``."""
+SERIAL, REPLAY = "serial:", "replay:"
+"""Begin the names of devices on a serial port, ``serial:PORT[@BAUD]``, and of what was recorded of
+one, ``replay:FILE``."""
+
+OpenLine = Callable[[EngineConfig | None], Device]
 
 
-def on_port(name: str, progress: Progress | None = None) -> Callable[[EngineConfig | None], Device]:
-    """What opens the device on the port that ``name`` ends with."""
+def on_line(name: str, progress: Progress | None = None) -> OpenLine | None:
+    """What opens the device at the end of a line, of whatever geometry, that ``name`` says; nothing
+    if it is no such name."""
+    if name.startswith(SERIAL):
+        return _on_port(name, progress)
+    return _on_tape(name, progress) if name.startswith(REPLAY) else None
+
+
+def _on_tape(name: str, progress: Progress | None) -> OpenLine:
+    def open_tape(config: EngineConfig | None) -> Device:
+        from .link.client import Link
+        from .link.tape import Replay
+        from .linked_device import LinkedDevice
+
+        replay = Replay(Path(name.removeprefix(REPLAY)))
+        return LinkedDevice(Link(replay, draw=replay.draw), config, name=name, progress=progress)
+
+    return open_tape
+
+
+def _on_port(name: str, progress: Progress | None) -> OpenLine:
     path, _, rate = name.removeprefix(SERIAL).partition("@")
     if not path or (rate and not rate.isdecimal()):
         raise InputError(
@@ -206,10 +230,11 @@ def on_port(name: str, progress: Progress | None = None) -> Callable[[EngineConf
 
     def open_port(config: EngineConfig | None) -> Device:
         from .link.serial_port import open_serial
+        from .link.tape import recorded
         from .linked_device import LinkedDevice
 
-        link = open_serial(path, int(rate) if rate else None)
-        return LinkedDevice(link, config, progress=progress)
+        link = recorded(open_serial(path, int(rate) if rate else None))
+        return LinkedDevice(link, config, name=name, progress=progress)
 
     return open_port
 
@@ -237,8 +262,9 @@ def find_device(
             f"--{'' if fast_load else 'no-'}fast-load is about the memory of {SIMULATED} and the "
             f"way to it, which {name} does not have; leave it out, or use --device {SIMULATED}"
         )
-    if name.startswith(SERIAL):
-        return on_port(name, progress)
+    line = on_line(name, progress)
+    if line is not None:
+        return line
     if name not in DEVICES:
         known = ", ".join(DEVICES)
         raise InputError(f"there is no device {name!r}; use one of {known} or {SERIAL}PORT[@BAUD]")

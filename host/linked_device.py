@@ -31,7 +31,7 @@ from hdl.protocol import Error, pack_epoch, pack_job, pack_transfer
 from sim.golden import Counters
 from sim.memory import Waits
 
-from .devices import check_fits
+from .devices import SIMULATED, check_fits
 from .errors import DeviceError, InputError
 from .link.client import Link, Progress, recovering
 from .link.requests import SessionLostError
@@ -50,7 +50,7 @@ MOST_PAUSE_S = 0.02
 """Longest pause between two looks at a job that is under way."""
 
 FAST_LOAD_BYTES = 1 << 20
-"""Through a simulated link a megabyte takes a few seconds."""
+"""Through a simulated link a megabyte takes two seconds."""
 
 LOADING, UPLOADING, READING = "loading the model", "uploading samples", "reading the model"
 """Phases in which the line carries much; the others are of training."""
@@ -72,13 +72,16 @@ class LinkedDevice:
     link : Link
     config : EngineConfig, optional
         The geometry that is wanted; without one, whatever the device has.
+    name : str
+        What `host.devices.open_device` calls it.
     progress : callable, optional
         Is told bytes done and bytes in all of every upload.
     memory : uint8 array, optional
         The bytes of a simulated device's sample memory, into which data sets can be put without
         passing the link.
     fast_load : bool, optional
-        Whether they are; by default those of `FAST_LOAD_BYTES` or more.
+        Whether they are; by default as soon as `FAST_LOAD_BYTES` or more would have passed the
+        link.
 
     Raises
     ------
@@ -86,20 +89,20 @@ class LinkedDevice:
         If there is no such device, or it makes no progress for the link's limit.
     """
 
-    name = "link"
-
     def __init__(
         self,
         link: Link,
         config: EngineConfig | None = None,
         *,
+        name: str = "link",
         progress: Progress | None = None,
         memory: NDArray[np.uint8] | None = None,
         fast_load: bool | None = None,
     ) -> None:
-        self.link = link
+        self.link, self.name = link, name
         self._memory = memory
         self._fast_load = fast_load
+        self._uploaded = 0  # bytes of samples that have passed the link
         self.identity = link.connect(config)
         self.config = self.identity.config
         self._progress = progress
@@ -234,8 +237,8 @@ class LinkedDevice:
 
     def _queue_epochs(self, epochs: list[bytes], room: int) -> list[bytes]:
         """Send what there is room for; returns the rest."""
-        most = epochs_a_frame(self.config)
         while epochs and room >= EPOCH_DEPTH // 2:
+            most = epochs_a_frame(self.config)
             self.link.request(
                 Command.WRITE_EPOCHS, b"".join(epochs[:most]), phase="sending the epochs"
             )
@@ -265,7 +268,7 @@ class LinkedDevice:
                     f"while {phase} (epoch {status.epochs}, {status.engine.beats} beats); it was "
                     "reset. Report it with the job"
                 )
-            clock.sleep(min(MOST_PAUSE_S, (now - begin) / 8))
+            clock.sleep(min(MOST_PAUSE_S, (now - begin) / 4))
 
     def _take_margins(self, job: Job, epochs: list[bytes]) -> Ints:
         """Margins of the job's last epoch (groups, banks), while it runs."""
@@ -322,10 +325,12 @@ class LinkedDevice:
         return plan.base
 
     def _upload(self, address: int, data: bytes) -> None:
-        fast = len(data) >= FAST_LOAD_BYTES if self._fast_load is None else self._fast_load
+        large = self._uploaded + len(data) >= FAST_LOAD_BYTES
+        fast = large if self._fast_load is None else self._fast_load
         if self._memory is not None and fast:
             self._memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
             return
+        self._uploaded += len(data)
         self.link.write(
             Command.WRITE_MEMORY,
             data,
@@ -364,4 +369,6 @@ def simulated_device(
 
     port = open_whole_device(config, waits=waits, baud=baud)
     memory = None if baud else port.memory
-    return LinkedDevice(Link(port), config, progress=progress, memory=memory, fast_load=fast_load)
+    return LinkedDevice(
+        Link(port), config, name=SIMULATED, progress=progress, memory=memory, fast_load=fast_load
+    )

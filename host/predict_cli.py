@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +36,7 @@ DeviceName = Annotated[
     str | None,
     Option(
         "--device",
-        help="sim, golden or fast: let an engine do it, on rounded samples.",
+        help="As for train: let an engine do it, on rounded samples.",
         show_default="the host, in float64",
     ),
 ]
@@ -140,11 +140,11 @@ def _on_engine(
     if device is None:
         yield None
         return
-    from .devices import open_device
     from .engine_predict import EngineModel
+    from .report import opened
 
     config = build(max_bits=max(model.bits, build().max_bits))
-    with closing(open_device(device, config)) as engine:
+    with opened(device, config) as engine:
         yield EngineModel(model, engine, rounding, seed)
 
 

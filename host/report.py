@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hdl.config import EngineConfig
+
+from .devices import Device, find_device
 from .training import Epoch, Task
 
 _logger = logging.getLogger(__name__)
@@ -32,20 +36,21 @@ class Column(NamedTuple):
 
 
 def columns(score_name: str, linked: bool = False) -> tuple[Column, ...]:
-    """The table of epochs, 79 characters wide, and 87 of a device that is ``linked``."""
-    table = (
+    """The table of epochs, 79 characters wide; of a device that is ``linked`` it has retries in the
+    place of beats."""
+    beats = Column("beats", 9, lambda e: f"{e.counters.beats}")
+    retries = Column("retries", 7, lambda e: "-" if e.retries is None else f"{e.retries}")
+    return (
         Column("epoch", 5, lambda e: f"{e.number}"),
         Column("train", 8, lambda e: f"{e.losses.train:.5f}"),
         Column("held-out", 8, lambda e: f"{e.losses.heldout:.5f}"),
         Column(score_name, 8, lambda e: _score(e.losses.score)),
         Column("saturated", 9, lambda e: f"{e.saturations}"),
         Column("cycles", 9, lambda e: f"{e.counters.cycles}"),
-        Column("beats", 9, lambda e: f"{e.counters.beats}"),
+        retries if linked else beats,
         Column("utilised", 8, lambda e: f"{e.utilisation:.4f}"),
         Column("seconds", 7, lambda e: f"{e.elapsed_s:.2f}"),
     )
-    retries = Column("retries", 7, lambda e: "-" if e.retries is None else f"{e.retries}")
-    return (*table, retries) if linked else table
 
 
 def heading_row(table: Sequence[Column]) -> str:
@@ -157,17 +162,49 @@ def with_progress(epochs: Iterable[Epoch], total: int, bar: Progress) -> Iterato
 
 
 def uploading(bar: Progress) -> Callable[[int, int], None] | None:
-    """What a link tells of its uploads, for a bar of bytes while there is one under way."""
-    shown: list[TaskID] = []
+    """What a link tells of its uploads, for a bar of bytes while there is one under way.
+
+    Between uploads ``bar`` is as it was before, so that results can be written.
+    """
+    shown: list[tuple[TaskID, bool]] = []
 
     def tell(done: int, total: int) -> None:
         if not shown:
-            shown.append(bar.add_task("bytes uploaded", total=total))
-        bar.update(shown[0], completed=done)
+            shown.append((bar.add_task("bytes uploaded", total=total), bar.live.is_started))
+            bar.start()
+        bar.update(shown[0][0], completed=done)
         if done == total:
-            bar.remove_task(shown.pop())
+            task, others = shown.pop()
+            bar.remove_task(task)
+            if not others:
+                bar.stop()
 
     return None if bar.disable else tell
+
+
+@contextmanager
+def uploads() -> Iterator[Callable[[int, int], None] | None]:
+    """`uploading` where there is no other bar: on stderr, if that is a terminal."""
+    bar = progress_bar(Console(stderr=True))
+    try:
+        yield uploading(bar)
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def opened(name: str, config: EngineConfig, *, fast_load: bool | None = None) -> Iterator[Device]:
+    """The device called ``name``, closed in the end; a bar shows its uploads.
+
+    Raises
+    ------
+    InputError, DeviceError, ToolMissingError, BuildError
+        See `host.devices.find_device` and the device.
+    """
+    with uploads() as progress:
+        open_found = find_device(name, progress=progress, fast_load=fast_load)
+        with closing(open_found(config)) as device:
+            yield device
 
 
 def _score(value: float | None) -> str:

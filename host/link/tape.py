@@ -1,4 +1,5 @@
-"""Sessions as files: what a user's hardware said becomes a test that needs no hardware.
+"""Sessions as files: what a user's hardware said becomes a test that needs no hardware. The
+environment variable `TAPE_VARIABLE` names the file; the device ``replay:FILE`` plays it back.
 
 A file has a JSON object a line: a head with name and rate of the line, then one for every call:
 what was done (``write``, ``read``, ``sleep``, ``reopen``), its bytes in hexadecimal or its seconds,
@@ -8,6 +9,7 @@ the time ``at`` which it was done, and ``error`` if it raised `OSError`.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,9 +17,11 @@ from hdl.link.codec import DamagedError, Deframer, decode
 from hdl.link.frames import Command, Request
 
 from ..errors import DeviceError, InputError
+from .client import Link
 from .transport import Transport
 
 FORMAT = "zipsgd link 1"
+TAPE_VARIABLE = "ZIPSGD_TAPE"
 
 
 class TapeClock:
@@ -41,6 +45,11 @@ class Recorder:
     transport : Transport
     path : Path
         File to write.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
     """
 
     def __init__(self, transport: Transport, path: Path) -> None:
@@ -49,7 +58,12 @@ class Recorder:
         self.clock = TapeClock(self)
         self._begin = transport.clock.now()
         self.at = 0.0
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        try:
+            self._file: TextIO = path.open("w", encoding="utf-8")
+        except OSError as fault:
+            raise InputError(
+                f"{path} cannot be written ({fault.strerror}); let {TAPE_VARIABLE} name another"
+            ) from fault
         self._put({"format": FORMAT, "name": self.name, "bytes_per_s": self.bytes_per_s})
 
     def write(self, data: bytes) -> None:
@@ -94,6 +108,12 @@ class Recorder:
     def _put(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()  # what counts is what came before a crash
+
+
+def recorded(link: Link) -> Link:
+    """``link``; or one on the same line that is recorded, if `TAPE_VARIABLE` asks for it."""
+    path = os.environ.get(TAPE_VARIABLE)
+    return Link(Recorder(link.transport, Path(path)), limit_s=link.limit_s) if path else link
 
 
 class Replay:

@@ -204,3 +204,11 @@ def test_generators_differ() -> None:
     constants = [generator_constant(index) for index in range(1000)]
     assert len(set(constants)) == len(constants)
     assert all(constant >> 32 for constant in constants), "a 32-bit seed could make a state zero"
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_configuration_is_what_its_numbers_say(name: str) -> None:
+    """However its losses were listed."""
+    config = GEOMETRIES[name]
+    assert EngineConfig.from_numbers(config.numbers()) == config
+    assert replace(config, losses=config.losses[::-1]) == config

@@ -22,7 +22,7 @@ from host.training import prepare, train
 def test_every_case_keeps_its_promise(case: bench_cycles.Case) -> None:
     """Simulated where the engine of other tests is at hand, compiled golden model elsewhere."""
     lanes = case.options.lanes
-    one = measure(replace(case, device="sim" if lanes == 16 else "fast"))
+    one = measure(replace(case, device="sim-engine" if lanes == 16 else "fast"))
     check(one)
     if lanes == 16:
         assert one.beats / one.cycles >= 0.9  # exact mini-batches of 256
@@ -33,7 +33,7 @@ def test_every_case_keeps_its_promise(case: bench_cycles.Case) -> None:
 def test_a_further_sample_takes_six_and_a_half_cycles() -> None:
     """d = 90, 16 x 4, simulated: what fills and drains the engine cancels out."""
     cycles = []
-    with closing(open_device("sim", Options().config)) as engine:
+    with closing(open_device("sim-engine", Options().config)) as engine:
         for samples in (400, 800):
             task = prepare(synthetic(samples), Options(epochs=1, step=2.0**-12))
             (epoch,) = train(task, engine)

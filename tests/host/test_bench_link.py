@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from hdl.engines import ENGINES
 from host import bench_compute, bench_end_to_end, bench_link, linked_device
 from host.bench import synthetic
-from host.bench_link import BAUD, LEAST_SHARE, Way, open_measured, options_for
+from host.bench_link import BAUD, LEAST_SHARE, Way, opened, options_for
 from host.errors import InputError, MismatchError
 from host.link.stopwatch import Stopwatch
 from host.linked_device import LinkedDevice
@@ -30,7 +30,7 @@ SMALL = Options(lanes=4, banks=2, epochs=3, copies=1, step=2.0**-8, epochs_per_j
 @pytest.fixture(scope="module")
 def on_line() -> Iterator[LinkedDevice]:
     """A device behind a simulated UART, compiled once."""
-    with closing(open_measured("sim-device", SMALL.config, baud=BAUD)) as device:
+    with opened("sim", SMALL.config, baud=BAUD) as device:
         yield device
 
 
@@ -54,13 +54,13 @@ def test_link_fills_the_line(on_line: LinkedDevice) -> None:
     assert LEAST_SHARE <= ways[0].share < 1 and 0.8 < ways[1].share < 1
     assert sum(way.seconds for way in ways) == pytest.approx(elapsed_s)
     assert not any(way.retries for way in ways)
-    bench_link.check("sim-device", ways[0])
+    bench_link.check("sim", ways[0])
 
 
 def test_link_tells_what_is_wrong(on_line: LinkedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Way("upload", 8000, 0.03, 300_000, 7)
     with pytest.raises(MismatchError, match=r"reached 88\.9% .* is 90% \(7 frames"):
-        bench_link.check("sim-device", slow)
+        bench_link.check("sim", slow)
     bench_link.check("serial:/dev/ttyUSB0", slow)
     read = on_line.link.read
 
@@ -77,7 +77,7 @@ def test_link_tells_what_is_wrong(on_line: LinkedDevice, monkeypatch: pytest.Mon
 )
 def test_compute_takes_the_cycles_of_model_and_memory(waits: Waits) -> None:
     """To the cycle; and a memory that waits costs what it says."""
-    with closing(open_measured("sim-device", SMALL.config, waits=waits)) as device:
+    with opened("sim", SMALL.config, waits=waits) as device:
         one = bench_compute.measure(device, waits, 50e6)
     bench_compute.check(replace(one, simulator_cycles_per_s=None))
     beats = one.utilisation * one.cycles
@@ -118,9 +118,8 @@ def test_the_time_of_a_wrong_result_is_not_told(
 def test_as_json(
     on_line: LinkedDevice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_end_to_end, "open_measured", lambda *_, **__: on_line)
-    monkeypatch.setattr(on_line, "close", lambda: None)
-    bench_end_to_end.end_to_end("sim-device", as_json=True)
+    monkeypatch.setattr(bench_end_to_end, "opened", lambda *_, **__: nullcontext(on_line))
+    bench_end_to_end.end_to_end("sim", as_json=True)
     *parts, total = map(json.loads, capsys.readouterr().out.splitlines())
     assert sum(part["share"] for part in parts) == pytest.approx(1)
     assert (total["name"], total["retries"]) == ("total", 0)
@@ -129,8 +128,8 @@ def test_as_json(
 def test_devices_and_engines_that_cannot_be_measured(
     on_line: LinkedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="fast has no link"):
-        open_measured("fast", SMALL.config)
+    with pytest.raises(InputError, match="fast has no link"), opened("fast", SMALL.config):
+        pass
     assert options_for(on_line, Options()).config == on_line.config
     monkeypatch.setattr(on_line, "config", ENGINES["small"])
     assert options_for(on_line, Options()).config == ENGINES["small"]

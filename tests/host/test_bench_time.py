@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_four_bits_need_a_seventh_of_the_cycles(
             total[job.bits] += counters.cycles
             return counters
 
-    monkeypatch.setattr(bench_time, "open_device", lambda _, config: Watched(config))
+    monkeypatch.setattr(bench_time, "opened", lambda _, config: nullcontext(Watched(config)))
     baseline, four = time_to_loss(SMALL, as_json=True)
     record = json.loads(capsys.readouterr().out)
     assert record["data"] == "synthetic"

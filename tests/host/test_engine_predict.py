@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +102,29 @@ def test_eval_and_predict_from_the_command_line(tmp_path: Path) -> None:
     engine = [float(row.split(",")[1]) for row in rounded.splitlines()[1:]]
     assert np.abs(np.array(engine) - z).max() < 0.2
     assert (np.array(engine) != z).any()
+
+
+def test_an_upload_has_a_bar_on_a_terminal_and_results_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(dump_model(trained("least-squares", bits=8)[0]))
+    call = "from host.cli import main; main()"
+    command = [sys.executable, "-c", call, "eval", str(path), "sklearn:breast_cancer", "--json"]
+    ours, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    done = subprocess.run(
+        [*command, "--device", "sim"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=environment,
+        check=True,
+        timeout=60,
+    )
+    os.close(terminal)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(ours, 1 << 16).decode())
+    os.close(ours)
+    (size,) = set(re.findall(r"bytes uploaded [^\n]*?\d+/(\d+)", shown))
+    assert int(size) > 569 * 31, "a byte a feature, and labels"
+    assert json.loads(done.stdout)["part"] == "all samples"
 
 
 def test_what_the_engine_cannot_hold_is_refused(tmp_path: Path) -> None:

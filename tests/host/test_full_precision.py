@@ -32,7 +32,7 @@ def test_golden_fast_and_sim_agree(bits: int, rounding: Rounding) -> None:
     options = replace(OPTIONS, bits=bits, rounding=rounding)
     task = prepare(DIABETES, options)
     config = GEOMETRIES["32bit"]
-    with closing(open_device("sim", config)) as engine:
+    with closing(open_device("sim-engine", config)) as engine:
         *_, last = compare(task, [GoldenDevice(config), FastDevice(config), engine])
     assert last.counters.beats == task.copies[0].groups * (2 * bits + 8)
     assert last.words.any()

@@ -11,20 +11,32 @@ import os
 import random
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 
 from hdl.link.frames import Command, DeviceStatus, from_bytes
 from host.errors import DeviceError
 from host.link.client import LIMIT_S, Link, recovering
+from host.link.transport import Transport
 from sim.line import KINDS, Endpoint, Faults, SimulatedLine
 from tests.host.hash_device import CONFIG, JOB_BYTES, MARGIN_BYTES, MODEL_BYTES, HashDevice
+from tests.host.terminal import HastyPort, terminal
 
 RUNS = int(os.environ.get("ZIPSGD_FAULTS", "20"))
 POLL_S = 0.005
 ROUNDS = 2
 LONGEST_S = 60.0
 """In simulated time: more than any run whose waits are limited can take."""
+
+HASTE = 50
+"""Seconds of the terminal's clock in one of ours: its line, its waits and its faults are those of
+the simulated one."""
+
+PATIENCE_S = 10 * HASTE
+"""What a busy machine may add, on a terminal, to a wait or to a run."""
 
 WHERE = r" while \w+ing[a-z ]* \((frame \d+,|before) [A-Z_]+ at byte 0x"
 
@@ -51,10 +63,10 @@ def train(link: Link) -> bytes:
     return results
 
 
-def connect(line: SimulatedLine, seed: int) -> Link:
+def connect(port: Transport, seed: int, limit_s: float = LIMIT_S) -> Link:
     """A link whose sessions have the numbers that the seed says."""
     rng = random.Random(seed)
-    return Link(line, draw=lambda: rng.randrange(1, 1 << 32))
+    return Link(port, draw=lambda: rng.randrange(1, 1 << 32), limit_s=limit_s)
 
 
 def undisturbed() -> bytes:
@@ -64,13 +76,9 @@ def undisturbed() -> bytes:
     return result
 
 
-def abandon(line: SimulatedLine, seed: int) -> None:
+def abandon(port: Transport, seed: int) -> None:
     """Leave on the line what a host leaves that ends in the middle of an upload."""
-    abandon_link(connect(line, -1 - seed))
-
-
-def abandon_link(link: Link) -> None:
-    """End in the middle of an upload."""
+    link = connect(port, -1 - seed)
     link.connect()
 
     class KilledError(Exception):
@@ -82,25 +90,6 @@ def abandon_link(link: Link) -> None:
 
     with pytest.raises(KilledError):
         link.write(Command.WRITE_MEMORY, bytes(9000), phase="being killed", progress=kill)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_recovers_bit_for_bit(kind: str) -> None:
-    right, seen = undisturbed(), Counter[str]()
-    for seed in range(RUNS):
-        device, faults = HashDevice(), Faults(kind, seed)
-        line = SimulatedLine(device, faults=faults)
-        if kind == "stale bytes":
-            abandon(line, seed)
-        link = connect(line, seed)
-        result = recovering(link, lambda link=link: train(link), Faults.MOST + 1)  # type: ignore[misc]
-        assert result == right, f"{kind}, seed {seed}: silent corruption"
-        assert line.clock.now() < LONGEST_S, f"{kind}, seed {seed}"
-        assert faults.struck, f"{kind}, seed {seed}: no fault"
-        seen["faults"] += faults.struck
-        seen["retries"] += link.traffic.retries
-        seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
-    log_row(kind, seen, recovered=RUNS)
 
 
 class Silent:
@@ -133,31 +122,90 @@ def others(seed: int) -> dict[str, Endpoint | None]:
     }
 
 
+Plug = Callable[[Endpoint, Faults], AbstractContextManager[tuple[SimulatedLine, Transport]]]
+"""Puts a device at the end of a line with faults: the line, and what the host has of it."""
+
+
+@contextmanager
+def simulated(device: Endpoint, faults: Faults) -> Iterator[tuple[SimulatedLine, Transport]]:
+    """All of it in simulated time."""
+    line = SimulatedLine(device, faults=faults)
+    yield line, line
+
+
+@pytest.fixture(params=["simulated", "terminal"])
+def plug(request: pytest.FixtureRequest, tmp_path: Path) -> Plug:
+    """A simulated line, and one that ends in a pseudo-terminal, in real time but hasty."""
+    if request.param == "simulated":
+        return simulated
+
+    @contextmanager
+    def on_terminal(device: Endpoint, faults: Faults) -> Iterator[tuple[SimulatedLine, Transport]]:
+        path = tmp_path / "tty"
+        with terminal(path, device, faults, HASTE) as (line, carrier):
+            port = HastyPort(path, carrier.clock)
+            carrier.start()  # now, because opening a port throws away what was on the line
+            yield line, port
+            port.close()
+
+    return on_terminal
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recovers_bit_for_bit(kind: str, plug: Plug) -> None:
+    right, seen = undisturbed(), Counter[str]()
+    for seed in range(RUNS):
+        faults = Faults(kind, seed)
+        with plug(HashDevice(), faults) as (_, port):
+            begin = port.clock.now()
+            if kind == "stale bytes":
+                abandon(port, seed)
+            link = connect(port, seed, LIMIT_S + slack_s(port))
+            result = recovering(link, lambda link=link: train(link), Faults.MOST + 1)  # type: ignore[misc]
+            assert result == right, f"{kind}, seed {seed}: silent corruption"
+            note(seen, link, faults.struck, port.clock.now() - begin)
+        assert faults.struck, f"{kind}, seed {seed}: no fault"
+        assert seen["longest_ms"] < 1000 * (LONGEST_S + slack_s(port)), f"{kind}, seed {seed}"
+    log_row(kind, seen, recovered=RUNS)
+
+
 @pytest.mark.parametrize("kind", others(0))
-def test_permanent_faults_are_errors_that_say_where(kind: str) -> None:
+def test_permanent_faults_are_errors_that_say_where(kind: str, plug: Plug) -> None:
     seen = Counter[str]()
     for seed in range(RUNS):
         other = others(seed)[kind]
         faults = Faults("another device" if other else kind, seed, other)
-        line = SimulatedLine(HashDevice(), faults=faults)
-        if seed % 4 == 0 and other is not None:
-            line.device = other  # from the beginning
-        link = connect(line, seed)
-        with pytest.raises(DeviceError) as error:
-            recovering(link, lambda link=link: train(link))  # type: ignore[misc]
+        with plug(HashDevice(), faults) as (line, port):
+            begin = port.clock.now()
+            if seed % 4 == 0 and other is not None:
+                line.device = other  # from the beginning
+            waits = kind != "wrong bitstream"  # it answers
+            link = connect(port, seed, LIMIT_S if waits else LIMIT_S + slack_s(port))
+            with pytest.raises(DeviceError) as error:
+                recovering(link, lambda link=link: train(link))  # type: ignore[misc]
+            note(seen, link, 1, port.clock.now() - begin)
         sentence = str(error.value)
-        assert sentence.startswith("simulated line: "), sentence
+        assert sentence.startswith(f"{port.name}: "), sentence
         if kind == "wrong bitstream":
             assert "design 0123456789abcdef" in sentence, sentence
             assert "wants design " in sentence, sentence
-        else:
-            assert re.search(WHERE, sentence), sentence
+        assert re.search(WHERE, sentence), sentence
         assert error.value.exit_code == 1
-        assert line.clock.now() < 2 + LIMIT_S + Faults.LONGEST_S, f"{kind}, seed {seed}"
-        seen["faults"] += 1
-        seen["retries"] += link.traffic.retries
-        seen["longest_ms"] = max(seen["longest_ms"], round(1000 * line.clock.now()))
+        longest_s = 2 + LIMIT_S + Faults.LONGEST_S + slack_s(port)
+        assert seen["longest_ms"] < 1000 * longest_s, f"{kind}, seed {seed}"
     log_row(kind, seen, recovered=0)
+
+
+def slack_s(port: Transport) -> float:
+    """What the machine may add."""
+    return PATIENCE_S if isinstance(port, HastyPort) else 0.0
+
+
+def note(seen: Counter[str], link: Link, struck: int, elapsed_s: float) -> None:
+    """Count a run."""
+    seen["faults"] += struck
+    seen["retries"] += link.traffic.retries
+    seen["longest_ms"] = max(seen["longest_ms"], round(1000 * elapsed_s))
 
 
 def log_row(kind: str, seen: Counter[str], recovered: int) -> None:

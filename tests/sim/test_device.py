@@ -27,9 +27,9 @@ from sim.byte_port import BytePort
 from sim.golden import Golden, Ints, predict_cycles
 from sim.line import KINDS, Faults, SimulatedLine
 from sim.memory import Waits
-from sim.whole_device import memory_signature, open_whole_device
+from sim.whole_device import FIRST_WORD_CYCLES, memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
-from tests.host.test_link_pty import board
+from tests.host.test_serial_port import board
 from tests.sim.test_verilated import random_case, random_words
 
 MEMORY_BYTES = 1 << 13
@@ -128,6 +128,22 @@ def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatc
     assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
 
 
+def test_only_so_much_passes_a_simulated_link(
+    port: BytePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two sets that are as much together the first does."""
+    device = LinkedDevice(Link(port), memory=port.memory)
+    job, (first, second) = random_case(CONFIG, 2, groups=100, copies=2)
+    device.load_model(random_words(CONFIG, job.chunks, np.random.default_rng(2)) >> 4)
+    for limit, through in ((1, (True, False)), (0, (False, False))):
+        monkeypatch.setattr(linked_device, "FAST_LOAD_BYTES", limit * 2 * first.beats.nbytes)
+        device.forget_samples()
+        for woven, slow in zip((first, second), through, strict=True):
+            before = device.link.traffic.payload_bytes
+            device.run(job, woven)
+            assert (device.link.traffic.payload_bytes - before > woven.beats.nbytes) == slow
+
+
 @pytest.mark.parametrize("waits", [Waits(most_wait=40, seed=1), Waits(most_wait=5, gap=0.3)])
 def test_slow_memories(waits: Waits, port: BytePort) -> None:
     """Words that come late or not at once change nothing but the cycles."""
@@ -142,7 +158,8 @@ def test_a_memory_without_gaps_keeps_the_engine_busy(port: BytePort) -> None:
     job, (woven,) = random_case(CONFIG, 0, groups=100)
     job = replace(job, epochs=job.epochs[:1] * 20)
     counters = device.run(job, woven)
-    assert counters.cycles <= predict_cycles(CONFIG, job) + 24
+    assert counters.cycles == predict_cycles(CONFIG, job) + FIRST_WORD_CYCLES
+    assert counters.beats >= 0.99 * counters.cycles
 
 
 def test_memory_is_read_back_and_ranges_are_kept(port: BytePort) -> None:
@@ -222,8 +239,8 @@ def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
 
 def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
     """The device as the command line opens it, at the other end of a pseudo-terminal."""
-    with board(tmp_path / "tty", device=port):
-        device = find_device(f"serial:{tmp_path / 'tty'}@3000000")(CONFIG)
+    with board(tmp_path / "tty", port) as path:
+        device = find_device(f"serial:{path}@3000000")(CONFIG)
         assert isinstance(device, LinkedDevice)
         train(device, 0)
         device.close()

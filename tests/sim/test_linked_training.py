@@ -37,7 +37,7 @@ EPOCHS_A_JOB = 40
 """A job takes longer than the exchanges after which the test looks whether it is under way."""
 
 TRAIN = (
-    *("train", "sklearn:iris", "--device", "sim-device", "--json"),
+    *("train", "sklearn:iris", "--device", "sim", "--json"),
     *("--epochs", str(3 * EPOCHS_A_JOB), "--epochs-per-job", str(EPOCHS_A_JOB)),
 )
 
@@ -87,7 +87,7 @@ def begin(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Inte
     def begin(at: int | None = None, silent: bool = False) -> Interrupted:
         line = Interrupted(port, at, silent)
         opening = partial(open_on, line)
-        monkeypatch.setitem(devices.DEVICES, "sim-device", opening)
+        monkeypatch.setitem(devices.DEVICES, "sim", opening)
         return line
 
     return begin
@@ -175,24 +175,24 @@ def test_retries_are_told_of_a_linked_device_only(
         links.append(Link(SimulatedLine(port, faults=Faults("dropped bytes", len(links)))))
         return LinkedDevice(links[-1], config, **options)
 
-    monkeypatch.setitem(devices.DEVICES, "sim-device", opening)
+    monkeypatch.setitem(devices.DEVICES, "sim", opening)
     train = ("train", "sklearn:iris", "--epochs", "4", "--device")
     saved = ("--checkpoint", tmp_path / "saved")
-    out, _ = zipsgd(*train, "sim-device", "--json", *saved)
+    out, _ = zipsgd(*train, "sim", "--json", *saved)
     *epochs, last = map(json.loads, out.splitlines())
     retries = [epoch["retries"] for epoch in epochs]
     assert 0 < sum(retries) == last["summary"]["retries"] <= links[0].traffic.retries
-    heading, *rows, _ = zipsgd(*train, "sim-device", *saved, "--resume")[0].splitlines()
-    assert heading.split()[-1] == "retries"
-    assert [row.split()[-1] for row in rows] == [str(each) for each in retries]
-    assert all(len(row) == len(heading) == 87 for row in rows)
+    heading, *rows, _ = zipsgd(*train, "sim", *saved, "--resume")[0].splitlines()
+    place = heading.split().index("retries")
+    assert [row.split()[place] for row in rows] == [str(each) for each in retries]
+    assert all(len(row) == len(heading) < 80 for row in rows)
     for extra in ((*saved, "--resume"), ()):  # resumed elsewhere, and begun there
         assert "retries" not in "".join(zipsgd(*train, "golden", *extra))
         assert "retries" not in "".join(zipsgd(*train, "golden", "--json", *extra))
     elsewhere = ("--checkpoint", tmp_path / "elsewhere")
     zipsgd(*train, "golden", *elsewhere)
-    out, _ = zipsgd(*train, "sim-device", *elsewhere, "--resume")
-    assert [row.split()[-1] for row in out.splitlines()[1:-1]] == ["-"] * 4
+    out, _ = zipsgd(*train, "sim", *elsewhere, "--resume")
+    assert [row.split()[place] for row in out.splitlines()[1:-1]] == ["-"] * 4
 
 
 def test_fast_load_changes_nothing_but_the_way(
@@ -207,22 +207,26 @@ def test_fast_load_changes_nothing_but_the_way(
         monkeypatch.setattr(links[-1], "close", lambda: None)
         return device
 
-    monkeypatch.setitem(devices.DEVICES, "sim-device", opening)
+    monkeypatch.setitem(devices.DEVICES, "sim", opening)
     models = {}
     for option in ("--fast-load", "--no-fast-load"):
         models[option] = tmp_path / option
-        train = ("train", "sklearn:diabetes", "--device", "sim-device", "--epochs", "2")
-        zipsgd(*train, option, "-o", models[option])
-    fast, slow = (link.traffic.payload_bytes for link in links)
-    assert slow > fast + 2 * 354 * 10 * 4 // 8, "two copies of the samples"
+        train = ("sklearn:diabetes", option, "--epochs", "2")
+        zipsgd("train", *train, "--device", "sim", "-o", models[option])
+        zipsgd("compare", *train, "--devices", "fast,sim")
+    for fast, slow in zip(links[:2], links[2:], strict=True):
+        more = slow.traffic.payload_bytes - fast.traffic.payload_bytes
+        assert more > 2 * 354 * 10 * 4 // 8, "two copies of the samples"
     assert models["--fast-load"].read_bytes() == models["--no-fast-load"].read_bytes()
 
 
-@pytest.mark.parametrize("device", ["golden", "sim", "serial:/dev/ttyUSB0"])
+@pytest.mark.parametrize("device", ["golden", "sim-engine", "serial:/dev/ttyUSB0"])
 @pytest.mark.parametrize("option", ["--fast-load", "--no-fast-load"])
 def test_fast_load_is_refused_where_there_is_no_such_way(device: str, option: str) -> None:
     _, err = zipsgd("train", "sklearn:iris", "--device", device, option, code=2)
-    assert f"{option} is about the memory of sim-device" in err
+    assert f"{option} is about the memory of sim" in err
+    assert f"which {device} does not have; leave it out" in err
+    _, err = zipsgd("compare", "sklearn:iris", "--devices", f"{device},fast", option, code=2)
     assert f"which {device} does not have; leave it out" in err
 
 
