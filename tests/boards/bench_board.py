@@ -221,6 +221,7 @@ async def trained_through_the_pins(dut: Any) -> None:
     one would send through a simulated UART, most of the memory's peak rate is used."""
     bench = BoardBench(dut)
     await bench.start()
+    commands: dict[Any, int] = bench.chip.commands  # mypy takes a member of `Command` for one
 
     def train() -> Counters:
         memory: Any = BackDoor(bench.chip)
@@ -228,7 +229,7 @@ async def trained_through_the_pins(dut: Any) -> None:
         device = LinkedDevice(line)
         assert device.config == bench.config
         compare(bench, device, GROUPS, CHUNKS)
-        assert bench.chip.commands[Command.WRITE] > 2 * GROUPS
+        assert commands[Command.WRITE] > 2 * GROUPS
         device = LinkedDevice(line, memory=memory, fast_load=True)
         counters = compare(bench, device, MANY_GROUPS, MANY_CHUNKS)
         assert device.retries == 0
@@ -239,4 +240,4 @@ async def trained_through_the_pins(dut: Any) -> None:
     bench.dut._log.info("%.1f %% of the memory's peak rate", 100 * rate)
     assert SIMULATED.samples.bits_a_cycle(bench.config) == bench.config.beat_bits
     assert rate > LEAST_RATE
-    assert bench.chip.commands[Command.REFRESH]
+    assert commands[Command.REFRESH]
