@@ -73,6 +73,9 @@ LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
 UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
 
+LEAN_UPDATE_LATENCY = 1
+"""The same where one component does it all (see `hdl.lean_update`)."""
+
 
 class Loss(IntEnum):
     """A loss of the margin z and the label Y; f is its derivative by z."""
@@ -150,8 +153,8 @@ class EngineConfig:
     coarsening : bool
         Whether a job may lower the precision of model words and scaled errors.
 
-    The last five leave parts out of a small FPGA; latencies do not depend on them. Host and engine
-    refuse a job that asks for what is not there.
+    The last five leave parts out of a small FPGA; what is left may take fewer cycles. Host and
+    engine refuse a job that asks for what is not there.
     """
 
     lanes: int = 16
@@ -369,6 +372,11 @@ class EngineConfig:
         return self.losses == (Loss.LEAST_SQUARES,) and not self.sample_words
 
     @property
+    def is_lean(self) -> bool:
+        """Whether nothing but the drop of bits stands between gradient and model word."""
+        return not (self.regularisation or self.coarsening)
+
+    @property
     def field_bits(self) -> int:
         """Bits of one field of a random source: enough for the coarsest rounding."""
         if not self.coarsening:
@@ -407,6 +415,8 @@ class EngineConfig:
     @property
     def gradient_latency(self) -> int:
         """From replayed codes to gradient and correction; the correction takes longer."""
+        if self.is_lean:
+            return self.code_tree_latency + 2
         return max(self.code_tree_latency + 1, self.correction_latency)
 
     @property
@@ -414,7 +424,7 @@ class EngineConfig:
         """Cycles by which a token's model words are read later than its replayed beat and errors:
         the correction needs them after it has summed its coefficients, and what is read later is
         written sooner after it."""
-        return self.shrink_latency + 1
+        return (self.code_tree_latency if self.is_lean else self.shrink_latency) + 1
 
     @property
     def dot_pipeline(self) -> int:
@@ -432,9 +442,14 @@ class EngineConfig:
         return LABELS_LATENCY + self.label_wait + LOSS_LATENCY
 
     @property
+    def row_latency(self) -> int:
+        """From gradient and correction to the model word that is written."""
+        return LEAN_UPDATE_LATENCY if self.is_lean else UPDATE_LATENCY
+
+    @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return self.read_latency + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
+        return self.read_latency + self.gradient_latency + self.row_latency + 1 - self.x_wait
 
     # Random source.
 

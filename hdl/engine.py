@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, handed_on
-from .config import UPDATE_LATENCY, EngineConfig
+from .config import EngineConfig
 from .correction import Correction
 from .dot import Dot
 from .evaluate import Evaluate
@@ -15,6 +15,7 @@ from .gradient import Gradient
 from .job import Mode
 from .jobs import JobController
 from .labels import Labels
+from .lean_update import LeanUpdate
 from .loss import Loss
 from .model import Model
 from .protocol import Status, epoch_layout, group_layout, job_layout
@@ -90,7 +91,7 @@ class Engine(wiring.Component):
         m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
         m.submodules.model = model = Model(config)
         m.submodules.transfer = transfer = Transfer(config)
-        m.submodules.update = update = Update(config)
+        m.submodules.update = update = (LeanUpdate if config.is_lean else Update)(config)
 
         job = jobs.job
         wiring.connect(m, wiring.flipped(self.job), jobs.i)
@@ -106,7 +107,7 @@ class Engine(wiring.Component):
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
         # errors are addressed at once, model words x_wait later; the rest follows from latencies.
         after = [slots.token]
-        for _ in range(latency + config.gradient_latency + UPDATE_LATENCY):
+        for _ in range(latency + config.gradient_latency + config.row_latency):
             after.append(delay(m, after[-1], 1))
 
         self._learn_errors(m, jobs, slots, loss, model, after)
@@ -168,45 +169,72 @@ class Engine(wiring.Component):
         slots: SlotController,
         errors: Ring,
         model: Model,
-        update: Update,
+        update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        read, ready = after[latency], after[latency + config.gradient_latency]
         noise_used_soon = after[latency + config.gradient_latency - 2]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
-        m.submodules.gradient = gradient = Gradient(config)
-        m.submodules.correction = correction = Correction(config)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
-        regularised = _regularised(m, config, job.regularised, issued, latency)
         m.d.comb += [
             # A cycle late: by then the reader has left the place, also where the ring is full.
             replay.i.eq(delay(m, slots.beat, 1)),
             replay.write.eq(delay(m, issued.live & plane & (job.mode == Mode.TRAIN), 1)),
             replay.advance.eq(issued.replay & plane),
-            gradient.is_signed.eq(~job.unsigned),
-            gradient.token.eq(read),
-            gradient.beat.eq(replay.item),
-            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
-            gradient.model_drop.eq(job.model_drop),
-            gradient.random.eq(random.fields),
-            correction.odd.eq(job.unsigned),
-            correction.beat.eq(replay.item),
-            correction.group.eq(errors.item),
-            correction.regularised.eq(regularised),
-            correction.x.eq(model.x),
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
             random.draw.eq(_ends_replayed_chunk(noise_used_soon)),
+            update.acc.eq(model.acc),
+        ]
+        if isinstance(update, LeanUpdate):
+            m.d.comb += [
+                update.is_signed.eq(~job.unsigned),
+                update.odd.eq(job.unsigned),
+                update.token.eq(after[latency]),
+                update.beat.eq(replay.item),
+                update.samples.eq(errors.item.samples),
+                update.x.eq(model.x),
+                update.random.eq(random.fields),
+            ]
+        else:
+            self._full_update(m, jobs, errors, model, replay.item, random.fields, update, after)
+
+    def _full_update(
+        self,
+        m: Module,
+        jobs: JobController,
+        errors: Ring,
+        model: Model,
+        beat: Value,
+        fields: data.View,
+        update: Update,
+        after: list[data.View],
+    ) -> None:
+        """Gradient and correction, then what a job may ask of the update."""
+        config, job, latency = self.config, jobs.job, self.config.read_latency
+        m.submodules.gradient = gradient = Gradient(config)
+        m.submodules.correction = correction = Correction(config)
+        regularised = _regularised(m, config, job.regularised, after[0], latency)
+        m.d.comb += [
+            gradient.is_signed.eq(~job.unsigned),
+            gradient.token.eq(after[latency]),
+            gradient.beat.eq(beat),
+            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
+            gradient.model_drop.eq(job.model_drop),
+            gradient.random.eq(fields),
+            correction.odd.eq(job.unsigned),
+            correction.beat.eq(beat),
+            correction.group.eq(errors.item),
+            correction.regularised.eq(regularised),
+            correction.x.eq(model.x),
             update.model_drop.eq(job.model_drop),
-            update.i_valid.eq(_ends_replayed_chunk(ready)),
+            update.i_valid.eq(_ends_replayed_chunk(after[latency + config.gradient_latency])),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
             update.regularised.eq(delay(m, regularised, config.gradient_latency)),
-            update.acc.eq(model.acc),
         ]
         if config.regularisation:
             threshold = delay(m, errors.item.threshold, config.gradient_latency)
@@ -217,7 +245,7 @@ class Engine(wiring.Component):
         m: Module,
         model: Model,
         transfer: Transfer,
-        update: Update,
+        update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
@@ -231,7 +259,8 @@ class Engine(wiring.Component):
             model.write_x.eq(transfer.write | (updates & written_next.commit)),
         ]
         m.d.comb += [
-            model.acc_chunk.eq(after[config.gradient_latency].chunk),
+            # With the sums, or a cycle before where it is part of them.
+            model.acc_chunk.eq(after[config.gradient_latency - config.is_lean].chunk),
             *(
                 model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
                 for lane, loads in enumerate(handed_on(m, moving, config.lanes))
@@ -247,7 +276,7 @@ class Engine(wiring.Component):
         jobs: JobController,
         slots: SlotController,
         loss: Loss,
-        update: Update,
+        update: Update | LeanUpdate,
     ) -> None:
         """Margins, the sum of losses, and counters."""
         config, status, mode = self.config, self.status, jobs.job.mode
