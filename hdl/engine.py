@@ -48,6 +48,12 @@ class Engine(wiring.Component):
     Throughput: a beat a cycle while ``delay`` hides the dot latency. Back-pressure: between
     slots. Overflow: margins, errors and model words saturate and are counted.
 
+    Parameters
+    ----------
+    config : EngineConfig
+    keeps_job : bool
+        See `JobController`.
+
     Members
     -------
     job : In(stream of job_layout)
@@ -66,8 +72,8 @@ class Engine(wiring.Component):
         Of the last job, settled when ``job.ready``.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
+    def __init__(self, config: EngineConfig, *, keeps_job: bool = True) -> None:
+        self.config, self._keeps_job = config, keeps_job
         words = stream.Signature(signed(config.model_bits))
         margins = data.ArrayLayout(signed(config.model_bits), config.banks)
         super().__init__(
@@ -85,7 +91,7 @@ class Engine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, latency = self.config, self.config.read_latency
-        m.submodules.jobs = jobs = JobController(config)
+        m.submodules.jobs = jobs = JobController(config, keeps=self._keeps_job)
         m.submodules.slots = slots = SlotController(config)
         m.submodules.loss = loss = Loss(config)
         m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)

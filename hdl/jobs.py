@@ -28,6 +28,13 @@ class JobController(wiring.Component):
     A refused job changes nothing but ``error``. The checks are those that keep the engine's
     counters and memories sane; `hdl.job.Job.check` makes them too, with sentences.
 
+    Parameters
+    ----------
+    config : EngineConfig
+    keeps : bool
+        The job is kept here; otherwise the payload of ``i`` must stay what it was when it was
+        taken, until ``i`` is ready again.
+
     Members
     -------
     i : In(stream of job_layout)
@@ -44,8 +51,8 @@ class JobController(wiring.Component):
     error : Out(Error)
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self._config = config
+    def __init__(self, config: EngineConfig, *, keeps: bool = True) -> None:
+        self._config, self._keeps = config, keeps
         super().__init__(
             {
                 "i": In(stream.Signature(job_layout(config))),
@@ -91,16 +98,18 @@ class JobController(wiring.Component):
                 ).any()
             ),
         ]
-        checked = Signal(range(3))
+        checked, asked = Signal(range(3)), self.i.payload
+        copies = [job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent]
+        if not self._keeps:
+            m.d.comb += copies
         m.d.sync += self.start.eq(0)  # a register: all counters hang on it
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                asked = self.i.payload
                 m.d.sync += [
                     checked.eq(2),
                     asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
-                    *(job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent),
+                    *(copies if self._keeps else []),
                 ]
                 with m.If(self.i.valid):
                     m.next = "CHECK"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,7 +62,7 @@ class CommandDecoder(wiring.Component):
     Members
     -------
     command, data, answer
-        Of `hdl.link.link.Link`.
+        Of `hdl.link.link.Link`: the command stays what it is until its answer has ended.
     counters : In(LinkCounters)
     words, address, seek, writing
         Of `hdl.memory.store.SampleStore`, which is given bytes.
@@ -73,7 +73,7 @@ class CommandDecoder(wiring.Component):
         Beats come here; otherwise they go to the engine.
     beats : In(stream of beat_bits)
     job, epochs, model_in, model_out, margins, status
-        Of the engine.
+        Of the engine. ``job`` and ``plan`` stay what they are until they are ``ready`` again.
     reset : Out(1)
         Set for a cycle: the engine forgets its job.
     """
@@ -82,6 +82,7 @@ class CommandDecoder(wiring.Component):
         self._config, self._port, self._memory_words = config, port, memory_words
         self._intake, self._outlet = Intake(config), Outlet(config)
         intake, outlet = self._intake.signature.members, self._outlet.signature.members
+        plan = plan_layout(port.address_bits, port.width // config.beat_bits or 1)
         super().__init__(
             {
                 "command": In(stream.Signature(Request)),
@@ -92,7 +93,7 @@ class CommandDecoder(wiring.Component):
                 "address": Out(port.address_bits),
                 "seek": Out(1),
                 "writing": In(1),
-                "plan": Out(stream.Signature(plan_layout(port.address_bits))),
+                "plan": Out(stream.Signature(plan)),
                 "stop": Out(1),
                 "reading": Out(1),
                 "beats": outlet["beats"],
@@ -110,10 +111,12 @@ class CommandDecoder(wiring.Component):
         m = Module()
         m.submodules.intake, m.submodules.outlet = self._intake, self._outlet
         intake, outlet, answer = self._intake, self._outlet, self.answer.payload
-        request, busy = Signal(Request), Signal()
+        request, busy = self.command.payload, Signal()
         left, quiet, moved = Signal(16), Signal(range(QUIET_CYCLES + 1)), Signal()
-        settling, status = Signal(), Signal(8 * byte_count(DeviceStatus))
-        self._connect(m, request)
+        settling, asks = Signal(), Signal()
+        word, was_busy = Signal(2 * 8), Signal()
+        status = self._status(m, left, was_busy)
+        self._connect(m, request, self.reading | asks)
         m.d.comb += [
             busy.eq(~self.job.ready | ~self.plan.ready),
             # A job that was refused leaves its samples behind.
@@ -126,19 +129,24 @@ class CommandDecoder(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += [request.eq(self.command.payload), answer.code.eq(Code.OK)]
+                m.d.sync += answer.code.eq(Code.OK)
                 with m.If(self.command.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += [quiet.eq(0), status.eq(self._status(m, busy))]
+                m.d.sync += [quiet.eq(0), was_busy.eq(busy)]
                 self._check(m, request, self._rules(m, request, busy), left)
             with m.State("STATUS"):
-                m.d.comb += [self.answer.valid.eq(1), answer.data.eq(status[:8])]
-                m.d.comb += moved.eq(self.answer.ready)
-                with m.If(moved):
-                    m.d.sync += status.eq(status[8:])
-                with m.If(moved & (left == 1)):
-                    m.next = "END"
+                # Two bytes at once, so that no field of theirs changes between them.
+                m.d.sync += word.eq(status)
+                m.next = "LOW"
+            for state, byte, then in (("LOW", word[:8], "HIGH"), ("HIGH", word[8:], "STATUS")):
+                with m.State(state):
+                    m.d.comb += [self.answer.valid.eq(1), answer.data.eq(byte)]
+                    m.d.comb += moved.eq(self.answer.ready)
+                    with m.If(moved):
+                        m.next = then
+                    with m.If(moved & (left == 1)):
+                        m.next = "END"
             with m.State("RESET"):
                 m.d.comb += [self.reset.eq(1), self.seek.eq(1)]
                 m.next = "SETTLE"
@@ -167,7 +175,7 @@ class CommandDecoder(wiring.Component):
                 with m.If(~self.writing):
                     m.next = "END"
             with m.State("READ"):
-                m.d.comb += self.plan.valid.eq(~self.writing)
+                m.d.comb += [asks.eq(1), self.plan.valid.eq(~self.writing)]
                 m.d.sync += self.reading.eq(1)
                 with m.If(~self.writing):
                     m.next = "GIVE"
@@ -196,24 +204,22 @@ class CommandDecoder(wiring.Component):
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
         """What becomes of each command."""
         config, intake = self._config, self._intake
-        word_bytes, wide_bytes = (
-            self._port.width // 8,
-            max(self._port.width // 8, config.beat_bytes),
-        )
+        word_bytes = self._port.width // 8
+        wide_bytes = max(word_bytes, config.beat_bytes)
         memory_bytes = self._memory_words * word_bytes
-        bad_write, bad_read = Signal(), Signal()
-        odd_place = _odd(request.address, word_bytes)
+        amount = Signal.like(request.count)
+        end = Signal(range(2 * max(memory_bytes, 1 << len(amount))))
+        outside, bad_write, bad_read = Signal(), Signal(), Signal()
         m.d.comb += [
-            bad_write.eq(
-                odd_place
-                | _odd(request.length, word_bytes)
-                | (request.address + request.length > memory_bytes)
+            amount.eq(Mux(request.command == Command.READ_MEMORY, request.count, request.length)),
+            end.eq(request.address[: len(end) - 1] + amount),
+            outside.eq(
+                _odd(request.address, word_bytes)
+                | request.address[len(end) - 1 :].any()
+                | (end > memory_bytes)
             ),
-            bad_read.eq(
-                odd_place
-                | _odd(request.count, wide_bytes)
-                | (request.address + request.count > memory_bytes)
-            ),
+            bad_write.eq(outside | _odd(request.length, word_bytes)),
+            bad_read.eq(outside | _odd(request.count, wide_bytes)),
         ]
         frame = epochs_a_frame(config) * epoch_bytes(config)
         run_bytes = byte_count(run_layout(config))
@@ -251,8 +257,8 @@ class CommandDecoder(wiring.Component):
             with m.Default():
                 m.d.sync += code.eq(Code.UNKNOWN)
 
-    def _status(self, m: Module, busy: Value) -> Value:
-        """The bits of `DeviceStatus`."""
+    def _status(self, m: Module, left: Value, busy: Value) -> Signal:
+        """The next two bytes of `DeviceStatus` where ``left`` are left."""
         status, begun = Signal(DeviceStatus), Signal.like(self.status.cycles[:16])
         m.d.comb += [
             status.busy.eq(busy),
@@ -265,10 +271,16 @@ class CommandDecoder(wiring.Component):
             m.d.sync += begun.eq(0)
         with m.Elif(self.epochs.valid & self.epochs.ready):
             m.d.sync += begun.eq(begun + 1)
-        return status.as_value()
+        word, size = Signal(2 * 8), byte_count(DeviceStatus)
+        with m.Switch(left[: size.bit_length()]):
+            for place in range(0, size, 2):
+                with m.Case(size - place):
+                    m.d.comb += word.eq(status.as_value()[8 * place :])
+        return word
 
-    def _connect(self, m: Module, request: data.View) -> None:
-        """What the state does not matter for."""
+    def _connect(self, m: Module, request: data.View, reads: Value) -> None:
+        """What the state does not matter for, but that the plan of a job or of READ_MEMORY is
+        asked for."""
         intake, outlet, plan = self._intake, self._outlet, self.plan.payload
         word_bits = (self._port.width // 8 - 1).bit_length()
         wiring.connect(m, intake.words, wiring.flipped(self.words))
@@ -287,7 +299,7 @@ class CommandDecoder(wiring.Component):
             self.job.payload.eq(intake.run.payload.job),
             *(plan[name].eq(intake.run.payload.plan[name]) for name, _ in plan.shape()),
         ]
-        with m.If(request.command == Command.READ_MEMORY):
+        with m.If(reads):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
             m.d.comb += [
                 plan.base.eq(self.address),

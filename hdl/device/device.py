@@ -71,7 +71,7 @@ class Device(wiring.Component):
             word_bytes=port.width // 8,
         )
         self._decoder = CommandDecoder(config, port, memory_words)
-        self._store = SampleStore(port, config.beat_bits, 8, depth)
+        self._store = SampleStore(port, config.beat_bits, 8, depth, config.read_latency)
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -86,7 +86,7 @@ class Device(wiring.Component):
         m.submodules.link = link = Link(identity.to_bytes(), identity.buffer_bytes)
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
-        engine = Engine(self.config)
+        engine = Engine(self.config, keeps_job=False)
         m.submodules.engine = ResetInserter(decoder.reset)(engine)
 
         wiring.connect(m, wiring.flipped(self.i), link.i)

@@ -6,7 +6,15 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .frames import MAX_PAYLOAD, Code, Command, LinkCounters, ReplyByte, Request
+from .frames import (
+    LINK_COUNTER_BITS,
+    MAX_PAYLOAD,
+    Code,
+    Command,
+    LinkCounters,
+    ReplyByte,
+    Request,
+)
 from .receiver import Receiver
 from .session import Session
 from .transmitter import Transmitter
@@ -53,7 +61,10 @@ class LocalCommands(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.identity = rom = memory.Memory(
-            shape=8, depth=len(self._identity), init=list(self._identity)
+            shape=8,
+            depth=len(self._identity),
+            init=list(self._identity),
+            attrs={"ram_style": "block"},
         )
         read = rom.read_port()
         index, left = (
@@ -146,6 +157,7 @@ class Link(wiring.Component):
     o : Out(stream of 8)
         To the line.
     command : Out(stream of Request)
+        It stays what it is until the answer has ended.
     data : Out(stream of 8)
         The command's payload: `Request.length` bytes. What is not taken before the answer ends is
         skipped.
@@ -191,6 +203,8 @@ class Link(wiring.Component):
             "repeated": session.repeated,
         }
         for name, event in events.items():
+            count = Signal(LINK_COUNTER_BITS, name=name)
+            m.d.comb += self.counters[name].eq(count)
             with m.If(event):
-                m.d.sync += self.counters[name].eq(self.counters[name] + 1)
+                m.d.sync += count.eq(count + 1)
         return m

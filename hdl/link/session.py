@@ -40,7 +40,7 @@ class Session(wiring.Component):
     i : In(stream of 8)
         Sound requests.
     command : Out(stream of Request)
-        Taken by the device when it can execute it.
+        Taken by the device when it can execute it; it stays what it is until the answer has ended.
     data : Out(stream of 8)
         Its payload, ``length`` bytes, after it was taken.
     answer : In(stream of ReplyByte)
