@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import reduce
-from itertools import chain
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
@@ -13,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .evaluate import SUM_LATENCY
-from .job import PARTS, Mode
+from .job import Mode
 from .protocol import Error, job_layout
 
 
@@ -70,10 +69,7 @@ class JobController(wiring.Component):
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         settling = Signal(range(settle_cycles(config)))
-        # Fields of parts that the engine is built without stay zero: nothing is left of them.
-        lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
-        absent = set(chain.from_iterable(lacking))
-        bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
+        bad_chunks, bad, too_long = Signal(), Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
@@ -82,7 +78,6 @@ class JobController(wiring.Component):
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
-                    asks_absent,
                     job.mode > max(Mode),
                     *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
                     ~reduce(or_, (job.loss == loss for loss in config.losses)),
@@ -98,19 +93,16 @@ class JobController(wiring.Component):
                 ).any()
             ),
         ]
-        checked, asked = Signal(range(3)), self.i.payload
-        copies = [job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent]
+        checked = Signal(range(3))
         if not self._keeps:
-            m.d.comb += copies
+            m.d.comb += job.eq(self.i.payload)
         m.d.sync += self.start.eq(0)  # a register: all counters hang on it
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [
-                    checked.eq(2),
-                    asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
-                    *(copies if self._keeps else []),
-                ]
+                m.d.sync += checked.eq(2)
+                if self._keeps:
+                    m.d.sync += job.eq(self.i.payload)
                 with m.If(self.i.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):

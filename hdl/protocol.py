@@ -19,6 +19,7 @@ from .config import (
     VARIANCE_BITS,
     WEIGHT_BITS,
     EngineConfig,
+    Loss,
 )
 from .job import Epoch, Job, Mode
 
@@ -86,7 +87,10 @@ def sample_layout(config: EngineConfig) -> data.StructLayout:
 
 
 def job_layout(config: EngineConfig) -> data.StructLayout:
-    """What the engine is told before it starts; the fields are those of `hdl.job.Job`."""
+    """What the engine is told before it starts; the fields are those of `hdl.job.Job`. One that
+    asks for a part that the engine was built without has no bits."""
+    coarse, words = config.coarsening, config.sample_words
+    regularised = range(config.max_features + 1) if config.regularisation else 0
     return data.StructLayout(
         {
             "mode": MODE_BITS,
@@ -99,11 +103,11 @@ def job_layout(config: EngineConfig) -> data.StructLayout:
             "epochs": EPOCH_COUNT_BITS,
             "delay": range(config.max_delay + 1),
             "sync": 1,
-            "weighted": 1,
-            "offset": 1,
-            "regularised": range(config.max_features + 1),
-            "model_drop": range(COARSE_BITS + 1),
-            "error_drop": range(NOISE_BITS + 1),
+            "weighted": int(words),
+            "offset": int(words),
+            "regularised": regularised,
+            "model_drop": range(COARSE_BITS + 1) if coarse else 0,
+            "error_drop": range(NOISE_BITS + 1) if coarse else 0,
             "seed": SEED_BITS,
         }
     )
@@ -113,15 +117,17 @@ def epoch_layout(config: EngineConfig) -> data.StructLayout:
     """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
 
     ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
+    What the engine has no use for has no bits.
     """
+    regularises, bends = config.regularisation, Loss.LOGISTIC in config.losses
     return data.StructLayout(
         {
             "step_mantissa": config.mantissa_bits,
             "step_drop": range(STEP_DROPS),
             "correction": config.correction_unit_bits,
-            "decay": config.correction_unit_bits,
-            "threshold": THRESHOLD_BITS + config.random_bits,
-            "variance": VARIANCE_BITS,
+            "decay": config.correction_unit_bits if regularises else 0,
+            "threshold": THRESHOLD_BITS + config.random_bits if regularises else 0,
+            "variance": VARIANCE_BITS if bends else 0,
         }
     )
 

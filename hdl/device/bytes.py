@@ -16,20 +16,22 @@ from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout, run_layout
 
 
 class Intake(wiring.Component):
-    """Payloads of commands as words, each kind with a gearbox of its own::
+    """Payloads of commands as words::
 
         i, command -+-> words
-                    +-> [8 to 32] --> model
-                    +-> [8 to item] -> [queue] -> epochs
-                    +-> [8 to item] -> run
+                    +-> [8 to 32 or an epoch] -+-> model
+                    |                          +-> [queue] -> epochs
+                    +-> [8 to job and plan] -> run
 
     Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
-    queue while it is full. Overflow: none.
+    queue while it is full. Overflow: none. What ``run`` shows stays until bytes of another come.
 
     Members
     -------
     command : In(8)
         Where bytes go: a `Command` that writes.
+    begin : In(1)
+        Drop what is left of a model word or an epoch.
     i : In(stream of 8)
     words : Out(stream of 8)
     model : Out(stream of signed(model_bits))
@@ -43,10 +45,11 @@ class Intake(wiring.Component):
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        self._config = config
+        self._config, self._run_bits = config, run_layout(config).size
         super().__init__(
             {
                 "command": In(8),
+                "begin": In(1),
                 "i": In(stream.Signature(8)),
                 "words": Out(stream.Signature(8)),
                 "model": Out(stream.Signature(Shape(config.model_bits, signed=True))),
@@ -60,46 +63,52 @@ class Intake(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = epoch_item_layout(self._config)
-        model = self._gearbox(m, "model", WORD_BITS)
-        epochs = self._gearbox(m, "epochs", item.size)
-        run = self._gearbox(m, "run", run_layout(self._config).size)
+        m.submodules.run = run = ResetInserter(self.reset)(Gearbox(8, self._run_bits))
         waits = fifo.SyncFIFOBuffered(width=item["epoch"].width, depth=EPOCH_DEPTH)
         m.submodules.waits = ResetInserter(self.reset)(waits)
+        # The last bytes, and where the next one's coming shows: a one moves up.
+        last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
+        gives, taken, ready = Signal(), Signal(), Signal()
         m.d.comb += [
-            waits.w_data.eq(epochs.o.payload),
-            waits.w_en.eq(epochs.o.valid),
-            epochs.o.ready.eq(waits.w_rdy),
+            waits.w_data.eq(last[-item.size :]),
+            waits.r_en.eq(self.epochs.ready),
             self.epochs.payload.eq(waits.r_data),
             self.epochs.valid.eq(waits.r_rdy),
-            waits.r_en.eq(self.epochs.ready),
             self.waiting.eq(waits.level),
-            self.model.payload.eq(model.o.payload.as_signed()),
-            self.model.valid.eq(model.o.valid),
-            model.o.ready.eq(self.model.ready),
+            self.model.payload.eq(last[-WORD_BITS:].as_signed()),
             self.run.payload.eq(run.o.payload),
             self.run.valid.eq(run.o.valid),
             run.o.ready.eq(self.run.ready),
+            run.i.payload.eq(self.i.payload),
+            self.words.payload.eq(self.i.payload),
+            ready.eq(~gives | taken),
         ]
-        sinks = {
-            Command.WRITE_MEMORY: self.words,
-            Command.WRITE_MODEL: model.i,
-            Command.WRITE_EPOCHS: epochs.i,
-            Command.RUN: run.i,
-        }
         with m.Switch(self.command):
-            for command, sink in sinks.items():
+            with m.Case(Command.WRITE_MODEL):
+                m.d.comb += [
+                    gives.eq(filled[WORD_BITS // 8]),
+                    self.model.valid.eq(gives),
+                    taken.eq(self.model.ready),
+                    self.i.ready.eq(ready),
+                ]
+            with m.Case(Command.WRITE_EPOCHS):
+                m.d.comb += [
+                    gives.eq(filled[item.size // 8]),
+                    waits.w_en.eq(gives),
+                    taken.eq(waits.w_rdy),
+                    self.i.ready.eq(ready),
+                ]
+            for command, sink in ((Command.WRITE_MEMORY, self.words), (Command.RUN, run.i)):
                 with m.Case(command):
-                    m.d.comb += [
-                        sink.payload.eq(self.i.payload),
-                        sink.valid.eq(self.i.valid),
-                        self.i.ready.eq(sink.ready),
-                    ]
+                    m.d.comb += [sink.valid.eq(self.i.valid), self.i.ready.eq(sink.ready)]
+        with m.If(ready & self.i.valid):
+            m.d.sync += last.eq(Cat(last[8:], self.i.payload))
+            m.d.sync += filled.eq(Mux(gives, 2, filled << 1))
+        with m.Elif(gives & taken):
+            m.d.sync += filled.eq(1)
+        with m.If(self.begin):
+            m.d.sync += filled.eq(1)
         return m
-
-    def _gearbox(self, m: Module, name: str, bits: int) -> Gearbox:
-        gearbox = Gearbox(8, bits)
-        m.submodules[name] = ResetInserter(self.reset)(gearbox)
-        return gearbox
 
 
 class Outlet(wiring.Component):

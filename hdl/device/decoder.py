@@ -133,6 +133,7 @@ class CommandDecoder(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
+                m.d.comb += intake.begin.eq(1)
                 m.d.sync += [quiet.eq(0), was_busy.eq(busy)]
                 self._check(m, request, self._rules(m, request, busy), left)
             with m.State("STATUS"):

@@ -41,8 +41,8 @@ class Device(wiring.Component):
         Told to the host.
     depth : int
         Memory words that are read ahead (`SampleStore`).
-    buffer_bytes : int
-        Of the receive buffer.
+    buffer_bytes, byte_cycles : int
+        Of the link.
 
     Members
     -------
@@ -60,8 +60,9 @@ class Device(wiring.Component):
         clock_hz: int,
         depth: int,
         buffer_bytes: int = BUFFER_BYTES,
+        byte_cycles: int = 1,
     ) -> None:
-        self.config = config
+        self.config, self._byte_cycles = config, byte_cycles
         self.identity = Identity(
             config=config,
             digest=design_digest(config),
@@ -83,7 +84,9 @@ class Device(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         identity = self.identity
-        m.submodules.link = link = Link(identity.to_bytes(), identity.buffer_bytes)
+        m.submodules.link = link = Link(
+            identity.to_bytes(), identity.buffer_bytes, self._byte_cycles
+        )
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
         engine = Engine(self.config, keeps_job=False)

@@ -69,7 +69,7 @@ class LocalCommands(wiring.Component):
         read = rom.read_port()
         index, left = (
             Signal(range(len(self._identity) + 1)),
-            Signal.like(self.command.payload.length),
+            Signal(range(MAX_PAYLOAD + 1)),
         )
         answer, moved = self.answer.payload, Signal()
         m.d.comb += [
@@ -149,6 +149,9 @@ class Link(wiring.Component):
         Answer to IDENTIFY; its ``buffer_bytes`` must be ``buffer_bytes``.
     buffer_bytes : int
         Of the receive buffer.
+    byte_cycles : int
+        Fewest cycles from a byte of the line to the next, where it is a UART for instance: with
+        more than eight of them the link takes fewer cells.
 
     Members
     -------
@@ -166,8 +169,11 @@ class Link(wiring.Component):
     counters : Out(LinkCounters)
     """
 
-    def __init__(self, identity: bytes, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self, identity: bytes, buffer_bytes: int = BUFFER_BYTES, byte_cycles: int = 1
+    ) -> None:
         self._identity, self._buffer_bytes = identity, buffer_bytes
+        self._byte_cycles = byte_cycles
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -181,10 +187,10 @@ class Link(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.receiver = receiver = Receiver(self._buffer_bytes)
+        m.submodules.receiver = receiver = Receiver(self._buffer_bytes, self._byte_cycles)
         m.submodules.session = session = Session()
         m.submodules.local = local = LocalCommands(self._identity)
-        m.submodules.transmitter = transmitter = Transmitter()
+        m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles)
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         wiring.connect(m, receiver.o, session.i)
@@ -194,8 +200,7 @@ class Link(wiring.Component):
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))
         wiring.connect(m, wiring.flipped(self.answer), local.device_answer)
-        wiring.connect(m, session.reply, transmitter.header)
-        wiring.connect(m, session.payload, transmitter.payload)
+        wiring.connect(m, session.o, transmitter.i)
         wiring.connect(m, transmitter.o, wiring.flipped(self.o))
         events = {
             "damaged": receiver.damaged,

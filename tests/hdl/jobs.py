@@ -225,10 +225,6 @@ def bad_fields(config: EngineConfig) -> list[dict[str, int]]:
         bad += [{name: value} for value in sorted(values)]
     bad += [{"loss": loss} for loss in range(1 << LOSS_BITS) if loss not in config.losses]
     bad += [{"mode": mode} for mode in PASSES if mode not in modes_of(config)]
-    for part, names in PARTS.items():
-        if not getattr(config, part):
-            bad += [{name: 1} for name in names]
-            bad += [{name: 1 << layout[name].width - 1} for name in names]
     if config.overflows:
         bad.append(
             {"delay": config.max_delay, "chunks": config.max_chunks, "bits": config.max_bits}
