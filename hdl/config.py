@@ -65,10 +65,12 @@ MARGIN_LATENCY = 3
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
 
+
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
 
-LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
+LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 1, 5
+"""Cycles from dot product to margin and to the scaled error in `hdl.lean_loss`."""
 
 UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
@@ -377,6 +379,12 @@ class EngineConfig:
         return not (self.regularisation or self.coarsening)
 
     @property
+    def is_slow(self) -> bool:
+        """Whether cells matter more than the clock rate: registers that only shorten paths are
+        left out."""
+        return self.read_latency == 1
+
+    @property
     def field_bits(self) -> int:
         """Bits of one field of a random source: enough for the coarsest rounding."""
         if not self.coarsening:
@@ -432,6 +440,27 @@ class EngineConfig:
         return 1 + self.x_wait + self.read_latency + self.dot_tree_latency + 2
 
     @property
+    def has_lean_loss(self) -> bool:
+        """Whether an error is nothing but a rounded product of step and residual."""
+        return self.is_flat and self.is_lean
+
+    @property
+    def margin_latency(self) -> int:
+        """From dot product to margin."""
+        return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY
+
+    @property
+    def loss_latency(self) -> int:
+        """From dot product and labels to errors."""
+        whole = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
+        return LEAN_LOSS_LATENCY if self.has_lean_loss else whole
+
+    @property
+    def noise_latency(self) -> int:
+        """From the cycle in which a group's errors use random bits to the errors."""
+        return 1 if self.has_lean_loss else 3
+
+    @property
     def label_wait(self) -> int:
         """From complete labels to the dot product of the same group on an unstalled stream."""
         return max(self.dot_pipeline - self.label_beats - 1 - LABELS_LATENCY, 0)
@@ -439,7 +468,7 @@ class EngineConfig:
     @property
     def dot_latency(self) -> int:
         """From a group's last beat to its errors."""
-        return LABELS_LATENCY + self.label_wait + LOSS_LATENCY
+        return LABELS_LATENCY + self.label_wait + self.loss_latency
 
     @property
     def row_latency(self) -> int:

@@ -13,7 +13,7 @@ from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .evaluate import SUM_LATENCY
 from .job import Mode
-from .protocol import Error, job_layout
+from .protocol import Error, asked, job_layout
 
 
 def settle_cycles(config: EngineConfig) -> int:
@@ -88,8 +88,8 @@ class JobController(wiring.Component):
                     job.epochs == 0,
                     job.delay == 0,
                     job.delay > config.max_delay,
-                    job.model_drop > COARSE_BITS,
-                    job.error_drop > NOISE_BITS,
+                    asked(job, "model_drop") > COARSE_BITS,
+                    asked(job, "error_drop") > NOISE_BITS,
                 ).any()
             ),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -65,15 +65,18 @@ class RandomSource(wiring.Component):
         fields = []
         for index in range(self._config.generators(count)):
             constant = generator_constant(self._first + index)
-            state = Signal(RANDOM_WORD_BITS, init=constant, name=f"state_{index}")
+            # `hdl.lean_update` adds the complement, which is kept then: it costs no inverters.
+            kept_as = (1 << RANDOM_WORD_BITS) - 1 if self._config.is_lean else 0
+            kept = Signal(RANDOM_WORD_BITS, init=constant ^ kept_as, name=f"state_{index}")
+            state = (kept ^ kept_as)[:RANDOM_WORD_BITS]
             with m.If(steps):
-                m.d.sync += state.eq(Mux(starts, constant ^ seed, _xorshift(state)))
+                m.d.sync += kept.eq(Mux(starts, constant ^ seed, _xorshift(state)) ^ kept_as)
             fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
         m.d.comb += self.fields.eq(Cat(fields[:count]))
         return m
 
 
-def _xorshift(state: Signal) -> Signal:
+def _xorshift(state: Value) -> Value:
     left, right, again = XORSHIFT_TRIPLE
     word = state ^ (state << left)[:RANDOM_WORD_BITS]
     word = word ^ (word >> right)

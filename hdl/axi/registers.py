@@ -159,8 +159,6 @@ def _control() -> Iterator[_Entry]:
 
 def _staged(group: str, layout: data.StructLayout, texts: Mapping[str, str]) -> Iterator[_Entry]:
     for name, field in layout:
-        if not field.width:
-            continue  # of a part that the engine was built without
         if field.width > WORD_BITS:
             raise ValueError(
                 f"the {group}'s {name} has {field.width} bits and a register {WORD_BITS}; "

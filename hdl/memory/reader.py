@@ -132,7 +132,7 @@ class SampleReader(wiring.Component):
         copy_words = self._words(m, plan.beats)
         left = Signal.like(copy_words)
         copies_left, epochs_left = Signal.like(plan.copies), Signal.like(plan.epochs)
-        address = Signal.like(request.address)
+        address = request.address
         last, fits, void = Signal(), Signal(), Signal()
         m.d.sync += [
             fits.eq(room >= longest),
@@ -157,7 +157,6 @@ class SampleReader(wiring.Component):
                     m.next = "FINISH"
             with m.State("CHOOSE"):
                 m.d.sync += [
-                    request.address.eq(address),
                     request.length.eq(Mux(left > longest, longest, left)),
                     last.eq(left <= longest),
                 ]

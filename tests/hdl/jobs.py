@@ -146,13 +146,13 @@ class SeenEpoch(Epoch):
         return cls(step=Step(mantissa=fields["step_mantissa"], shift=shift), fields=fields)
 
     def decay(self, config: EngineConfig) -> int:
-        return self.fields["decay"]
+        return self.fields.get("decay", 0)
 
     def threshold(self, config: EngineConfig) -> int:
-        return self.fields["threshold"]
+        return self.fields.get("threshold", 0)
 
     def variance(self) -> int:
-        return self.fields["variance"]
+        return self.fields.get("variance", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def job_of(
     """
     values = {
         **fields,
-        **{flag: bool(fields[flag]) for flag in ("sync", "unsigned", "weighted", "offset")},
+        **{flag: bool(fields.get(flag)) for flag in ("sync", "unsigned", "weighted", "offset")},
         "mode": Mode(fields["mode"]),
         "loss": Loss(fields["loss"]),
     }
