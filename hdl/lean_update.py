@@ -6,7 +6,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, dither, registered_product, saturate, sum_comb, sum_tree, sum_with_carry
+from .arith import (
+    delay,
+    dither,
+    fold_plane,
+    registered_product,
+    saturate,
+    sum_comb,
+    sum_tree,
+    sum_with_carry,
+)
 from .config import EngineConfig
 from .protocol import error_layout, row_layout, token_layout
 
@@ -101,8 +110,7 @@ class LeanUpdate(wiring.Component):
         term = (partial.as_unsigned() ^ (~negative).replicate(len(partial))).as_signed()
         folded = Signal(signed(config.code_sum_bits), name=f"folded_{lane}")
         with m.If(takes):
-            joined = sum_with_carry(Cat(carry, folded).as_signed(), term, carry)
-            m.d.sync += folded.eq(Mux(first, term, joined))
+            m.d.sync += folded.eq(fold_plane(folded, term, first, carry))
         return folded
 
     def _step(self, m: Module, lane: int, folded: Signal) -> Signal:

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import (
     RANDOM_WORD_BITS,
     SEED_BITS,
@@ -34,6 +35,7 @@ class RandomSource(wiring.Component):
     Members
     -------
     seed : In(SEED_BITS)
+        Still there a cycle after ``restart``.
     restart : In(1)
         Seed every generator.
     draw : In(1)
@@ -56,12 +58,9 @@ class RandomSource(wiring.Component):
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
         # Registers, because all bits of the states hang on them.
-        starts, steps, seed = Signal(), Signal(), Signal(SEED_BITS)
-        m.d.sync += [
-            starts.eq(self.restart),
-            steps.eq(self.restart | self.draw),
-            seed.eq(self.seed),
-        ]
+        starts, steps = Signal(), Signal()
+        m.d.sync += [starts.eq(self.restart), steps.eq(self.restart | self.draw)]
+        seed = self.seed if self._config.is_slow else delay(m, self.seed, 1)
         fields = []
         for index in range(self._config.generators(count)):
             constant = generator_constant(self._first + index)

@@ -10,6 +10,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import EngineConfig
 from .job import Mode
 from .protocol import EPOCH_COUNT_BITS, asked, epoch_layout, job_layout, token_layout
@@ -164,8 +165,9 @@ class SlotController(wiring.Component):
             m.d.sync += running.eq(0)
 
         # Nothing asks for the values before the first group's margins are there.
-        came, values = Signal(), Signal(self.epoch.shape())
-        m.d.sync += [came.eq(takes_epoch), values.eq(self.epochs.payload)]
+        came, values = takes_epoch, self.epochs.payload
+        if not self._config.is_slow:
+            came, values = delay(m, came, 1), delay(m, values, 1)
         with m.If(came):
             m.d.sync += self.epoch.eq(values)
 

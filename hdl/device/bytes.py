@@ -21,10 +21,10 @@ class Intake(wiring.Component):
         i, command -+-> words
                     +-> [8 to 32 or an epoch] -+-> model
                     |                          +-> [queue] -> epochs
-                    +-> [8 to job and plan] -> run
+                    +-> [the last ones] -> run
 
     Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
-    queue while it is full. Overflow: none. What ``run`` shows stays until bytes of another come.
+    queue while it is full. Overflow: none.
 
     Members
     -------
@@ -39,13 +39,14 @@ class Intake(wiring.Component):
     epochs : Out(stream of epoch_layout)
     waiting : Out(range(EPOCH_DEPTH + 1))
         Epochs in the queue.
-    run : Out(stream of run_layout)
+    run : Out(run_layout)
+        The last bytes of that kind; they stay until others come.
     reset : In(1)
         Forget what is inside.
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        self._config, self._run_bits = config, run_layout(config).size
+        self._config = config
         super().__init__(
             {
                 "command": In(8),
@@ -55,7 +56,7 @@ class Intake(wiring.Component):
                 "model": Out(stream.Signature(Shape(config.model_bits, signed=True))),
                 "epochs": Out(stream.Signature(epoch_layout(config))),
                 "waiting": Out(range(EPOCH_DEPTH + 1)),
-                "run": Out(stream.Signature(run_layout(config))),
+                "run": Out(run_layout(config)),
                 "reset": In(1),
             }
         )
@@ -63,7 +64,6 @@ class Intake(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = epoch_item_layout(self._config)
-        m.submodules.run = run = ResetInserter(self.reset)(Gearbox(8, self._run_bits))
         waits = fifo.SyncFIFOBuffered(width=item["epoch"].width, depth=EPOCH_DEPTH)
         m.submodules.waits = ResetInserter(self.reset)(waits)
         # The last bytes, and where the next one's coming shows: a one moves up.
@@ -76,10 +76,6 @@ class Intake(wiring.Component):
             self.epochs.valid.eq(waits.r_rdy),
             self.waiting.eq(waits.level),
             self.model.payload.eq(last[-WORD_BITS:].as_signed()),
-            self.run.payload.eq(run.o.payload),
-            self.run.valid.eq(run.o.valid),
-            run.o.ready.eq(self.run.ready),
-            run.i.payload.eq(self.i.payload),
             self.words.payload.eq(self.i.payload),
             ready.eq(~gives | taken),
         ]
@@ -98,9 +94,13 @@ class Intake(wiring.Component):
                     taken.eq(waits.w_rdy),
                     self.i.ready.eq(ready),
                 ]
-            for command, sink in ((Command.WRITE_MEMORY, self.words), (Command.RUN, run.i)):
-                with m.Case(command):
-                    m.d.comb += [sink.valid.eq(self.i.valid), self.i.ready.eq(sink.ready)]
+            with m.Case(Command.WRITE_MEMORY):
+                m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
+            with m.Case(Command.RUN):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    run = self.run.as_value()
+                    m.d.sync += run.eq(Cat(run[8:], self.i.payload))
         with m.If(ready & self.i.valid):
             m.d.sync += last.eq(Cat(last[8:], self.i.payload))
             m.d.sync += filled.eq(Mux(gives, 2, filled << 1))

@@ -149,11 +149,12 @@ class CommandDecoder(wiring.Component):
                     with m.If(moved & (left == 1)):
                         m.next = "END"
             with m.State("RESET"):
-                m.d.comb += [self.reset.eq(1), self.seek.eq(1)]
+                m.d.comb += self.reset.eq(1)
                 m.next = "SETTLE"
             with m.State("WRITE"):
-                m.d.comb += self.seek.eq(1)
-                m.next = "TAKE"
+                m.d.comb += self.seek.eq(~self.writing)
+                with m.If(~self.writing):
+                    m.next = "TAKE"
             with m.State("TAKE"):
                 m.d.comb += [
                     intake.i.valid.eq(self.data.valid & (left != 0)),
@@ -168,11 +169,7 @@ class CommandDecoder(wiring.Component):
                     m.d.sync += answer.code.eq(Code.BUSY)
                     m.next = "END"
             with m.State("START"):
-                m.d.comb += [
-                    self.job.valid.eq(~self.writing),
-                    self.plan.valid.eq(~self.writing),
-                    intake.run.ready.eq(~self.writing),
-                ]
+                m.d.comb += [self.job.valid.eq(~self.writing), self.plan.valid.eq(~self.writing)]
                 with m.If(~self.writing):
                     m.next = "END"
             with m.State("READ"):
@@ -297,8 +294,8 @@ class CommandDecoder(wiring.Component):
             outlet.command.eq(request.command),
             outlet.reset.eq(self.reset),
             self.address.eq(request.address >> word_bits),
-            self.job.payload.eq(intake.run.payload.job),
-            *(plan[name].eq(intake.run.payload.plan[name]) for name, _ in plan.shape()),
+            self.job.payload.eq(intake.run.job),
+            *(plan[name].eq(intake.run.plan[name]) for name, _ in plan.shape()),
         ]
         with m.If(reads):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
