@@ -16,6 +16,7 @@ from .job import Mode
 from .jobs import JobController
 from .labels import Labels
 from .lean_loss import LeanLoss
+from .lean_transfer import LeanTransfer
 from .lean_update import LeanUpdate
 from .loss import Loss
 from .model import Model
@@ -97,7 +98,7 @@ class Engine(wiring.Component):
         m.submodules.loss = loss = (LeanLoss if config.has_lean_loss else Loss)(config)
         m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
         m.submodules.model = model = Model(config)
-        m.submodules.transfer = transfer = Transfer(config)
+        m.submodules.transfer = transfer = (LeanTransfer if config.is_lean else Transfer)(config)
         m.submodules.update = update = (LeanUpdate if config.is_lean else Update)(config)
 
         job = jobs.job
@@ -251,7 +252,7 @@ class Engine(wiring.Component):
         self,
         m: Module,
         model: Model,
-        transfer: Transfer,
+        transfer: Transfer | LeanTransfer,
         update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
@@ -268,12 +269,20 @@ class Engine(wiring.Component):
         m.d.comb += [
             # With the sums, or a cycle before where it is part of them.
             model.acc_chunk.eq(after[config.gradient_latency - config.is_lean].chunk),
-            *(
-                model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
-                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
-            ),
             transfer.x.eq(model.x),
         ]
+        if isinstance(transfer, Transfer):
+            m.d.comb += [
+                model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
+                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
+            ]
+        if isinstance(update, LeanUpdate) and isinstance(transfer, LeanTransfer):
+            m.d.comb += [
+                model.row.eq(update.row),
+                update.moving.eq(moving),
+                update.shift.eq(transfer.shift),
+                update.word.eq(transfer.i.payload),
+            ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)
         wiring.connect(m, transfer.o, wiring.flipped(self.model_out))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,6 +53,11 @@ class LeanUpdate(wiring.Component):
     x, acc : In(row_layout)
         Model words of the chunk, from either copy.
     random : In(ArrayLayout(field_bits, lanes))
+    moving : In(1)
+        The model is loaded or dumped: ``row`` only changes with ``shift``.
+    shift : In(1)
+    word : In(signed(model_bits))
+        Then the row's words move to their lower neighbours, and this one comes in at its top.
     row : Out(row_layout)
     saturations : Out(range(lanes + 1))
         A cycle after ``row``; zero unless the cycle of ``row`` ended a replayed chunk.
@@ -71,6 +76,9 @@ class LeanUpdate(wiring.Component):
                 "x": In(row),
                 "acc": In(row),
                 "random": In(data.ArrayLayout(config.field_bits, config.lanes)),
+                "moving": In(1),
+                "shift": In(1),
+                "word": In(signed(config.model_bits)),
                 "row": Out(row),
                 "saturations": Out(range(config.lanes + 1)),
             }
@@ -89,9 +97,10 @@ class LeanUpdate(wiring.Component):
         ends = delay(m, takes & delay(m, self.token.last, levels), 3)
 
         flags = []
+        words = [*(self.row[lane] for lane in range(1, self._config.lanes)), self.word]
         for lane in range(self._config.lanes):
             folded = self._fold(m, lane, takes, first, negative, carry)
-            flags.append(self._step(m, lane, folded))
+            flags.append(self._step(m, lane, folded, words[lane]))
         counted = Signal.like(self.saturations)
         m.d.sync += counted.eq(Mux(ends, sum_comb(flags), 0))
         m.d.comb += self.saturations.eq(counted)
@@ -113,8 +122,9 @@ class LeanUpdate(wiring.Component):
             m.d.sync += folded.eq(fold_plane(folded, term, first, carry))
         return folded
 
-    def _step(self, m: Module, lane: int, folded: Signal) -> Signal:
-        """The model word; returns its saturation flag, with ``row``."""
+    def _step(self, m: Module, lane: int, folded: Signal, neighbour: Value) -> Signal:
+        """The model word, and how ``neighbour`` may take its place; returns its saturation flag,
+        with ``row``."""
         config = self._config
         drop, places = config.gradient_drop, config.gradient_frac - config.code_sum_frac
         noise = dither(self.random[lane], drop, config.random_bits)
@@ -138,7 +148,17 @@ class LeanUpdate(wiring.Component):
         term = registered_product(m, x, Cat(factor, Const(0, 1)).as_signed())
         moved = sums + (term << config.gradient_frac - config.correction_frac)
 
-        word, overflow = saturate(m, (moved >> drop).as_signed(), config.model_bits)
-        flag = Signal(name=f"flag_{lane}")
-        m.d.sync += [self.row[lane].eq(word), flag.eq(overflow)]
+        word, flag = (moved >> drop).as_signed(), Signal(name=f"flag_{lane}")
+        _, overflow = saturate(m, word, config.model_bits)
+        m.d.sync += flag.eq(overflow)
+        # The smallest word is what a reset leaves: so a bit and all that may take its place are
+        # the inputs of one LUT.
+        magnitude, sign = config.model_bits - 1, word[-1]
+        over = (overflow & ~sign).replicate(magnitude)
+        with m.If(~self.moving | self.shift):
+            m.d.sync += self.row[lane].eq(
+                Mux(self.moving, neighbour, Cat(word[:magnitude] | over, sign).as_signed())
+            )
+        with m.If(~self.moving & overflow & sign):
+            m.d.sync += self.row[lane].eq(-1 << magnitude)
         return flag
