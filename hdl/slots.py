@@ -186,17 +186,18 @@ class SlotController(wiring.Component):
         are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
         job, live = self.job, slot.live
-        groups_left, batch_left = Signal.like(job.groups), Signal.like(job.batch_groups)
-        epochs_left = Signal(EPOCH_COUNT_BITS)
+        # Which group of the epoch and of its mini-batch the present one is, and which epoch it is.
+        group, of_batch = Signal.like(job.groups), Signal.like(job.batch_groups)
+        epoch = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
         last_group, last_of_batch, last_epoch, last_empty = Signal(), Signal(), Signal(), Signal()
         learns, ends, last, drains = Signal(), Signal(), Signal(), Signal()
         groups_follow, counted, batch_ended = Signal(), Signal(), Signal()
         m.d.sync += [
             learns.eq(job.mode == Mode.TRAIN),
-            last_group.eq(groups_left == 1),
-            last_of_batch.eq(batch_left == 1),
-            last_epoch.eq(epochs_left == 1),
+            last_group.eq(group == job.groups),
+            last_of_batch.eq(of_batch == job.batch_groups),
+            last_epoch.eq(epoch == job.epochs),
             last_empty.eq(empty_left == 1),
             counted.eq(slot_end & live),
             batch_ended.eq(ends),
@@ -207,17 +208,13 @@ class SlotController(wiring.Component):
             drains.eq(ends & learns & (job.sync | last)),
         ]
         with m.If(self.start):
-            m.d.sync += [
-                groups_left.eq(job.groups),
-                batch_left.eq(job.batch_groups),
-                epochs_left.eq(job.epochs),
-            ]
+            m.d.sync += [group.eq(1), of_batch.eq(1), epoch.eq(1)]
         with m.Elif(counted):
-            m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
+            m.d.sync += [group.eq(group + 1), of_batch.eq(of_batch + 1)]
             with m.If(batch_ended):
-                m.d.sync += batch_left.eq(job.batch_groups)
+                m.d.sync += of_batch.eq(1)
             with m.If(last_group):
-                m.d.sync += [groups_left.eq(job.groups), epochs_left.eq(epochs_left - 1)]
+                m.d.sync += [group.eq(1), epoch.eq(epoch + 1)]
 
         m.d.sync += epoch_ends.eq(live & last_group & ~last)
         with m.If(live):

@@ -12,7 +12,7 @@ from ..config import EngineConfig
 from ..link.frames import Command, byte_count
 from ..memory.gearbox import Gearbox
 from ..protocol import epoch_layout
-from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout, run_layout
+from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout
 
 
 class Intake(wiring.Component):
@@ -25,6 +25,12 @@ class Intake(wiring.Component):
 
     Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
     queue while it is full. Overflow: none.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    run : StructLayout
+        `run_layout` of the device.
 
     Members
     -------
@@ -45,7 +51,7 @@ class Intake(wiring.Component):
         Forget what is inside.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, run: data.StructLayout) -> None:
         self._config = config
         super().__init__(
             {
@@ -56,7 +62,7 @@ class Intake(wiring.Component):
                 "model": Out(stream.Signature(Shape(config.model_bits, signed=True))),
                 "epochs": Out(stream.Signature(epoch_layout(config))),
                 "waiting": Out(range(EPOCH_DEPTH + 1)),
-                "run": Out(run_layout(config)),
+                "run": Out(run),
                 "reset": In(1),
             }
         )

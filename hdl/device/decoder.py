@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..link.frames import (
+    MAX_PAYLOAD,
     Code,
     Command,
     DeviceStatus,
@@ -80,7 +81,8 @@ class CommandDecoder(wiring.Component):
 
     def __init__(self, config: EngineConfig, port: MemorySignature, memory_words: int) -> None:
         self._config, self._port, self._memory_words = config, port, memory_words
-        self._intake, self._outlet = Intake(config), Outlet(config)
+        self._run = run_layout(config, port.width, memory_words)
+        self._intake, self._outlet = Intake(config, self._run), Outlet(config)
         intake, outlet = self._intake.signature.members, self._outlet.signature.members
         plan = plan_layout(port.address_bits, port.width // config.beat_bits or 1)
         super().__init__(
@@ -112,7 +114,8 @@ class CommandDecoder(wiring.Component):
         m.submodules.intake, m.submodules.outlet = self._intake, self._outlet
         intake, outlet, answer = self._intake, self._outlet, self.answer.payload
         request, busy = self.command.payload, Signal()
-        left, quiet, moved = Signal(16), Signal(range(QUIET_CYCLES + 1)), Signal()
+        left, quiet = Signal(range(MAX_PAYLOAD + 1)), Signal(range(QUIET_CYCLES + 1))
+        moved = Signal()
         settling, asks = Signal(), Signal()
         word, was_busy = Signal(2 * 8), Signal()
         status = self._status(m, left, was_busy)
@@ -205,7 +208,7 @@ class CommandDecoder(wiring.Component):
         word_bytes = self._port.width // 8
         wide_bytes = max(word_bytes, config.beat_bytes)
         memory_bytes = self._memory_words * word_bytes
-        amount = Signal.like(request.count)
+        amount = Signal(range(MAX_PAYLOAD + 1))
         end = Signal(range(2 * max(memory_bytes, 1 << len(amount))))
         outside, bad_write, bad_read = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -220,21 +223,22 @@ class CommandDecoder(wiring.Component):
             bad_read.eq(outside | _odd(request.count, wide_bytes)),
         ]
         frame = epochs_a_frame(config) * epoch_bytes(config)
-        run_bytes = byte_count(run_layout(config))
+        run_bytes = byte_count(self._run)
         epoch_refusals = (
             (request.length > frame, Code.RANGE),
             (intake.waiting > EPOCH_DEPTH // 2, Code.BUSY),
         )
         run_refusals = ((request.length != run_bytes, Code.RANGE), (busy, Code.BUSY))
-        read_refusals = ((bad_read, Code.RANGE), (busy, Code.BUSY))
+        long = (request.count > MAX_PAYLOAD, Code.RANGE)
+        read_refusals = ((bad_read, Code.RANGE), long, (busy, Code.BUSY))
         return {
             Command.STATUS: _Rule("STATUS", byte_count(DeviceStatus)),
             Command.RESET: _Rule("RESET", 0),
             Command.WRITE_MEMORY: _Rule("WRITE", request.length, ((bad_write, Code.RANGE),)),
             Command.READ_MEMORY: _Rule("READ", request.count, read_refusals),
             Command.WRITE_MODEL: _Rule("TAKE", request.length),
-            Command.READ_MODEL: _Rule("GIVE", request.count),
-            Command.READ_MARGINS: _Rule("GIVE", request.count),
+            Command.READ_MODEL: _Rule("GIVE", request.count, (long,)),
+            Command.READ_MARGINS: _Rule("GIVE", request.count, (long,)),
             Command.WRITE_EPOCHS: _Rule("TAKE", request.length, epoch_refusals),
             Command.RUN: _Rule("TAKE", request.length, run_refusals),
         }
@@ -303,7 +307,7 @@ class CommandDecoder(wiring.Component):
                 plan.base.eq(self.address),
                 plan.beats.eq(request.count >> beat_bits),
                 plan.copies.eq(1),
-                plan.epochs.eq(1),
+                plan.epochs[0].eq(1),  # it ends with the answer if others are set
             ]
 
 

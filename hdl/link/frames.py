@@ -43,7 +43,7 @@ COMMAND_BITS = 8
 
 class Command(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What a request asks for. Those that carry a payload take `Request.length` bytes, those that
-    read answer with `Request.count` bytes.
+    read answer with `Request.count` bytes, at most `MAX_PAYLOAD`.
 
     Members
     -------

@@ -101,7 +101,8 @@ class Receiver(wiring.Component):
     Parameters
     ----------
     buffer_bytes : int
-        A power of two that holds two of the longest requests.
+        A power of two that holds the longest request; with two of them the line need not rest
+        while one is executed.
     byte_cycles : int
         Fewest cycles from a byte of the line to the next.
 
@@ -115,10 +116,9 @@ class Receiver(wiring.Component):
     """
 
     def __init__(self, buffer_bytes: int, byte_cycles: int = 1) -> None:
-        if buffer_bytes < 2 * MAX_REQUEST:
+        if buffer_bytes < MAX_REQUEST:
             raise ValueError(
-                f"a receive buffer of {buffer_bytes} bytes does not hold two requests of "
-                f"{MAX_REQUEST}; with fewer the line rests while one is executed"
+                f"a receive buffer of {buffer_bytes} bytes does not hold a request of {MAX_REQUEST}"
             )
         self._buffer_bytes, self._byte_cycles = buffer_bytes, byte_cycles
         super().__init__(

@@ -131,7 +131,7 @@ class SampleReader(wiring.Component):
         plan = self.job.payload
         copy_words = self._words(m, plan.beats)
         left = Signal.like(copy_words)
-        copies_left, epochs_left = Signal.like(plan.copies), Signal.like(plan.epochs)
+        copy, epoch = Signal.like(plan.copies), Signal.like(plan.epochs)  # counted from 1
         address = request.address
         last, fits, void = Signal(), Signal(), Signal()
         m.d.sync += [
@@ -144,12 +144,12 @@ class SampleReader(wiring.Component):
                 with m.If(start):
                     m.next = "MEASURE"
             with m.State("MEASURE"):
-                m.d.sync += epochs_left.eq(plan.epochs)
+                m.d.sync += epoch.eq(1)
                 m.next = "REWIND"
             with m.State("REWIND"):
                 m.d.sync += [
                     address.eq(plan.base),
-                    copies_left.eq(plan.copies),
+                    copy.eq(1),
                     left.eq(copy_words),
                 ]
                 m.next = "CHOOSE"
@@ -181,12 +181,12 @@ class SampleReader(wiring.Component):
                 with m.If(last):
                     m.d.sync += [
                         left.eq(copy_words),
-                        copies_left.eq(copies_left - 1),
-                        epochs_left.eq(epochs_left - 1),
+                        copy.eq(copy + 1),
+                        epoch.eq(epoch + 1),
                     ]
-                    with m.If(copies_left == 1):
+                    with m.If(copy == plan.copies):
                         m.next = "REWIND"
-                    with m.If(epochs_left == 1):
+                    with m.If(epoch == plan.epochs):
                         m.next = "FINISH"
             with m.State("FINISH"):
                 m.next = "SETTLE"
