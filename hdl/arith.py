@@ -104,6 +104,19 @@ def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
     return sum_with_carry(a, flipped.as_signed(), subtract)
 
 
+def fold_plane(folded: Value, term: Value, first: Value, carry: Value) -> Value:
+    """What a plane's ``term`` makes of the planes before it, by Horner's rule: 2 * folded + term;
+    the first one takes their place.
+
+    Where a term is to be subtracted, it comes complemented, and ``carry`` is set with the plane
+    after it and with it adds what the complement is short of: 2 there, or 1 of its own and 1 for
+    the carry of a complemented sum. So the mux joins the adder's LUTs, which adding to zero could
+    not, and the first plane needs no carry.
+    """
+    joined = sum_with_carry(Cat(carry, folded).as_signed(), term, carry)
+    return Mux(first, term, joined)
+
+
 def registered_product(m: Module, a: Value, b: Value) -> Signal:
     """a * b, a cycle later, from a register without reset: what a DSP block's output register
     can be. If ``a`` has but a few bits, adders make the product."""

@@ -65,13 +65,18 @@ MARGIN_LATENCY = 3
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
 
+
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
 
-LOSS_LATENCY = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
+LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 1, 5
+"""Cycles from dot product to margin and to the scaled error in `hdl.lean_loss`."""
 
 UPDATE_LATENCY = 3
 """Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
+
+LEAN_UPDATE_LATENCY = 1
+"""The same where one component does it all (see `hdl.lean_update`)."""
 
 
 class Loss(IntEnum):
@@ -150,8 +155,8 @@ class EngineConfig:
     coarsening : bool
         Whether a job may lower the precision of model words and scaled errors.
 
-    The last five leave parts out of a small FPGA; latencies do not depend on them. Host and engine
-    refuse a job that asks for what is not there.
+    The last five leave parts out of a small FPGA; what is left may take fewer cycles. Host and
+    engine refuse a job that asks for what is not there.
     """
 
     lanes: int = 16
@@ -370,6 +375,17 @@ class EngineConfig:
         return self.losses == (Loss.LEAST_SQUARES,) and not self.sample_words
 
     @property
+    def is_lean(self) -> bool:
+        """Whether nothing but the drop of bits stands between gradient and model word."""
+        return not (self.regularisation or self.coarsening)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether cells matter more than the clock rate: registers that only shorten paths are
+        left out."""
+        return self.read_latency == 1
+
+    @property
     def field_bits(self) -> int:
         """Bits of one field of a random source: enough for the coarsest rounding."""
         if not self.coarsening:
@@ -408,6 +424,8 @@ class EngineConfig:
     @property
     def gradient_latency(self) -> int:
         """From replayed codes to gradient and correction; the correction takes longer."""
+        if self.is_lean:
+            return self.code_tree_latency + 2
         return max(self.code_tree_latency + 1, self.correction_latency)
 
     @property
@@ -415,12 +433,33 @@ class EngineConfig:
         """Cycles by which a token's model words are read later than its replayed beat and errors:
         the correction needs them after it has summed its coefficients, and what is read later is
         written sooner after it."""
-        return self.shrink_latency + 1
+        return (self.code_tree_latency if self.is_lean else self.shrink_latency) + 1
 
     @property
     def dot_pipeline(self) -> int:
         """From a beat that is taken to the accumulated dot product: token, memory, tree, sums."""
         return 1 + self.x_wait + self.read_latency + self.dot_tree_latency + 2
+
+    @property
+    def has_lean_loss(self) -> bool:
+        """Whether an error is nothing but a rounded product of step and residual."""
+        return self.is_flat and self.is_lean
+
+    @property
+    def margin_latency(self) -> int:
+        """From dot product to margin."""
+        return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY
+
+    @property
+    def loss_latency(self) -> int:
+        """From dot product and labels to errors."""
+        whole = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
+        return LEAN_LOSS_LATENCY if self.has_lean_loss else whole
+
+    @property
+    def noise_latency(self) -> int:
+        """From the cycle in which a group's errors use random bits to the errors."""
+        return 1 if self.has_lean_loss else 3
 
     @property
     def label_wait(self) -> int:
@@ -430,12 +469,17 @@ class EngineConfig:
     @property
     def dot_latency(self) -> int:
         """From a group's last beat to its errors."""
-        return LABELS_LATENCY + self.label_wait + LOSS_LATENCY
+        return LABELS_LATENCY + self.label_wait + self.loss_latency
+
+    @property
+    def row_latency(self) -> int:
+        """From gradient and correction to the model word that is written."""
+        return LEAN_UPDATE_LATENCY if self.is_lean else UPDATE_LATENCY
 
     @property
     def update_latency(self) -> int:
         """From a model word's read with the last plane of its chunk to the end of its write."""
-        return self.read_latency + self.gradient_latency + UPDATE_LATENCY + 1 - self.x_wait
+        return self.read_latency + self.gradient_latency + self.row_latency + 1 - self.x_wait
 
     # Random source.
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import add_or_subtract, delay, sum_tree
+from .arith import add_or_subtract, delay, fold_plane, sum_tree
 from .config import EngineConfig, bits_for_sum
 from .protocol import row_layout, token_layout
 
@@ -55,21 +55,34 @@ class Dot(wiring.Component):
         summed = delay(m, self.token, config.dot_tree_latency)
         takes_plane = delay(m, self.token.live & ~self.token.label, config.dot_tree_latency)
         takes_chunk = delay(m, takes_plane & summed.last, 1)
-        negative = delay(m, self.token.first & self.is_signed, config.dot_tree_latency)
+        flips = delay(m, self.token.first & self.is_signed, config.dot_tree_latency - 1)
+        negative = delay(m, flips, 1)
         first_chunk = delay(m, summed.first_chunk, 1)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
+
+        # With the plane after one that was complemented, see `fold_plane`.
+        carry = Signal()
+        with m.If(takes_plane):
+            m.d.sync += carry.eq(negative)
 
         for bank in range(config.banks):
             plane = self.beat.word_select(bank, config.lanes)
             gated = [Mux(plane[i], self.x[i], 0) for i in range(config.lanes)]
-            partial = sum_tree(m, gated, config.adder_levels)
-
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
-            upper = Mux(summed.first, 0, horner << 1)
-            with m.If(takes_plane):
-                m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
-
             total = self.product[bank]
+            if config.is_slow:
+                # The last level of the tree and the complement go into one register.
+                partial = sum_tree(m, gated, config.adder_levels, registered=False)
+                flipped = (partial.as_unsigned() ^ flips.replicate(len(partial))).as_signed()
+                folded = fold_plane(horner, delay(m, flipped, 1), summed.first, carry)
+                added = Mux(first_chunk, horner, total + horner)
+            else:
+                partial = sum_tree(m, gated, config.adder_levels)
+                upper = Mux(summed.first, 0, horner << 1)
+                folded = add_or_subtract(upper, partial, negative)
+                added = Mux(first_chunk, 0, total) + horner
+            with m.If(takes_plane):
+                m.d.sync += horner.eq(folded)
             with m.If(takes_chunk):
-                m.d.sync += total.eq(Mux(first_chunk, 0, total) + horner)
+                m.d.sync += total.eq(added)
         return m

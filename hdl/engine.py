@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, handed_on
-from .config import UPDATE_LATENCY, EngineConfig
+from .config import EngineConfig
 from .correction import Correction
 from .dot import Dot
 from .evaluate import Evaluate
@@ -15,9 +15,12 @@ from .gradient import Gradient
 from .job import Mode
 from .jobs import JobController
 from .labels import Labels
+from .lean_loss import LeanLoss
+from .lean_transfer import LeanTransfer
+from .lean_update import LeanUpdate
 from .loss import Loss
 from .model import Model
-from .protocol import Status, epoch_layout, group_layout, job_layout
+from .protocol import Status, asked, epoch_layout, group_layout, job_layout
 from .random import RandomSource
 from .ring import Ring
 from .slots import SlotController
@@ -47,6 +50,12 @@ class Engine(wiring.Component):
     Throughput: a beat a cycle while ``delay`` hides the dot latency. Back-pressure: between
     slots. Overflow: margins, errors and model words saturate and are counted.
 
+    Parameters
+    ----------
+    config : EngineConfig
+    keeps_job : bool
+        See `JobController`.
+
     Members
     -------
     job : In(stream of job_layout)
@@ -68,8 +77,8 @@ class Engine(wiring.Component):
         it has made of the model.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
+    def __init__(self, config: EngineConfig, *, keeps_job: bool = True) -> None:
+        self.config, self._keeps_job = config, keeps_job
         words = stream.Signature(signed(config.model_bits))
         margins = data.ArrayLayout(signed(config.model_bits), config.banks)
         super().__init__(
@@ -88,13 +97,13 @@ class Engine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, latency = self.config, self.config.read_latency
-        m.submodules.jobs = jobs = JobController(config)
+        m.submodules.jobs = jobs = JobController(config, keeps=self._keeps_job)
         m.submodules.slots = slots = SlotController(config)
-        m.submodules.loss = loss = Loss(config)
+        m.submodules.loss = loss = (LeanLoss if config.has_lean_loss else Loss)(config)
         m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
         m.submodules.model = model = Model(config)
-        m.submodules.transfer = transfer = Transfer(config)
-        m.submodules.update = update = Update(config)
+        m.submodules.transfer = transfer = (LeanTransfer if config.is_lean else Transfer)(config)
+        m.submodules.update = update = (LeanUpdate if config.is_lean else Update)(config)
 
         job = jobs.job
         wiring.connect(m, wiring.flipped(self.job), jobs.i)
@@ -112,7 +121,7 @@ class Engine(wiring.Component):
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
         # errors are addressed at once, model words x_wait later; the rest follows from latencies.
         after = [slots.token]
-        for _ in range(latency + config.gradient_latency + UPDATE_LATENCY):
+        for _ in range(latency + config.gradient_latency + config.row_latency):
             after.append(delay(m, after[-1], 1))
 
         self._learn_errors(m, jobs, slots, loss, model, after)
@@ -175,46 +184,73 @@ class Engine(wiring.Component):
         slots: SlotController,
         errors: Ring,
         model: Model,
-        update: Update,
+        update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        read, ready = after[latency], after[latency + config.gradient_latency]
         noise_used_soon = after[latency + config.gradient_latency - 2]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
-        m.submodules.gradient = gradient = Gradient(config)
-        m.submodules.correction = correction = Correction(config)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
-        regularised = _regularised(m, config, job.regularised, issued, latency)
         m.d.comb += [
             # A cycle late: by then the reader has left the place, also where the ring is full.
             replay.i.eq(delay(m, slots.beat, 1)),
             replay.write.eq(delay(m, issued.live & plane & (job.mode == Mode.TRAIN), 1)),
             replay.advance.eq(issued.replay & plane),
             replay.clear.eq(slots.start),
-            gradient.is_signed.eq(~job.unsigned),
-            gradient.token.eq(read),
-            gradient.beat.eq(replay.item),
-            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
-            gradient.model_drop.eq(job.model_drop),
-            gradient.random.eq(random.fields),
-            correction.odd.eq(job.unsigned),
-            correction.beat.eq(replay.item),
-            correction.group.eq(errors.item),
-            correction.regularised.eq(regularised),
-            correction.x.eq(model.x),
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
             random.draw.eq(_ends_replayed_chunk(noise_used_soon)),
-            update.model_drop.eq(job.model_drop),
-            update.i_valid.eq(_ends_replayed_chunk(ready)),
+            update.acc.eq(model.acc),
+        ]
+        if isinstance(update, LeanUpdate):
+            m.d.comb += [
+                update.is_signed.eq(~job.unsigned),
+                update.odd.eq(job.unsigned),
+                update.token.eq(after[latency]),
+                update.beat.eq(replay.item),
+                update.samples.eq(errors.item.samples),
+                update.x.eq(model.x),
+                update.random.eq(random.fields),
+            ]
+        else:
+            self._full_update(m, jobs, errors, model, replay.item, random.fields, update, after)
+
+    def _full_update(
+        self,
+        m: Module,
+        jobs: JobController,
+        errors: Ring,
+        model: Model,
+        beat: Value,
+        fields: data.View,
+        update: Update,
+        after: list[data.View],
+    ) -> None:
+        """Gradient and correction, then what a job may ask of the update."""
+        config, job, latency = self.config, jobs.job, self.config.read_latency
+        m.submodules.gradient = gradient = Gradient(config)
+        m.submodules.correction = correction = Correction(config)
+        regularised = _regularised(m, config, asked(job, "regularised"), after[0], latency)
+        m.d.comb += [
+            gradient.is_signed.eq(~job.unsigned),
+            gradient.token.eq(after[latency]),
+            gradient.beat.eq(beat),
+            *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
+            gradient.model_drop.eq(asked(job, "model_drop")),
+            gradient.random.eq(fields),
+            correction.odd.eq(job.unsigned),
+            correction.beat.eq(beat),
+            correction.group.eq(errors.item),
+            correction.regularised.eq(regularised),
+            correction.x.eq(model.x),
+            update.model_drop.eq(asked(job, "model_drop")),
+            update.i_valid.eq(_ends_replayed_chunk(after[latency + config.gradient_latency])),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
             update.regularised.eq(delay(m, regularised, config.gradient_latency)),
-            update.acc.eq(model.acc),
         ]
         if config.regularisation:
             threshold = delay(m, errors.item.threshold, config.gradient_latency)
@@ -224,8 +260,8 @@ class Engine(wiring.Component):
         self,
         m: Module,
         model: Model,
-        transfer: Transfer,
-        update: Update,
+        transfer: Transfer | LeanTransfer,
+        update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
@@ -239,13 +275,22 @@ class Engine(wiring.Component):
             model.write_x.eq(transfer.write | (updates & written_next.commit)),
         ]
         m.d.comb += [
-            model.acc_chunk.eq(after[config.gradient_latency].chunk),
-            *(
-                model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
-                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
-            ),
+            # With the sums, or a cycle before where it is part of them.
+            model.acc_chunk.eq(after[config.gradient_latency - config.is_lean].chunk),
             transfer.x.eq(model.x),
         ]
+        if isinstance(transfer, Transfer):
+            m.d.comb += [
+                model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
+                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
+            ]
+        if isinstance(update, LeanUpdate) and isinstance(transfer, LeanTransfer):
+            m.d.comb += [
+                model.row.eq(update.row),
+                update.moving.eq(moving),
+                update.shift.eq(transfer.shift),
+                update.word.eq(transfer.i.payload),
+            ]
         wiring.connect(m, wiring.flipped(self.model_in), transfer.i)
         wiring.connect(m, transfer.o, wiring.flipped(self.model_out))
 
@@ -255,7 +300,7 @@ class Engine(wiring.Component):
         jobs: JobController,
         slots: SlotController,
         loss: Loss,
-        update: Update,
+        update: Update | LeanUpdate,
     ) -> None:
         """Margins, the sum of losses, and counters."""
         config, status, mode = self.config, self.status, jobs.job.mode

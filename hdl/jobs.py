@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import reduce
-from itertools import chain
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
@@ -13,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .evaluate import SUM_LATENCY
-from .job import PARTS, Mode
-from .protocol import Error, job_layout
+from .job import Mode
+from .protocol import Error, asked, job_layout
 
 
 def settle_cycles(config: EngineConfig) -> int:
@@ -29,6 +28,13 @@ class JobController(wiring.Component):
     for like any other: nothing of it is on its way when the next one starts. The checks are those
     that keep the engine's counters and memories sane; `hdl.job.Job.check` makes them too, with
     sentences.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    keeps : bool
+        The job is kept here; otherwise the payload of ``i`` must stay what it was when it was
+        taken, until ``i`` is ready again.
 
     Members
     -------
@@ -49,8 +55,8 @@ class JobController(wiring.Component):
     error : Out(Error)
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self._config = config
+    def __init__(self, config: EngineConfig, *, keeps: bool = True) -> None:
+        self._config, self._keeps = config, keeps
         super().__init__(
             {
                 "i": In(stream.Signature(job_layout(config))),
@@ -71,11 +77,7 @@ class JobController(wiring.Component):
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         settling = Signal(range(settle_cycles(config)))
-        # Fields of parts that the engine is built without stay zero: nothing is left of them.
-        lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
-        absent = set(chain.from_iterable(lacking))
-        bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
-        passes = Signal()
+        bad_chunks, bad, too_long, passes = Signal(), Signal(), Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
@@ -84,7 +86,6 @@ class JobController(wiring.Component):
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
-                    asks_absent,
                     job.mode > max(Mode),
                     *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
                     ~reduce(or_, (job.loss == loss for loss in config.losses)),
@@ -95,12 +96,14 @@ class JobController(wiring.Component):
                     job.epochs == 0,
                     job.delay == 0,
                     job.delay > config.max_delay,
-                    job.model_drop > COARSE_BITS,
-                    job.error_drop > NOISE_BITS,
+                    asked(job, "model_drop") > COARSE_BITS,
+                    asked(job, "error_drop") > NOISE_BITS,
                 ).any()
             ),
         ]
         checked = Signal(range(3))
+        if not self._keeps:
+            m.d.comb += job.eq(self.i.payload)
         starts = (self.start, self.start_pass, self.start_move)
         m.d.sync += [start.eq(0) for start in starts]  # registers: all counters hang on them
         with m.If(self.cancel):
@@ -108,13 +111,9 @@ class JobController(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += self.cancelled.eq(0)
-                asked = self.i.payload
-                m.d.sync += [
-                    checked.eq(2),
-                    asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
-                    *(job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent),
-                ]
+                m.d.sync += [checked.eq(2), self.cancelled.eq(0)]
+                if self._keeps:
+                    m.d.sync += job.eq(self.i.payload)
                 with m.If(self.i.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):

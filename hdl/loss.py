@@ -11,14 +11,13 @@ from .config import (
     COARSE_BITS,
     DERIVATIVE_LATENCY,
     ERROR_LATENCY,
-    LOSS_LATENCY,
     MARGIN_LATENCY,
     THRESHOLD_BITS,
     EngineConfig,
 )
 from .derivative import Derivative
 from .margin import Margin
-from .protocol import epoch_layout, group_layout, job_layout, sample_layout
+from .protocol import asked, epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError
 
 
@@ -30,7 +29,7 @@ class Loss(wiring.Component):
 
     A sample whose valid flag is clear gets zeros.
 
-    Latency: ``LOSS_LATENCY``; ``z`` after ``MARGIN_LATENCY``. Throughput: a group a cycle.
+    Latency: ``loss_latency``; ``z`` after ``margin_latency``. Throughput: a group a cycle.
     Overflow: margin and error saturate; each is counted once for a valid sample.
 
     Members
@@ -46,7 +45,7 @@ class Loss(wiring.Component):
     random : In(ArrayLayout(field_bits, loss_fields))
         Fields for the coefficients, the errors, decay and threshold.
     draw : Out(1)
-        ``random`` is used up in the next cycle, three before ``o_valid``.
+        ``random`` is used up in the next cycle, ``noise_latency`` before ``o_valid``.
     z : Out(ArrayLayout(signed(model_bits), banks))
     z_samples : Out(ArrayLayout(sample_layout, banks))
         The samples that ``z`` belongs to.
@@ -93,7 +92,7 @@ class Loss(wiring.Component):
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, LOSS_LATENCY - MARGIN_LATENCY - 4)),
+            self.draw.eq(delay(m, z_valid, DERIVATIVE_LATENCY + ERROR_LATENCY - 4)),
         ]
         drawn = delay(m, self.draw, 1)
         m.d.sync += [
@@ -126,7 +125,7 @@ class Loss(wiring.Component):
             margin.bits.eq(self.job.bits),
             margin.product.eq(self.product[bank]),
             self.z[bank].eq(margin.z),
-            derivative.variance.eq(self.epoch.variance),
+            derivative.variance.eq(asked(self.epoch, "variance")),
             derivative.z.eq(margin.z),
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
@@ -159,7 +158,7 @@ class Loss(wiring.Component):
         grid, threshold = Signal(signed(COARSE_BITS + 1)), Signal(THRESHOLD_BITS + 1)
         used = Cat(threshold_noise[:bits], threshold_noise[bits:][:COARSE_BITS] & ~grid[:-1])
         m.d.sync += [
-            grid.eq(-(1 << self.job.model_drop)),
+            grid.eq(-(1 << asked(self.job, "model_drop"))),
             threshold.eq((self.epoch.threshold + used) >> bits),
             group.decay.eq(clamp(m, decay, config.coefficient_bits)),
             group.threshold.eq((threshold & grid)[: THRESHOLD_BITS + 1]),

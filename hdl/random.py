@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import (
     RANDOM_WORD_BITS,
     SEED_BITS,
@@ -34,6 +35,7 @@ class RandomSource(wiring.Component):
     Members
     -------
     seed : In(SEED_BITS)
+        Still there a cycle after ``restart``.
     restart : In(1)
         Seed every generator.
     draw : In(1)
@@ -56,24 +58,24 @@ class RandomSource(wiring.Component):
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
         # Registers, because all bits of the states hang on them.
-        starts, steps, seed = Signal(), Signal(), Signal(SEED_BITS)
-        m.d.sync += [
-            starts.eq(self.restart),
-            steps.eq(self.restart | self.draw),
-            seed.eq(self.seed),
-        ]
+        starts, steps = Signal(), Signal()
+        m.d.sync += [starts.eq(self.restart), steps.eq(self.restart | self.draw)]
+        seed = self.seed if self._config.is_slow else delay(m, self.seed, 1)
         fields = []
         for index in range(self._config.generators(count)):
             constant = generator_constant(self._first + index)
-            state = Signal(RANDOM_WORD_BITS, init=constant, name=f"state_{index}")
+            # `hdl.lean_update` adds the complement, which is kept then: it costs no inverters.
+            kept_as = (1 << RANDOM_WORD_BITS) - 1 if self._config.is_lean else 0
+            kept = Signal(RANDOM_WORD_BITS, init=constant ^ kept_as, name=f"state_{index}")
+            state = (kept ^ kept_as)[:RANDOM_WORD_BITS]
             with m.If(steps):
-                m.d.sync += state.eq(Mux(starts, constant ^ seed, _xorshift(state)))
+                m.d.sync += kept.eq(Mux(starts, constant ^ seed, _xorshift(state)) ^ kept_as)
             fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
         m.d.comb += self.fields.eq(Cat(fields[:count]))
         return m
 
 
-def _xorshift(state: Signal) -> Signal:
+def _xorshift(state: Value) -> Value:
     left, right, again = XORSHIFT_TRIPLE
     word = state ^ (state << left)[:RANDOM_WORD_BITS]
     word = word ^ (word >> right)

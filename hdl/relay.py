@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from typing import Any
+
+from amaranth.hdl import Module, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from .config import EngineConfig
 
 
 class Relay(wiring.Component):
@@ -51,3 +55,13 @@ class Relay(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [self.o.valid.eq(0), holds.eq(0)]
         return m
+
+
+def relayed(m: Module, name: str, source: Any, clear: Value, config: EngineConfig) -> Any:
+    """``source`` behind a `Relay`, a submodule ``name``; an engine that is slow needs none."""
+    if config.is_slow:
+        return source
+    m.submodules[name] = relay = Relay(source.payload.shape())
+    wiring.connect(m, source, relay.i)
+    m.d.comb += relay.clear.eq(clear)
+    return relay.o

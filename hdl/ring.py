@@ -57,8 +57,10 @@ class Ring(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # Without an output register there is little else than block RAM, be it for two items.
+        block = {"ram_style": "block"} if self._read_latency == 1 else {}
         m.submodules.memory = store = memory.Memory(
-            shape=self.i.shape(), depth=self._depth, init=[]
+            shape=self.i.shape(), depth=self._depth, init=[], attrs=block
         )
         write, read = store.write_port(), store.read_port()
         tail, head = Signal(range(self._depth)), Signal(range(self._depth))

@@ -10,9 +10,10 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import EngineConfig
 from .job import Mode
-from .protocol import EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
+from .protocol import EPOCH_COUNT_BITS, asked, epoch_layout, job_layout, token_layout
 
 PAST = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
@@ -173,8 +174,9 @@ class SlotController(wiring.Component):
             m.d.sync += running.eq(0)
 
         # Nothing asks for the values before the first group's margins are there.
-        came, values = Signal(), Signal(self.epoch.shape())
-        m.d.sync += [came.eq(takes_epoch), values.eq(self.epochs.payload)]
+        came, values = takes_epoch, self.epochs.payload
+        if not self._config.is_slow:
+            came, values = delay(m, came, 1), delay(m, values, 1)
         with m.If(came):
             m.d.sync += self.epoch.eq(values)
 
@@ -193,17 +195,18 @@ class SlotController(wiring.Component):
         are ``update_latency`` cycles apart at least, so what is asked of them is asked before.
         """
         job, live = self.job, slot.live
-        groups_left, batch_left = Signal.like(job.groups), Signal.like(job.batch_groups)
-        epochs_left = Signal(EPOCH_COUNT_BITS)
+        # Which group of the epoch and of its mini-batch the present one is, and which epoch it is.
+        group, of_batch = Signal.like(job.groups), Signal.like(job.batch_groups)
+        epoch = Signal(EPOCH_COUNT_BITS)
         empty_left = Signal(range(self._config.max_delay + 1))
         last_group, last_of_batch, last_epoch, last_empty = Signal(), Signal(), Signal(), Signal()
         learns, ends, last, drains = Signal(), Signal(), Signal(), Signal()
         groups_follow, counted, batch_ended = Signal(), Signal(), Signal()
         m.d.sync += [
             learns.eq(job.mode == Mode.TRAIN),
-            last_group.eq(groups_left == 1),
-            last_of_batch.eq(batch_left == 1),
-            last_epoch.eq(epochs_left == 1),
+            last_group.eq(group == job.groups),
+            last_of_batch.eq(of_batch == job.batch_groups),
+            last_epoch.eq(epoch == job.epochs),
             last_empty.eq(empty_left == 1),
             counted.eq(slot_end & live),
             batch_ended.eq(ends),
@@ -214,17 +217,13 @@ class SlotController(wiring.Component):
             drains.eq(ends & learns & (job.sync | last)),
         ]
         with m.If(self.start):
-            m.d.sync += [
-                groups_left.eq(job.groups),
-                batch_left.eq(job.batch_groups),
-                epochs_left.eq(job.epochs),
-            ]
+            m.d.sync += [group.eq(1), of_batch.eq(1), epoch.eq(1)]
         with m.Elif(counted):
-            m.d.sync += [groups_left.eq(groups_left - 1), batch_left.eq(batch_left - 1)]
+            m.d.sync += [group.eq(group + 1), of_batch.eq(of_batch + 1)]
             with m.If(batch_ended):
-                m.d.sync += batch_left.eq(job.batch_groups)
+                m.d.sync += of_batch.eq(1)
             with m.If(last_group):
-                m.d.sync += [groups_left.eq(job.groups), epochs_left.eq(epochs_left - 1)]
+                m.d.sync += [group.eq(1), epoch.eq(epoch + 1)]
 
         m.d.sync += epoch_ends.eq(live & last_group & ~last)
         with m.If(live):
@@ -314,8 +313,9 @@ class SlotController(wiring.Component):
         last_plane, last_chunk = Signal(), Signal()
         one_beat = config.label_beats == 1
         last_beat = beat == config.label_beats - 1
+        weighted, offset = asked(job, "weighted"), asked(job, "offset")
         # Words are sent in the order of their numbers, without those the job leaves out.
-        more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)
+        more = Mux(word == 0, weighted | offset, (word == 1) & offset)
         m.d.sync += [
             before_last_plane.eq(job.bits - 2),
             top_chunk.eq(job.chunks - 1),
@@ -341,11 +341,11 @@ class SlotController(wiring.Component):
         with m.If(step & label):
             m.d.sync += [beat.eq(beat + 1), at_end.eq((beat == config.label_beats - 2) & ~more)]
             with m.If(last_beat):
-                weight_next = (word == 0) & job.weighted
+                weight_next = (word == 0) & weighted
                 m.d.sync += [
                     beat.eq(0),
                     word.eq(Mux(weight_next, 1, 2)),
-                    at_end.eq(one_beat & ~(weight_next & job.offset)),
+                    at_end.eq(one_beat & ~(weight_next & offset)),
                 ]
             with m.If(at_end):
                 m.d.sync += [word.eq(0), label.eq(0), at_end.eq(0)]

@@ -231,7 +231,9 @@ class LinkedDevice:
         return to_bytes(layout, {"epoch": layout["epoch"].shape.from_bits(bits)})
 
     def _start(self, job: int, plan: dict[str, int], phase: str) -> None:
-        layout = run_layout(self.config)
+        word_bytes = self.identity.word_bytes
+        words = self.identity.memory_bytes // word_bytes
+        layout = run_layout(self.config, 8 * word_bytes, words)
         values: dict[str, Any] = {"job": layout["job"].shape.from_bits(job), "plan": plan}
         self.link.request(Command.RUN, to_bytes(layout, values), phase=phase)
 

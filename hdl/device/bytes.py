@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,25 +12,33 @@ from ..config import EngineConfig
 from ..link.frames import Command, byte_count
 from ..memory.gearbox import Gearbox
 from ..protocol import epoch_layout
-from ..relay import Relay
-from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout, run_layout
+from ..relay import relayed
+from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout
 
 
 class Intake(wiring.Component):
-    """Payloads of commands as words, each kind with a gearbox of its own::
+    """Payloads of commands as words::
 
         i, command -+-> words
-                    +-> [relay] -> [8 to 32] --> model
-                    +-> [relay] -> [8 to item] -> [queue] -> epochs
-                    +-> [relay] -> [8 to item] -> run
+                    +-> [8 to 32 or an epoch] -+-> model
+                    |                          +-> [queue] -> epochs
+                    +-> [the last ones] -> run
 
-    Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
-    queue while it is full. Overflow: none.
+    Throughput: a byte a cycle, and one cycle more a model word or epoch. Back-pressure: of the
+    stream that ``command`` names, and of the queue while it is full. Overflow: none.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    run : StructLayout
+        `run_layout` of the device.
 
     Members
     -------
     command : In(8)
-        Where bytes go: a `Command` that writes, since two cycles before.
+        Where bytes go: a `Command` that writes.
+    begin : In(1)
+        Drop what is left of a model word or an epoch.
     i : In(stream of 8)
     words : Out(stream of 8)
     model : Out(stream of signed(model_bits))
@@ -40,22 +46,24 @@ class Intake(wiring.Component):
     epochs : Out(stream of epoch_layout)
     waiting : Out(range(EPOCH_DEPTH + 1))
         Epochs in the queue.
-    run : Out(stream of run_layout)
+    run : Out(run_layout)
+        The last bytes of that kind; they stay until others come.
     reset : In(1)
         Forget what is inside.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, run: data.StructLayout) -> None:
         self._config = config
         super().__init__(
             {
                 "command": In(8),
+                "begin": In(1),
                 "i": In(stream.Signature(8)),
                 "words": Out(stream.Signature(8)),
                 "model": Out(stream.Signature(Shape(config.model_bits, signed=True))),
                 "epochs": Out(stream.Signature(epoch_layout(config))),
                 "waiting": Out(range(EPOCH_DEPTH + 1)),
-                "run": Out(stream.Signature(run_layout(config))),
+                "run": Out(run),
                 "reset": In(1),
             }
         )
@@ -63,51 +71,52 @@ class Intake(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = epoch_item_layout(self._config)
-        model = self._gearbox(m, "model", WORD_BITS)
-        epochs = self._gearbox(m, "epochs", item.size)
-        run = self._gearbox(m, "run", run_layout(self._config).size)
         waits = fifo.SyncFIFOBuffered(width=item["epoch"].width, depth=EPOCH_DEPTH)
         m.submodules.waits = ResetInserter(self.reset)(waits)
+        # The last bytes, and where the next one's coming shows: a one moves up.
+        last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
+        gives, taken, ready, chosen = Signal(), Signal(), Signal(), Signal.like(self.command)
         m.d.comb += [
-            waits.w_data.eq(epochs.o.payload),
-            waits.w_en.eq(epochs.o.valid),
-            epochs.o.ready.eq(waits.w_rdy),
+            waits.w_data.eq(last[-item.size :]),
+            waits.r_en.eq(self.epochs.ready),
             self.epochs.payload.eq(waits.r_data),
             self.epochs.valid.eq(waits.r_rdy),
-            waits.r_en.eq(self.epochs.ready),
             self.waiting.eq(waits.level),
-            self.model.payload.eq(model.o.payload.as_signed()),
-            self.model.valid.eq(model.o.valid),
-            model.o.ready.eq(self.model.ready),
-            self.run.payload.eq(run.o.payload),
-            self.run.valid.eq(run.o.valid),
-            run.o.ready.eq(self.run.ready),
+            self.model.payload.eq(last[-WORD_BITS:].as_signed()),
+            self.words.payload.eq(self.i.payload),
+            ready.eq(~gives),  # not while one is given, so that no path leads through
         ]
-        sinks = {
-            Command.WRITE_MEMORY: self.words,  # whoever waits for the memory sees every byte
-            Command.WRITE_MODEL: self._relay(m, model),
-            Command.WRITE_EPOCHS: self._relay(m, epochs),
-            Command.RUN: self._relay(m, run),
-        }
-        ready = []
-        for command, sink in sinks.items():
-            chosen = _is(m, self.command, command)
-            ready.append(sink.ready & chosen)
-            m.d.comb += [sink.payload.eq(self.i.payload), sink.valid.eq(self.i.valid & chosen)]
-        m.d.comb += self.i.ready.eq(Cat(ready).any())
+        m.d.sync += chosen.eq(self.command)
+        with m.Switch(chosen):
+            with m.Case(Command.WRITE_MODEL):
+                m.d.comb += [
+                    gives.eq(filled[WORD_BITS // 8]),
+                    self.model.valid.eq(gives),
+                    taken.eq(self.model.ready),
+                    self.i.ready.eq(ready),
+                ]
+            with m.Case(Command.WRITE_EPOCHS):
+                m.d.comb += [
+                    gives.eq(filled[item.size // 8]),
+                    waits.w_en.eq(gives),
+                    taken.eq(waits.w_rdy),
+                    self.i.ready.eq(ready),
+                ]
+            with m.Case(Command.WRITE_MEMORY):
+                m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
+            with m.Case(Command.RUN):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    run = self.run.as_value()
+                    m.d.sync += run.eq(Cat(run[8:], self.i.payload))
+        with m.If(ready & self.i.valid):
+            m.d.sync += last.eq(Cat(last[8:], self.i.payload))
+            m.d.sync += filled.eq(filled << 1)
+        with m.Elif(gives & taken):
+            m.d.sync += filled.eq(1)
+        with m.If(self.begin):
+            m.d.sync += filled.eq(1)
         return m
-
-    def _gearbox(self, m: Module, name: str, bits: int) -> Gearbox:
-        m.submodules[name] = gearbox = Gearbox(8, bits)
-        m.d.comb += gearbox.clear.eq(self.reset)
-        return gearbox
-
-    def _relay(self, m: Module, gearbox: Gearbox) -> Any:
-        """The way into a gearbox, which nothing leads through."""
-        m.submodules += (relay := Relay(8))
-        wiring.connect(m, relay.o, gearbox.i)
-        m.d.comb += relay.clear.eq(self.reset)
-        return relay.i
 
 
 class Outlet(wiring.Component):
@@ -119,7 +128,7 @@ class Outlet(wiring.Component):
     Members
     -------
     command : In(8)
-        Where bytes come from: a `Command` that reads, since two cycles before.
+        Where bytes come from: a `Command` that reads.
     beats : In(stream of beat_bits)
     model : In(stream of signed(model_bits))
     margins : In(stream of ArrayLayout(signed(model_bits), banks))
@@ -145,34 +154,33 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, margins = self._config, self.margins.payload
-        words = Cat(_extended(margins[bank]) for bank in range(config.banks))
+        config = self._config
+        model = relayed(m, "model_words", wiring.flipped(self.model), self.reset, config)
+        margins = relayed(m, "group_margins", wiring.flipped(self.margins), self.reset, config)
+        words = Cat(_extended(margins.payload[bank]) for bank in range(config.banks))
         sources: dict[Any, tuple[Any, Value, int]] = {
             Command.READ_MEMORY: (self.beats, self.beats.payload, config.beat_bits),
-            Command.READ_MODEL: (self.model, _extended(self.model.payload), WORD_BITS),
-            Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
+            Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
+            Command.READ_MARGINS: (margins, words, WORD_BITS * config.banks),
         }
-        given = []
-        for command, (source, payload, bits) in sources.items():
-            m.submodules[command.name.lower()] = gearbox = Gearbox(bits, 8)
-            chosen = _is(m, self.command, command)
-            given.append(Mux(chosen, Cat(gearbox.o.payload, gearbox.o.valid), 0))
-            m.d.comb += [
-                gearbox.clear.eq(self.reset),
-                gearbox.i.payload.eq(payload),
-                gearbox.i.valid.eq(source.valid),
-                source.ready.eq(gearbox.i.ready),
-                gearbox.o.ready.eq(self.o.ready & chosen),
-            ]
-        m.d.comb += Cat(self.o.payload, self.o.valid).eq(reduce(or_, given))
+        chosen = Signal.like(self.command)
+        m.d.sync += chosen.eq(self.command)
+        with m.Switch(chosen):
+            for command, (source, payload, bits) in sources.items():
+                m.submodules[command.name.lower()] = gearbox = Gearbox(bits, 8)
+                m.d.comb += [
+                    gearbox.clear.eq(self.reset),
+                    gearbox.i.payload.eq(payload),
+                    gearbox.i.valid.eq(source.valid),
+                    source.ready.eq(gearbox.i.ready),
+                ]
+                with m.Case(command):
+                    m.d.comb += [
+                        self.o.payload.eq(gearbox.o.payload),
+                        self.o.valid.eq(gearbox.o.valid),
+                        gearbox.o.ready.eq(self.o.ready),
+                    ]
         return m
-
-
-def _is(m: Module, command: Value, wanted: int) -> Signal:
-    """Whether it is that one, in the next cycle: a register, because streams hang on it."""
-    chosen = Signal()
-    m.d.sync += chosen.eq(command == wanted)
-    return chosen
 
 
 def _extended(word: Value) -> Value:

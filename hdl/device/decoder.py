@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..link.frames import (
+    MAX_PAYLOAD,
     Code,
     Command,
     DeviceStatus,
@@ -23,7 +24,7 @@ from ..link.frames import (
 from ..memory.interface import MemorySignature
 from ..memory.plan import plan_layout
 from ..protocol import Status, epoch_layout, job_layout
-from ..relay import Relay
+from ..relay import relayed
 from .bytes import Intake, Outlet, epoch_bytes
 from .layouts import EPOCH_DEPTH, epochs_a_frame, run_layout
 
@@ -63,7 +64,7 @@ class CommandDecoder(wiring.Component):
     Members
     -------
     command, data, answer
-        Of `hdl.link.link.Link`.
+        Of `hdl.link.link.Link`: the command stays what it is until its answer has ended.
     counters : In(LinkCounters)
     words, address, seek, writing
         Of `hdl.memory.store.SampleStore`, which is given bytes.
@@ -74,15 +75,17 @@ class CommandDecoder(wiring.Component):
         Beats come here; otherwise they go to the engine.
     beats : In(stream of beat_bits)
     job, epochs, model_in, model_out, margins, status
-        Of the engine.
+        Of the engine. ``job`` and ``plan`` stay what they are until they are ``ready`` again.
     reset : Out(1)
         Set for a cycle: the engine forgets its job.
     """
 
     def __init__(self, config: EngineConfig, port: MemorySignature, memory_words: int) -> None:
         self._config, self._port, self._memory_words = config, port, memory_words
-        self._intake, self._outlet = Intake(config), Outlet(config)
+        self._run = run_layout(config, port.width, memory_words)
+        self._intake, self._outlet = Intake(config, self._run), Outlet(config)
         intake, outlet = self._intake.signature.members, self._outlet.signature.members
+        plan = plan_layout(port.address_bits, port.width // config.beat_bits or 1)
         super().__init__(
             {
                 "command": In(stream.Signature(Request)),
@@ -93,7 +96,7 @@ class CommandDecoder(wiring.Component):
                 "address": Out(port.address_bits),
                 "seek": Out(1),
                 "writing": In(1),
-                "plan": Out(stream.Signature(plan_layout(port.address_bits))),
+                "plan": Out(stream.Signature(plan)),
                 "stop": Out(1),
                 "reading": Out(1),
                 "beats": outlet["beats"],
@@ -110,19 +113,19 @@ class CommandDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.intake, m.submodules.outlet = self._intake, self._outlet
-        m.submodules.incoming = incoming = Relay(8)
-        m.submodules.answers = answers = Relay(ReplyByte)
-        intake, outlet, answer = self._intake, self._outlet, answers.i.payload
-        wiring.connect(m, wiring.flipped(self.data), incoming.i)
-        wiring.connect(m, answers.o, wiring.flipped(self.answer))
-        request, busy = Signal(Request), Signal()
-        left, more = Signal(16), Signal()
+        intake, outlet, answer = self._intake, self._outlet, self.answer.payload
+        request, busy, idle = self.command.payload, Signal(), Signal()
+        left, more = Signal(range(MAX_PAYLOAD + 1)), Signal()
         quiet, moved = Signal(range(QUIET_CYCLES + 1)), Signal()
-        settling, status = Signal(), Signal(8 * byte_count(DeviceStatus))
-        self._connect(m, request)
-        m.d.comb += intake.i.payload.eq(incoming.o.payload)
-        m.d.sync += busy.eq(~self.job.ready | ~self.plan.ready)
+        # What the last command left of its payload is not the next one's.
+        taken = relayed(m, "taken", wiring.flipped(self.data), idle, self._config)
+        settling, asks = Signal(), Signal()
+        word, was_busy = Signal(2 * 8), Signal()
+        status = self._status(m, left, was_busy)
+        self._connect(m, request, self.reading | asks)
         m.d.comb += [
+            intake.i.payload.eq(taken.payload),
+            busy.eq(~self.job.ready | ~self.plan.ready),
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
@@ -130,41 +133,42 @@ class CommandDecoder(wiring.Component):
         with m.If(moved):
             m.d.sync += [left.eq(left - 1), more.eq(left != 1), quiet.eq(0)]
 
-        code, rules = Signal(Code), self._rules(m, request, busy)
-        m.d.comb += answer.code.eq(code)
+        rules = self._rules(m, request, busy)
         with m.FSM():
             with m.State("IDLE"):
-                # What the last command left of its payload is not the next one's.
-                m.d.comb += [self.command.ready.eq(1), incoming.clear.eq(1)]
-                m.d.sync += [request.eq(self.command.payload), code.eq(Code.OK)]
+                m.d.comb += [self.command.ready.eq(1), idle.eq(1)]
+                m.d.sync += answer.code.eq(Code.OK)
                 with m.If(self.command.valid):
                     m.next = "EXAMINE"
             with m.State("EXAMINE"):
                 m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += [quiet.eq(0), status.eq(self._status(m, busy))]
-                self._check(m, request, rules, left, more, code)
+                m.d.comb += intake.begin.eq(1)
+                m.d.sync += [quiet.eq(0), was_busy.eq(busy)]
+                self._check(m, request, rules, left, more)
             with m.State("STATUS"):
-                told = more & answers.i.ready
-                m.d.comb += [
-                    answers.i.valid.eq(more),
-                    answer.data.eq(status[:8]),
-                    moved.eq(told),
-                ]
-                with m.If(told):
-                    m.d.sync += status.eq(status[8:])
-                with m.If(~more):
-                    m.next = "END"
+                # Two bytes at once, so that no field of theirs changes between them.
+                m.d.sync += word.eq(status)
+                m.next = "LOW"
+            for state, byte, then in (("LOW", word[:8], "HIGH"), ("HIGH", word[8:], "STATUS")):
+                with m.State(state):
+                    m.d.comb += [self.answer.valid.eq(1), answer.data.eq(byte)]
+                    m.d.comb += moved.eq(self.answer.ready)
+                    with m.If(moved):
+                        m.next = then
+                    with m.If(moved & (left == 1)):
+                        m.next = "END"
             with m.State("RESET"):
-                m.d.comb += [self.reset.eq(1), self.seek.eq(1)]
+                m.d.comb += self.reset.eq(1)
                 m.next = "SETTLE"
             with m.State("WRITE"):
-                m.d.comb += self.seek.eq(1)
-                m.next = "TAKE"
+                m.d.comb += self.seek.eq(~self.writing)
+                with m.If(~self.writing):
+                    m.next = "TAKE"
             with m.State("TAKE"):
                 m.d.comb += [
-                    intake.i.valid.eq(incoming.o.valid & more),
-                    incoming.o.ready.eq(intake.i.ready & more),
+                    intake.i.valid.eq(taken.valid & more),
+                    taken.ready.eq(intake.i.ready & more),
                     moved.eq(intake.i.valid & intake.i.ready),
                 ]
                 with m.If(~more):
@@ -172,27 +176,22 @@ class CommandDecoder(wiring.Component):
                     with m.If(request.command == Command.RUN):
                         m.next = "START"
                 with m.Elif(quiet[-1]):
-                    m.d.sync += code.eq(Code.BUSY)
+                    m.d.sync += answer.code.eq(Code.BUSY)
                     m.next = "END"
             with m.State("START"):
-                starts = intake.run.valid & ~self.writing
-                m.d.comb += [
-                    self.job.valid.eq(starts),
-                    self.plan.valid.eq(starts),
-                    intake.run.ready.eq(starts),
-                ]
-                with m.If(starts):
+                m.d.comb += [self.job.valid.eq(~self.writing), self.plan.valid.eq(~self.writing)]
+                with m.If(~self.writing):
                     m.next = "END"
             with m.State("READ"):
-                m.d.comb += self.plan.valid.eq(~self.writing)
+                m.d.comb += [asks.eq(1), self.plan.valid.eq(~self.writing)]
                 m.d.sync += self.reading.eq(1)
                 with m.If(~self.writing):
                     m.next = "GIVE"
             with m.State("GIVE"):
                 m.d.comb += [
-                    answers.i.valid.eq(outlet.o.valid & more),
-                    outlet.o.ready.eq(answers.i.ready & more),
-                    moved.eq(answers.i.valid & answers.i.ready),
+                    self.answer.valid.eq(outlet.o.valid & more),
+                    outlet.o.ready.eq(self.answer.ready & more),
+                    moved.eq(self.answer.valid & self.answer.ready),
                     answer.data.eq(outlet.o.payload),
                 ]
                 with m.If(~more | quiet[-1]):
@@ -205,48 +204,52 @@ class CommandDecoder(wiring.Component):
                     m.d.sync += self.reading.eq(0)
                     m.next = "END"
             with m.State("END"):
-                m.d.comb += [answers.i.valid.eq(1), answer.end.eq(1)]
-                with m.If(answers.i.ready):
+                m.d.comb += [self.answer.valid.eq(1), answer.end.eq(1)]
+                with m.If(self.answer.ready):
                     m.next = "IDLE"
         return m
 
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
-        """What becomes of each command; refusals are known two cycles after ``request``."""
+        """What becomes of each command. Refusals are known in the cycle after the one in which it
+        is seen."""
         config, intake = self._config, self._intake
-        word_bytes, wide_bytes = (
-            self._port.width // 8,
-            max(self._port.width // 8, config.beat_bytes),
-        )
+        word_bytes = self._port.width // 8
+        wide_bytes = max(word_bytes, config.beat_bytes)
         memory_bytes = self._memory_words * word_bytes
-        bad_write, bad_read, many_epochs, bad_run = Signal(), Signal(), Signal(), Signal()
-        crowded, odd_place = Signal(), _odd(request.address, word_bytes)
+        amount = Signal(range(MAX_PAYLOAD + 1))
+        end = Signal(range(2 * max(memory_bytes, 1 << len(amount))))
+        outside, bad_write, bad_read = Signal(), Signal(), Signal()
+        many_epochs, crowded, bad_run, long = Signal(), Signal(), Signal(), Signal()
         frame = epochs_a_frame(config) * epoch_bytes(config)
+        m.d.comb += [
+            amount.eq(Mux(request.command == Command.READ_MEMORY, request.count, request.length)),
+            end.eq(request.address[: len(end) - 1] + amount),
+            outside.eq(
+                _odd(request.address, word_bytes)
+                | request.address[len(end) - 1 :].any()
+                | (end > memory_bytes)
+            ),
+        ]
         m.d.sync += [
+            bad_write.eq(outside | _odd(request.length, word_bytes)),
+            bad_read.eq(outside | _odd(request.count, wide_bytes)),
+            long.eq(request.count > MAX_PAYLOAD),
             many_epochs.eq(request.length > frame),
             crowded.eq(intake.waiting > EPOCH_DEPTH // 2),
-            bad_run.eq(request.length != byte_count(run_layout(config))),
-            bad_write.eq(
-                odd_place
-                | _odd(request.length, word_bytes)
-                | (request.address + request.length > memory_bytes)
-            ),
-            bad_read.eq(
-                odd_place
-                | _odd(request.count, wide_bytes)
-                | (request.address + request.count > memory_bytes)
-            ),
+            bad_run.eq(request.length != byte_count(self._run)),
         ]
         epoch_refusals = ((many_epochs, Code.RANGE), (crowded, Code.BUSY))
         run_refusals = ((bad_run, Code.RANGE), (busy, Code.BUSY))
-        read_refusals = ((bad_read, Code.RANGE), (busy, Code.BUSY))
+        too_long = ((long, Code.RANGE),)
+        read_refusals = ((bad_read, Code.RANGE), *too_long, (busy, Code.BUSY))
         return {
             Command.STATUS: _Rule("STATUS", byte_count(DeviceStatus)),
             Command.RESET: _Rule("RESET", 0),
             Command.WRITE_MEMORY: _Rule("WRITE", request.length, ((bad_write, Code.RANGE),)),
             Command.READ_MEMORY: _Rule("READ", request.count, read_refusals),
             Command.WRITE_MODEL: _Rule("TAKE", request.length),
-            Command.READ_MODEL: _Rule("GIVE", request.count),
-            Command.READ_MARGINS: _Rule("GIVE", request.count),
+            Command.READ_MODEL: _Rule("GIVE", request.count, too_long),
+            Command.READ_MARGINS: _Rule("GIVE", request.count, too_long),
             Command.WRITE_EPOCHS: _Rule("TAKE", request.length, epoch_refusals),
             Command.RUN: _Rule("TAKE", request.length, run_refusals),
         }
@@ -258,9 +261,9 @@ class CommandDecoder(wiring.Component):
         rules: dict[int, _Rule],
         left: Signal,
         more: Signal,
-        code: Signal,
     ) -> None:
         """To the state that executes the command, or to its end."""
+        code = self.answer.payload.code
         m.next = "END"
         with m.Switch(request.command):
             for command, rule in rules.items():
@@ -274,8 +277,8 @@ class CommandDecoder(wiring.Component):
             with m.Default():
                 m.d.sync += code.eq(Code.UNKNOWN)
 
-    def _status(self, m: Module, busy: Value) -> Value:
-        """The bits of `DeviceStatus`."""
+    def _status(self, m: Module, left: Value, busy: Value) -> Signal:
+        """The next two bytes of `DeviceStatus` where ``left`` are left."""
         status, begun = Signal(DeviceStatus), Signal.like(self.status.cycles[:16])
         m.d.comb += [
             status.busy.eq(busy),
@@ -288,10 +291,16 @@ class CommandDecoder(wiring.Component):
             m.d.sync += begun.eq(0)
         with m.Elif(self.epochs.valid & self.epochs.ready):
             m.d.sync += begun.eq(begun + 1)
-        return status.as_value()
+        word, size = Signal(2 * 8), byte_count(DeviceStatus)
+        with m.Switch(left[: size.bit_length()]):
+            for place in range(0, size, 2):
+                with m.Case(size - place):
+                    m.d.comb += word.eq(status.as_value()[8 * place :])
+        return word
 
-    def _connect(self, m: Module, request: data.View) -> None:
-        """What the state does not matter for."""
+    def _connect(self, m: Module, request: data.View, reads: Value) -> None:
+        """What the state does not matter for, but that the plan of a job or of READ_MEMORY is
+        asked for."""
         intake, outlet, plan = self._intake, self._outlet, self.plan.payload
         word_bits = (self._port.width // 8 - 1).bit_length()
         wiring.connect(m, intake.words, wiring.flipped(self.words))
@@ -306,16 +315,16 @@ class CommandDecoder(wiring.Component):
             outlet.command.eq(request.command),
             outlet.reset.eq(self.reset),
             self.address.eq(request.address >> word_bits),
-            self.job.payload.eq(intake.run.payload.job),
-            *(plan[name].eq(intake.run.payload.plan[name]) for name, _ in plan.shape()),
+            self.job.payload.eq(intake.run.job),
+            *(plan[name].eq(intake.run.plan[name]) for name, _ in plan.shape()),
         ]
-        with m.If(request.command == Command.READ_MEMORY):
+        with m.If(reads):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
             m.d.comb += [
                 plan.base.eq(self.address),
                 plan.beats.eq(request.count >> beat_bits),
                 plan.copies.eq(1),
-                plan.epochs.eq(1),
+                plan.epochs[0].eq(1),  # it ends with the answer if others are set
             ]
 
 

@@ -14,6 +14,7 @@ from ..memory.block import BlockMemory
 from ..memory.interface import MemorySignature
 from ..memory.store import SampleStore
 from ..protocol import Error
+from ..relay import relayed
 from .decoder import CommandDecoder
 
 BURST_WORDS = 16
@@ -42,8 +43,8 @@ class Device(wiring.Component):
         Told to the host.
     depth : int
         Memory words that are read ahead (`SampleStore`).
-    buffer_bytes : int
-        Of the receive buffer.
+    buffer_bytes, byte_cycles : int
+        Of the link.
 
     Members
     -------
@@ -63,8 +64,9 @@ class Device(wiring.Component):
         clock_hz: int,
         depth: int,
         buffer_bytes: int = BUFFER_BYTES,
+        byte_cycles: int = 1,
     ) -> None:
-        self.config = config
+        self.config, self._byte_cycles = config, byte_cycles
         self.identity = Identity(
             config=config,
             digest=design_digest(config),
@@ -74,7 +76,7 @@ class Device(wiring.Component):
             word_bytes=port.width // 8,
         )
         self._decoder = CommandDecoder(config, port, memory_words)
-        self._store = SampleStore(port, config.beat_bits, 8, depth)
+        self._store = SampleStore(port, config.beat_bits, 8, depth, config.read_latency)
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -88,11 +90,14 @@ class Device(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         identity = self.identity
-        m.submodules.link = link = Link(identity.to_bytes(), identity.buffer_bytes)
+        m.submodules.link = link = Link(
+            identity.to_bytes(), identity.buffer_bytes, self._byte_cycles
+        )
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
-        engine = Engine(self.config)
+        engine = Engine(self.config, keeps_job=False)
         m.submodules.engine = engine
+        beats = relayed(m, "beats", store.beats, decoder.stop, self.config)
 
         wiring.connect(m, wiring.flipped(self.i), link.i)
         wiring.connect(m, link.o, wiring.flipped(self.o))
@@ -116,18 +121,18 @@ class Device(wiring.Component):
             store.address.eq(decoder.address),
             store.seek.eq(decoder.seek),
             store.stop.eq(decoder.stop),
-            engine.beats.payload.eq(store.beats.payload),
-            decoder.beats.payload.eq(store.beats.payload),
+            engine.beats.payload.eq(beats.payload),
+            decoder.beats.payload.eq(beats.payload),
         ]
         with m.If(decoder.reading):
             m.d.comb += [
-                decoder.beats.valid.eq(store.beats.valid),
-                store.beats.ready.eq(decoder.beats.ready),
+                decoder.beats.valid.eq(beats.valid),
+                beats.ready.eq(decoder.beats.ready),
             ]
         with m.Else():
             m.d.comb += [
-                engine.beats.valid.eq(store.beats.valid),
-                store.beats.ready.eq(engine.beats.ready),
+                engine.beats.valid.eq(beats.valid),
+                beats.ready.eq(engine.beats.ready),
             ]
         return m
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.lib import data
 
 from ..config import EngineConfig
-from ..link.frames import ADDRESS_BITS, MAX_PAYLOAD
+from ..link.frames import MAX_PAYLOAD
 from ..memory.plan import plan_layout
 from ..protocol import epoch_layout, job_layout
 
@@ -16,8 +16,8 @@ EPOCH_DEPTH = 64
 """Epochs that can wait in the queue."""
 
 
-def run_layout(config: EngineConfig) -> data.StructLayout:
-    """Payload of RUN.
+def run_layout(config: EngineConfig, word_bits: int, words: int) -> data.StructLayout:
+    """Payload of RUN to a device with a sample memory of ``words`` words of ``word_bits`` bits.
 
     Members
     -------
@@ -27,7 +27,8 @@ def run_layout(config: EngineConfig) -> data.StructLayout:
     reserved
         Zeros up to a whole byte.
     """
-    return _whole({"plan": plan_layout(ADDRESS_BITS), "job": job_layout(config)})
+    plan = plan_layout((words - 1).bit_length(), word_bits // config.beat_bits or 1)
+    return _whole({"plan": plan, "job": job_layout(config)})
 
 
 def epoch_item_layout(config: EngineConfig) -> data.StructLayout:

@@ -34,13 +34,16 @@ SESSION_BITS, SEQUENCE_BITS, LENGTH_BITS, ADDRESS_BITS, DIGEST_BITS = 32, 16, 16
 CONFIG_BITS = 32
 """Of a parameter of `EngineConfig` in the identity."""
 
+LINK_COUNTER_BITS = 16
+"""Of what the device counts; the fields that say it are wider."""
+
 COMMAND_BITS = 8
 """Of commands and codes, which in a frame may be unknown ones."""
 
 
 class Command(enum.IntEnum, shape=COMMAND_BITS):  # type: ignore[call-arg]
     """What a request asks for. Those that carry a payload take `Request.length` bytes, those that
-    read answer with `Request.count` bytes.
+    read answer with `Request.count` bytes, at most `MAX_PAYLOAD`.
 
     Members
     -------
@@ -196,7 +199,8 @@ class ReplyByte(data.Struct):
 
 
 class LinkCounters(data.Struct):
-    """What the device has seen of the line since it was reset; counters wrap.
+    """What the device has seen of the line since it was reset; counters wrap at
+    ``2**LINK_COUNTER_BITS``.
 
     Members
     -------

@@ -6,7 +6,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .frames import MAX_PAYLOAD, Code, Command, LinkCounters, ReplyByte, Request
+from ..relay import Relay
+from .frames import (
+    LINK_COUNTER_BITS,
+    MAX_PAYLOAD,
+    Code,
+    Command,
+    LinkCounters,
+    ReplyByte,
+    Request,
+)
 from .receiver import Receiver
 from .session import Session
 from .transmitter import Transmitter
@@ -53,12 +62,15 @@ class LocalCommands(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.identity = rom = memory.Memory(
-            shape=8, depth=len(self._identity), init=list(self._identity)
+            shape=8,
+            depth=len(self._identity),
+            init=list(self._identity),
+            attrs={"ram_style": "block"},
         )
         read = rom.read_port()
         index, left = (
             Signal(range(len(self._identity) + 1)),
-            Signal.like(self.command.payload.length),
+            Signal(range(MAX_PAYLOAD + 1)),
         )
         answer, moved = self.answer.payload, Signal()
         m.d.comb += [
@@ -138,6 +150,9 @@ class Link(wiring.Component):
         Answer to IDENTIFY; its ``buffer_bytes`` must be ``buffer_bytes``.
     buffer_bytes : int
         Of the receive buffer.
+    byte_cycles : int
+        Fewest cycles from a byte of the line to the next, where it is a UART for instance: with
+        more than eight of them the link takes fewer cells.
 
     Members
     -------
@@ -146,6 +161,7 @@ class Link(wiring.Component):
     o : Out(stream of 8)
         To the line.
     command : Out(stream of Request)
+        It stays what it is until the answer has ended.
     data : Out(stream of 8)
         The command's payload: `Request.length` bytes. What is not taken before the answer ends is
         skipped.
@@ -154,8 +170,11 @@ class Link(wiring.Component):
     counters : Out(LinkCounters)
     """
 
-    def __init__(self, identity: bytes, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self, identity: bytes, buffer_bytes: int = BUFFER_BYTES, byte_cycles: int = 1
+    ) -> None:
         self._identity, self._buffer_bytes = identity, buffer_bytes
+        self._byte_cycles = byte_cycles
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -169,21 +188,22 @@ class Link(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.receiver = receiver = Receiver(self._buffer_bytes)
+        m.submodules.receiver = receiver = Receiver(self._buffer_bytes, self._byte_cycles)
         m.submodules.session = session = Session()
         m.submodules.local = local = LocalCommands(self._identity)
-        m.submodules.transmitter = transmitter = Transmitter()
+        m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles)
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         wiring.connect(m, receiver.o, session.i)
         wiring.connect(m, session.command, local.command)
         wiring.connect(m, session.data, local.data)
-        wiring.connect(m, local.answer, session.answer)
+        m.submodules.answers = answers = Relay(ReplyByte)
+        wiring.connect(m, local.answer, answers.i)
+        wiring.connect(m, answers.o, session.answer)
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))
         wiring.connect(m, wiring.flipped(self.answer), local.device_answer)
-        wiring.connect(m, session.reply, transmitter.header)
-        wiring.connect(m, session.payload, transmitter.payload)
+        wiring.connect(m, session.o, transmitter.i)
         wiring.connect(m, transmitter.o, wiring.flipped(self.o))
         events = {
             "damaged": receiver.damaged,
@@ -191,6 +211,8 @@ class Link(wiring.Component):
             "repeated": session.repeated,
         }
         for name, event in events.items():
+            count = Signal(LINK_COUNTER_BITS, name=name)
+            m.d.comb += self.counters[name].eq(count)
             with m.If(event):
-                m.d.sync += self.counters[name].eq(self.counters[name] + 1)
+                m.d.sync += count.eq(count + 1)
         return m

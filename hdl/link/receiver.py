@@ -7,8 +7,9 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import is_power_of_two
+from .checksum import Checksum
 from .cobs import CobsDecoder
-from .frames import CRC, CRC_BYTES, MAX_REQUEST, REQUEST_BYTES, Request
+from .frames import CRC_BYTES, MAX_REQUEST, REQUEST_BYTES, Request
 
 
 class FrameBuffer(wiring.Component):
@@ -100,7 +101,10 @@ class Receiver(wiring.Component):
     Parameters
     ----------
     buffer_bytes : int
-        A power of two that holds two of the longest requests.
+        A power of two that holds the longest request; with two of them the line need not rest
+        while one is executed.
+    byte_cycles : int
+        Fewest cycles from a byte of the line to the next.
 
     Members
     -------
@@ -111,13 +115,12 @@ class Receiver(wiring.Component):
         Set for one cycle for a frame that was dropped, see `hdl.link.frames.LinkCounters`.
     """
 
-    def __init__(self, buffer_bytes: int) -> None:
-        if buffer_bytes < 2 * MAX_REQUEST:
+    def __init__(self, buffer_bytes: int, byte_cycles: int = 1) -> None:
+        if buffer_bytes < MAX_REQUEST:
             raise ValueError(
-                f"a receive buffer of {buffer_bytes} bytes does not hold two requests of "
-                f"{MAX_REQUEST}; with fewer the line rests while one is executed"
+                f"a receive buffer of {buffer_bytes} bytes does not hold a request of {MAX_REQUEST}"
             )
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes, self._byte_cycles = buffer_bytes, byte_cycles
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -131,7 +134,7 @@ class Receiver(wiring.Component):
         m = Module()
         m.submodules.cobs = cobs = CobsDecoder()
         m.submodules.buffer = buffer = FrameBuffer(self._buffer_bytes)
-        m.submodules.check = check = CRC(data_width=8).create()
+        m.submodules.check = check = Checksum(self._byte_cycles)
         wiring.connect(m, wiring.flipped(self.i), cobs.i)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
 
@@ -149,7 +152,7 @@ class Receiver(wiring.Component):
             buffer.i.eq(item.data),
             buffer.write.eq(comes & buffer.room & ~lost & (count < MAX_REQUEST)),
             fits.eq((count == self._size(m, count, item)) & (count <= MAX_REQUEST)),
-            sound.eq(item.sound & check.match_detected & fits),
+            sound.eq(item.sound & check.match & fits),
             buffer.keep.eq(ends & sound & ~lost),
             buffer.forget.eq(ends & ~buffer.keep),
             self.damaged.eq(ends & ~sound),

@@ -1,15 +1,18 @@
 """Requests in sequence, each executed once and answered as often as it takes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .frames import (
+    LENGTH_BITS,
     MAX_PAYLOAD,
     NO_SESSION,
+    REPLY_BYTES,
     REQUEST_BYTES,
     Code,
     Command,
+    FrameByte,
     Reply,
     ReplyByte,
     Request,
@@ -21,7 +24,7 @@ class Session(wiring.Component):
 
         requests -> header -> [decide] -+-> command, data ->   (the device)
                                         |   answer <-----------
-                                        +-> [last answer] -> reply, payload
+                                        +-> [last answer] -> o
 
     - Before the first IDENTIFY since reset nothing is executed, and everything else is answered
       with `Code.NO_SESSION`. An IDENTIFY with another session's number begins that session;
@@ -40,14 +43,13 @@ class Session(wiring.Component):
     i : In(stream of 8)
         Sound requests.
     command : Out(stream of Request)
-        Taken by the device when it can execute it.
+        Taken by the device when it can execute it; it stays what it is until the answer has ended.
     data : Out(stream of 8)
         Its payload, ``length`` bytes, after it was taken.
     answer : In(stream of ReplyByte)
         What the device answers, after it was taken.
-    reply : Out(stream of Reply)
-    payload : Out(stream of 8)
-        ``reply.length`` bytes after each reply.
+    o : Out(stream of FrameByte)
+        Replies: header, payload, end.
     repeated : Out(1)
         Set for one cycle for a request that is not the next in sequence.
     """
@@ -56,8 +58,7 @@ class Session(wiring.Component):
     command: Out(stream.Signature(Request))
     data: Out(stream.Signature(8))
     answer: In(stream.Signature(ReplyByte))
-    reply: Out(stream.Signature(Reply))
-    payload: Out(stream.Signature(8))
+    o: Out(stream.Signature(FrameByte))
     repeated: Out(1)
 
     def elaborate(self, platform: object) -> Module:
@@ -68,32 +69,35 @@ class Session(wiring.Component):
         last_length = Signal(range(MAX_PAYLOAD + 1))
 
         header, index = Signal(Request), Signal(range(REQUEST_BYTES))
-        left, fill, sent = Signal.like(header.length), Signal.like(last_length), Signal(16)
-        code, repeats = Signal.like(self.reply.payload.code), Signal()
-        ahead = Signal.like(expected)
-        reply, answer = self.reply.payload, self.answer.payload
+        left, fill, sent = (Signal.like(last_length) for _ in range(3))
+        code, repeats = Signal(Reply.as_shape()["code"].shape), Signal()
+        ahead, following = Signal.like(expected), Signal.like(sent)
+        answer, item = self.answer.payload, self.o.payload
         passes = self.data.valid & self.data.ready
+        moved = self.o.valid & self.o.ready
+        shifts = Signal()
         m.d.comb += [
             ahead.eq(header.sequence - expected),
             self.command.payload.eq(header),
             self.data.payload.eq(self.i.payload),
             write.addr.eq(fill),
             write.data.eq(answer.data),
-            reply.session.eq(header.session),
-            reply.sequence.eq(header.sequence),
-            reply.expected.eq(expected),
-            reply.code.eq(code),
-            self.payload.payload.eq(read.data),
-            read.addr.eq(sent + (self.payload.valid & self.payload.ready)),
+            item.data.eq(header.as_value()[:8]),
+            following.eq(sent + moved),
+            read.addr.eq(following),
         ]
+        with m.If(shifts):
+            m.d.sync += header.eq(Cat(header.as_value()[8:], self.i.payload))
+        # What header and reply begin with leaves the one at its bottom; the rest is put in.
+        length, rest = Signal.like(left), Reply.as_shape()["expected"].offset // 8
+        own = Cat(expected, length, Const(0, LENGTH_BITS - len(length)), code)
         with m.If(repeats):
-            m.d.comb += reply.length.eq(last_length)
+            m.d.comb += length.eq(last_length)
 
         with m.FSM():
             with m.State("HEADER"):
-                m.d.comb += self.i.ready.eq(1)
+                m.d.comb += [self.i.ready.eq(1), shifts.eq(self.i.valid)]
                 with m.If(self.i.valid):
-                    m.d.sync += header.eq(Cat(header.as_value()[8:], self.i.payload))
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == REQUEST_BYTES - 1):
                         m.d.sync += index.eq(0)
@@ -148,15 +152,25 @@ class Session(wiring.Component):
                     with m.Elif(self.i.valid):
                         m.d.sync += left.eq(left - 1)
             with m.State("REPLY"):
-                m.d.comb += self.reply.valid.eq(1)
-                with m.If(self.reply.ready):
-                    m.next = "HEADER"
-                    with m.If(reply.length != 0):
-                        m.next = "PAYLOAD"
+                m.d.comb += [self.o.valid.eq(1), shifts.eq(moved)]
+                with m.Switch(index):
+                    for place in range(rest, REPLY_BYTES):
+                        with m.Case(place):
+                            m.d.comb += item.data.eq(own.word_select(place - rest, 8))
+                with m.If(moved):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == REPLY_BYTES - 1):
+                        m.d.sync += index.eq(0)
+                        m.next = "END"
+                        with m.If(repeats & (last_length != 0)):
+                            m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
-                m.d.comb += self.payload.valid.eq(1)
-                with m.If(self.payload.ready):
-                    m.d.sync += sent.eq(sent + 1)
-                    with m.If(sent == last_length - 1):
-                        m.next = "HEADER"
+                m.d.comb += [self.o.valid.eq(1), item.data.eq(read.data)]
+                m.d.sync += sent.eq(following)
+                with m.If(moved & (following == last_length)):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [self.o.valid.eq(1), item.end.eq(1), item.sound.eq(1)]
+                with m.If(moved):
+                    m.next = "HEADER"
         return m

@@ -11,13 +11,15 @@ from ..config import MAX_COUNT_BITS
 from ..protocol import EPOCH_COUNT_BITS
 
 
-def plan_layout(address_bits: int) -> data.StructLayout:
-    """The fields of `SamplePlan`."""
+def plan_layout(address_bits: int, beats_a_word: int = 1) -> data.StructLayout:
+    """The fields of `SamplePlan`, as wide as a memory of ``2**address_bits`` words needs: it holds
+    no more copies than words, and no copy of more beats than fit."""
+    most_beats = beats_a_word << address_bits
     return data.StructLayout(
         {
             "base": address_bits,
-            "beats": MAX_COUNT_BITS,
-            "copies": EPOCH_COUNT_BITS,
+            "beats": min(MAX_COUNT_BITS, most_beats.bit_length()),
+            "copies": min(EPOCH_COUNT_BITS, address_bits + 1),
             "epochs": EPOCH_COUNT_BITS,
         }
     )
@@ -71,7 +73,7 @@ class SamplePlan:
             for start in range(0, words, longest):
                 yield min(longest, words - start)
 
-    def pack(self, address_bits: int) -> int:
+    def pack(self, address_bits: int, beats_a_word: int = 1) -> int:
         """The bits of the plan."""
         fields = {
             "base": self.base,
@@ -79,4 +81,4 @@ class SamplePlan:
             "copies": self.copies,
             "epochs": self.epochs,
         }
-        return plan_layout(address_bits).const(fields).as_bits()
+        return plan_layout(address_bits, beats_a_word).const(fields).as_bits()

@@ -20,15 +20,18 @@ class Queue(wiring.Component):
 
     The source counts what is inside by ``taken``, and never sends more than ``depth`` words that
     were not taken. The few words behind the block RAM let it run without an enable, so that its
-    register can be the memory's own.
+    register can be the memory's own. With a read latency of 1 there is no register and nothing
+    behind the block RAM: it is read when its last word is taken.
 
-    Latency: ``READ_LATENCY + 2`` cycles from ``i`` to ``o``. Throughput: a word a cycle.
+    Latency: ``2 * read_latency`` cycles from ``i`` to ``o``. Throughput: a word a cycle.
     Back-pressure: of ``o``.
 
     Parameters
     ----------
     width, depth : int
         Bits of a word, and words: a power of two from `AHEAD` up.
+    read_latency : int
+        Cycles from the block RAM's address to its data, 1 or 2.
 
     Members
     -------
@@ -40,10 +43,10 @@ class Queue(wiring.Component):
         Drop what is inside; ``i`` must rest.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, read_latency: int = READ_LATENCY) -> None:
         if not is_power_of_two(depth) or depth < AHEAD:
             raise ValueError(f"depth must be a power of two from {AHEAD} up, not {depth}")
-        self._width, self._depth = width, depth
+        self._width, self._depth, self._read_latency = width, depth, read_latency
         super().__init__(
             {
                 "i": In(WordSignature(width)),
@@ -56,6 +59,34 @@ class Queue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.store = store = memory.Memory(shape=self._width, depth=self._depth, init=[])
+        if self._read_latency == 1:
+            self._read_at_once(m, store)
+        else:
+            self._read_ahead(m, store)
+        return m
+
+    def _read_at_once(self, m: Module, store: memory.Memory) -> None:
+        write, read = store.write_port(), store.read_port()
+        # One bit more than an address: equal pointers mean empty.
+        tail, head = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
+        m.d.comb += [
+            write.addr.eq(tail),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid),
+            read.addr.eq(head),
+            read.en.eq((head != tail) & (~self.o.valid | self.o.ready)),
+            self.o.payload.eq(read.data),
+        ]
+        m.d.sync += [
+            self.taken.eq(self.o.valid & self.o.ready),
+            self.o.valid.eq(read.en | (self.o.valid & ~self.o.ready)),
+            tail.eq(tail + self.i.valid),
+            head.eq(head + read.en),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [self.taken.eq(0), self.o.valid.eq(0), tail.eq(0), head.eq(0)]
+
+    def _read_ahead(self, m: Module, store: memory.Memory) -> None:
         m.submodules.ahead = ahead = memory.Memory(shape=self._width, depth=AHEAD, init=[])
         write, read = store.write_port(), store.read_port()
         write_ahead, read_ahead = ahead.write_port(), ahead.read_port(domain="comb")
@@ -97,4 +128,3 @@ class Queue(wiring.Component):
                 register.eq(0) for register in (stored, fetched, there, on_the_way, self.taken)
             ]
             m.d.sync += [port.addr.eq(0) for port, _ in moves]
-        return m

@@ -6,10 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MAX_COUNT_BITS
-from ..protocol import EPOCH_COUNT_BITS
 from .gearbox import Gearbox
-from .interface import MemorySignature
+from .interface import READ_LATENCY, MemorySignature
 from .plan import plan_layout
 from .queue import Queue
 
@@ -27,9 +25,9 @@ class SampleReader(wiring.Component):
     want of room while the engine takes what there is, and the engine never waits for a memory that
     is as fast as it.
 
-    Latency: from a job to its first request 4 cycles, from a memory's word to its beat 4, one more
-    if their widths differ. Throughput: of the memory or of the engine, whichever is lower.
-    Back-pressure: of ``beats``. Overflow: none, and a plan with a count of zero is over at once;
+    Latency: from a job to its first request 4 cycles, from a memory's word to its beat that of
+    `Queue`, one more if their widths differ. Throughput: of the memory or of the engine, whichever
+    is lower. Back-pressure: of ``beats``. Overflow: none, and a plan with a count of zero is over at once;
     that a plan fits the memory is the host's to check (`SamplePlan.check`).
 
     Parameters
@@ -40,11 +38,14 @@ class SampleReader(wiring.Component):
         Width of a beat: a power of two times that of a memory word, or part of it.
     depth : int
         Memory words that are read ahead; a power of two, at least two bursts.
+    read_latency : int
+        Of the queue's memory.
 
     Members
     -------
     job : In(stream of plan_layout)
-        Taken when idle: ``job.ready`` says that the last one is done.
+        Taken when idle: ``job.ready`` says that the last one is done. Until then the payload must
+        stay what it was when it was taken.
     port : Out(MemorySignature)
     beats : Out(stream of beat_bits)
     stop : In(1)
@@ -52,12 +53,19 @@ class SampleReader(wiring.Component):
         dropped. When ``job.ready``, nothing of the job is left.
     """
 
-    def __init__(self, port: MemorySignature, beat_bits: int, depth: int) -> None:
+    def __init__(
+        self,
+        port: MemorySignature,
+        beat_bits: int,
+        depth: int,
+        read_latency: int = READ_LATENCY,
+    ) -> None:
         if depth < 2 * port.longest:
             raise ValueError(
                 f"depth must be at least two bursts of {port.longest} words, not {depth}"
             )
         self._signature, self._beat_bits, self._depth = port, beat_bits, depth
+        self._read_latency = read_latency
         narrow, wide = sorted((beat_bits, port.width))
         self._shift = (wide // narrow).bit_length() - 1
         if narrow << self._shift != wide:
@@ -65,9 +73,10 @@ class SampleReader(wiring.Component):
                 f"beats of {beat_bits} bits do not fit memory words of {port.width} bits: one must "
                 "be a power of two times the other"
             )
+        beats_a_word = port.width // beat_bits or 1
         super().__init__(
             {
-                "job": In(stream.Signature(plan_layout(port.address_bits))),
+                "job": In(stream.Signature(plan_layout(port.address_bits, beats_a_word))),
                 "port": Out(port),
                 "beats": Out(stream.Signature(beat_bits)),
                 "stop": In(1),
@@ -76,8 +85,9 @@ class SampleReader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = Queue(self._signature.width, self._depth)
-        m.submodules.gearbox = gearbox = Gearbox(self._signature.width, self._beat_bits)
+        width = self._signature.width
+        m.submodules.queue = queue = Queue(width, self._depth, self._read_latency)
+        m.submodules.gearbox = gearbox = Gearbox(width, self._beat_bits)
         wiring.connect(m, queue.o, gearbox.i)
 
         start, clear, empty, ends = Signal(), Signal(), Signal(), Signal()
@@ -92,10 +102,6 @@ class SampleReader(wiring.Component):
             queue.clear.eq(clear),
             gearbox.clear.eq(clear),
         ]
-        plan = Signal.like(self.job.payload)
-        with m.If(start):
-            m.d.sync += plan.eq(self.job.payload)
-
         room, coming = Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
         asked = Signal(range(self._signature.longest + 1))
         m.d.sync += [
@@ -106,14 +112,13 @@ class SampleReader(wiring.Component):
         with m.If(start):
             m.d.sync += room.eq(self._depth)
 
-        self._ask(m, plan, start, ends, room, empty, asked, clear)
-        self._cut_copies(m, plan, start, gearbox)
+        self._ask(m, start, ends, room, empty, asked, clear)
+        self._cut_copies(m, start, gearbox)
         return m
 
     def _ask(
         self,
         m: Module,
-        plan: Signal,
         start: Signal,
         ends: Signal,
         room: Signal,
@@ -123,10 +128,11 @@ class SampleReader(wiring.Component):
     ) -> None:
         """The requests of a job; ``asked`` is the length of one that was taken a cycle ago."""
         request, longest = self.port.requests.payload, self._signature.longest
-        copy_words = Signal(len(self._words(plan.beats)))
+        plan = self.job.payload
+        copy_words = self._words(m, plan.beats)
         left = Signal.like(copy_words)
-        copies_left, epochs_left = Signal(EPOCH_COUNT_BITS), Signal(EPOCH_COUNT_BITS)
-        address = Signal.like(request.address)
+        copy, epoch = Signal.like(plan.copies), Signal.like(plan.epochs)  # counted from 1
+        address = request.address
         last, fits, void = Signal(), Signal(), Signal()
         m.d.sync += [
             fits.eq(room >= longest),
@@ -138,15 +144,12 @@ class SampleReader(wiring.Component):
                 with m.If(start):
                     m.next = "MEASURE"
             with m.State("MEASURE"):
-                m.d.sync += [
-                    copy_words.eq(self._words(plan.beats)),
-                    epochs_left.eq(plan.epochs),
-                ]
+                m.d.sync += epoch.eq(1)
                 m.next = "REWIND"
             with m.State("REWIND"):
                 m.d.sync += [
                     address.eq(plan.base),
-                    copies_left.eq(plan.copies),
+                    copy.eq(1),
                     left.eq(copy_words),
                 ]
                 m.next = "CHOOSE"
@@ -154,7 +157,6 @@ class SampleReader(wiring.Component):
                     m.next = "FINISH"
             with m.State("CHOOSE"):
                 m.d.sync += [
-                    request.address.eq(address),
                     request.length.eq(Mux(left > longest, longest, left)),
                     last.eq(left <= longest),
                 ]
@@ -179,12 +181,12 @@ class SampleReader(wiring.Component):
                 with m.If(last):
                     m.d.sync += [
                         left.eq(copy_words),
-                        copies_left.eq(copies_left - 1),
-                        epochs_left.eq(epochs_left - 1),
+                        copy.eq(copy + 1),
+                        epoch.eq(epoch + 1),
                     ]
-                    with m.If(copies_left == 1):
+                    with m.If(copy == plan.copies):
                         m.next = "REWIND"
-                    with m.If(epochs_left == 1):
+                    with m.If(epoch == plan.epochs):
                         m.next = "FINISH"
             with m.State("FINISH"):
                 m.next = "SETTLE"
@@ -196,17 +198,24 @@ class SampleReader(wiring.Component):
                 m.next = "IDLE"
         m.d.comb += request.write.eq(0)
 
-    def _words(self, beats: Value) -> Value:
-        """Memory words of a copy."""
+    def _words(self, m: Module, beats: Value) -> Value:
+        """Memory words of a copy of ``beats`` beats, a cycle later if it takes a sum."""
         if self._beat_bits > self._signature.width:
             return beats << self._shift
-        return ((beats + (1 << self._shift) - 1) >> self._shift)[:MAX_COUNT_BITS]
+        if self._beat_bits == self._signature.width:
+            return beats
+        words = Signal(len(beats) - self._shift)
+        m.d.sync += words.eq((beats + (1 << self._shift) - 1) >> self._shift)
+        return words
 
-    def _cut_copies(self, m: Module, plan: Signal, start: Signal, gearbox: Gearbox) -> None:
+    def _cut_copies(self, m: Module, start: Signal, gearbox: Gearbox) -> None:
         """Drop what fills a copy's last word up."""
-        left = Signal(MAX_COUNT_BITS)
+        if self._beat_bits >= self._signature.width:
+            return
+        beats = self.job.payload.beats
+        left = Signal.like(beats)
         m.d.comb += gearbox.cut.eq(left == 1)
         with m.If(start):
-            m.d.sync += left.eq(self.job.payload.beats)
+            m.d.sync += left.eq(beats)
         with m.Elif(self.beats.valid & self.beats.ready):
-            m.d.sync += left.eq(Mux(left == 1, plan.beats, left - 1))
+            m.d.sync += left.eq(Mux(left == 1, beats, left - 1))

@@ -6,8 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .interface import MemorySignature
-from .plan import plan_layout
+from .interface import READ_LATENCY, MemorySignature
 from .reader import SampleReader
 from .share import Share
 from .writer import SampleWriter
@@ -31,8 +30,8 @@ class SampleStore(wiring.Component):
         Of the memory.
     beat_bits, word_bits : int
         Width of the engine's beats and of the link's words.
-    depth : int
-        Memory words that are read ahead.
+    depth, read_latency : int
+        Memory words that are read ahead, and how (`SampleReader`).
 
     Members
     -------
@@ -44,8 +43,15 @@ class SampleStore(wiring.Component):
     port : Out(MemorySignature)
     """
 
-    def __init__(self, port: MemorySignature, beat_bits: int, word_bits: int, depth: int) -> None:
-        self._reader = SampleReader(port, beat_bits, depth)
+    def __init__(
+        self,
+        port: MemorySignature,
+        beat_bits: int,
+        word_bits: int,
+        depth: int,
+        read_latency: int = READ_LATENCY,
+    ) -> None:
+        self._reader = SampleReader(port, beat_bits, depth, read_latency)
         self._writer = SampleWriter(port, word_bits)
         super().__init__(
             {
@@ -53,7 +59,7 @@ class SampleStore(wiring.Component):
                 "address": In(port.address_bits),
                 "seek": In(1),
                 "writing": Out(1),
-                "job": In(stream.Signature(plan_layout(port.address_bits))),
+                "job": self._reader.signature.members["job"],
                 "beats": Out(stream.Signature(beat_bits)),
                 "stop": In(1),
                 "port": Out(port),

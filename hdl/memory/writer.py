@@ -31,7 +31,8 @@ class SampleWriter(wiring.Component):
     address : In(address_bits)
         Of the next memory word if ``seek``.
     seek : In(1)
-        Go on at ``address``; a word that is not complete is dropped. ``i`` must rest.
+        Go on at ``address``; a word that is not complete is dropped. ``i`` must rest, and ``busy``
+        be clear.
     busy : Out(1)
         A complete word is on its way to the memory: clear means that all can be read.
     port : Out(MemorySignature)
@@ -54,7 +55,7 @@ class SampleWriter(wiring.Component):
         port, request = self.port, self.port.requests.payload
         m.submodules.gearbox = gearbox = Gearbox(self._width, port.signature.width)
         wiring.connect(m, wiring.flipped(self.i), gearbox.i)
-        asks, gives, taken, following = Signal(), Signal(), Signal(), Signal.like(self.address)
+        asks, gives, taken = Signal(), Signal(), Signal()
         m.d.comb += [
             gearbox.clear.eq(self.seek),
             gearbox.o.ready.eq(~asks & ~gives),
@@ -65,18 +66,16 @@ class SampleWriter(wiring.Component):
             port.writes.valid.eq(gives),
             self.busy.eq(gearbox.o.valid | asks | gives),
         ]
-        with m.If(port.requests.ready):
-            m.d.sync += asks.eq(0)
+        with m.If(asks & port.requests.ready):
+            m.d.sync += [asks.eq(0), request.address.eq(request.address + 1)]
         with m.If(port.writes.ready):
             m.d.sync += gives.eq(0)
         with m.If(taken):
             m.d.sync += [
                 asks.eq(1),
                 gives.eq(1),
-                request.address.eq(following),
                 port.writes.payload.eq(gearbox.o.payload),
-                following.eq(following + 1),
             ]
         with m.If(self.seek):
-            m.d.sync += following.eq(self.address)
+            m.d.sync += request.address.eq(self.address)
         return m

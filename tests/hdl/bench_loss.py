@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import LOSS_LATENCY, MARGIN_LATENCY, WEIGHT_BITS
+from hdl.config import WEIGHT_BITS, WEIGHT_FRAC
 from hdl.protocol import (
     epoch_layout,
     group_layout,
@@ -46,7 +46,7 @@ class LossBench(Bench):
         self.epoch = self.port("epoch", epoch_layout(config))
         self.product = self.port("product", data.ArrayLayout(signed(config.dot_bits), banks))
         self.samples, self.i_valid = self.port("samples", samples), self.port("i_valid")
-        self.random = self.port("random", data.ArrayLayout(config.field_bits, 2 * banks + 2))
+        self.random = self.port("random", data.ArrayLayout(config.field_bits, config.loss_fields))
         self.z = self.port("z", data.ArrayLayout(signed(config.model_bits), banks))
         self.z_samples, self.z_valid = self.port("z_samples", samples), self.port("z_valid")
         self.group = self.port("group", group_layout(config))
@@ -60,7 +60,9 @@ class LossBench(Bench):
         self.dues = self.scoreboard("due")
         self.counts = self.scoreboard("saturations")
         self.waiting: deque[Group] = deque()
-        self.seen = {"margin": 0, "error": 0, "threshold": 0}
+        self.seen = {"margin": 0, "error": 0}
+        if config.regularisation:
+            self.seen["threshold"] = 0
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -71,14 +73,17 @@ class LossBench(Bench):
             return
         rows = self.samples.get()
         samples = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        absent = {"weight": 1 << WEIGHT_FRAC, "offset": 0}
+        samples = {name: np.full(len(rows), value) for name, value in absent.items()} | samples
         bits = self.job.get()["bits"]
         z, flags = product_margin(self.config, bits, self.product.array(), samples["offset"])
         self.waiting.append(Group(z, samples, int((flags & (samples["valid"] == 1)).sum())))
-        self.margins.expect([z, rows], self.cycle + MARGIN_LATENCY)
-        self.dues.expect(True, self.cycle + LOSS_LATENCY - 1)
+        self.margins.expect([z, rows], self.cycle + self.config.margin_latency)
+        self.dues.expect(True, self.cycle + self.config.loss_latency - 1)
 
     def watch_random(self) -> None:
-        """Everything is rounded with the random words of three cycles before the errors."""
+        """Everything is rounded with the random words of ``noise_latency`` cycles before the
+        errors."""
         if self.o_due.get():
             self.dues.observe(True)
         uses, self.uses_next = self.uses_next, bool(self.draw.get())
@@ -89,22 +94,24 @@ class LossBench(Bench):
         (epoch,), noise, group = job.epochs, self.random.array(), self.waiting.popleft()
         valid, weight = group.samples["valid"], group.samples["weight"]
         f, curvature = golden.derivative(config, job, epoch, group.z, group.samples["label"])
-        h, flags = golden.scaled_error(config, job, epoch, f, weight, noise[banks : 2 * banks])
+        coarse = noise[banks : 2 * banks] if config.coarsening else np.zeros_like(f)
+        h, flags = golden.scaled_error(config, job, epoch, f, weight, coarse)
         c = golden.coefficient(config, job, epoch, curvature, weight, noise[:banks])
         aligned = (h << config.max_bits - job.bits) * valid
         samples = [
             {"error": error, "coefficient": coefficient}
             for error, coefficient in zip(aligned, c * valid, strict=True)
         ]
-        decay = golden.decay(config, epoch, noise[-2])
-        threshold = golden.threshold(config, job, epoch, noise[-1])
         counts = [group.margin_saturations, int((flags & (valid == 1)).sum())]
         self.seen["margin"] += counts[0]
         self.seen["error"] += counts[1]
-        self.seen["threshold"] += bool(threshold)
-        regularisation = {"decay": decay, "threshold": threshold}
-        self.groups.expect({"samples": samples, **regularisation}, self.cycle + 3)
-        self.counts.expect(counts, self.cycle + 3)
+        expected: dict[str, Any] = {"samples": samples}
+        if config.regularisation:
+            expected["decay"] = golden.decay(config, epoch, noise[-2])
+            expected["threshold"] = golden.threshold(config, job, epoch, noise[-1])
+            self.seen["threshold"] += bool(expected["threshold"])
+        self.groups.expect(expected, self.cycle + config.noise_latency)
+        self.counts.expect(counts, self.cycle + config.noise_latency)
 
     def watch_outputs(self) -> None:
         if self.z_valid.get():
@@ -124,12 +131,12 @@ class LossBench(Bench):
         offsets = random_signed(rng, config.model_bits, config.banks)
         self.samples.set(
             [
-                {
-                    "label": int(label),
-                    "valid": self.chance(0.8),
-                    "weight": random_bits(rng, WEIGHT_BITS),
-                    "offset": int(offset),
-                }
+                {"label": int(label), "valid": self.chance(0.8)}
+                | (
+                    {"weight": random_bits(rng, WEIGHT_BITS), "offset": int(offset)}
+                    if config.sample_words
+                    else {}
+                )
                 for label, offset in zip(labels, offsets, strict=True)
             ]
         )
@@ -153,7 +160,7 @@ async def run(dut: Any, gap: float) -> None:
             bench.drive(gap)
             await bench.tick()
         bench.i_valid.set(0)
-        for _ in range(LOSS_LATENCY):
+        for _ in range(bench.config.loss_latency):
             bench.random.scramble(bench.rng)
             await bench.tick()
     await bench.finish()

@@ -6,7 +6,6 @@ from typing import Any
 
 import cocotb
 
-from hdl.memory.interface import READ_LATENCY
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_bits, test
 
 WORDS = 600
@@ -66,13 +65,13 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle, each ``READ_LATENCY + 2`` cycles after it went in."""
+    """A word a cycle, each ``2 * read_latency`` cycles after it went in."""
     bench = await start(dut)
     seen: list[int] = []
     bench.monitor(lambda: seen.append(bench.cycle) if bench.o.valid.get() else None)
     cocotb.start_soon(bench.o.drain(0.0))
     await bench.tick()
-    first = bench.cycle + 1 + READ_LATENCY + 2
+    first = bench.cycle + 1 + 2 * bench.parameters["read_latency"]
     await bench.send(WORDS, 0.0)
     await bench.finish()
     assert seen == list(range(first, first + WORDS))

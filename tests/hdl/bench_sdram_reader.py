@@ -24,7 +24,7 @@ class ReaderBench(Bench):
         self.address_bits = case.chip.row_bits + case.chip.column_bits + 2
         self.address_bits -= case.burst.bit_length() - 1
         self.board = self.scoreboard("beat")
-        self.job = Stream(self, "job", plan_layout(self.address_bits))
+        self.job = Stream(self, "job", plan_layout(self.address_bits), keeps=True)
         self.beats = Stream(self, "beats", width, self.take)
         self.side = ChipSide(self, case)
         self.stop = self.port("stop")

@@ -23,9 +23,10 @@ class StoreBench(Bench):
         self.width, self.word_bits = self.parameters["width"], self.parameters["word_bits"]
         self.address_bits, longest = self.parameters["address_bits"], self.parameters["longest"]
         self.half = 1 << self.address_bits - 1
+        self.plan_layout = plan_layout(self.address_bits)
         self.board = self.scoreboard("beat")
         self.words = Stream(self, "words", self.word_bits)
-        self.job = Stream(self, "job", plan_layout(self.address_bits), self.expect)
+        self.job = Stream(self, "job", self.plan_layout, self.expect, keeps=True)
         self.beats = Stream(self, "beats", self.width, self.board.observe)
         self.memory = Responder(
             self, "port", self.width, self.address_bits, longest, self.hear_request

@@ -103,8 +103,9 @@ async def run(dut: Any, gap: float) -> None:
         loading = await bench.move(Mode.LOAD, loaded, gap)
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
-            assert loading == loaded * lanes + 2
-            assert dumping == dumped * (bench.config.read_latency + 1 + 2 * lanes)
+            lends, latency = bench.parameters["lends"], bench.config.read_latency
+            assert loading == (loaded * (lanes + 2) if lends else loaded * lanes + 2)
+            assert dumping == dumped * (latency + 1 + (lanes if lends else 2 * lanes))
     await bench.finish()
 
 
@@ -115,5 +116,6 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in and two more, a row in ``read_latency + 1 + 2 * lanes`` out."""
+    """A word a cycle in and two more, a row in ``read_latency + 1 + 2 * lanes`` out, or as
+    `LeanTransfer` promises."""
     await run(dut, gap=0.0)

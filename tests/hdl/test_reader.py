@@ -15,11 +15,16 @@ from tests.hdl.runner import SIMULATORS, simulate
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
-@pytest.mark.parametrize(("width", "beat_bits"), [(16, 16), (64, 16), (8, 32)])
-def test_reader(width: int, beat_bits: int, simulator: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "beat_bits", "read_latency"), [(16, 16, 2), (64, 16, 2), (8, 32, 2), (8, 8, 1)]
+)
+def test_reader(
+    width: int, beat_bits: int, read_latency: int, simulator: str, tmp_path: Path
+) -> None:
     parameters: dict[str, Any] = {"width": width, "beat_bits": beat_bits}
+    parameters["read_latency"] = read_latency
     memory: dict[str, Any] = {"address_bits": 7, "longest": 8}
-    reader = SampleReader(MemorySignature(width, **memory), beat_bits, depth=32)
+    reader = SampleReader(MemorySignature(width, **memory), beat_bits, 32, read_latency)
     parameters |= memory | {"depth": 32}
     simulate(reader, "bench_reader", "4x2", simulator, tmp_path, **parameters)
 

@@ -17,7 +17,7 @@ LATENCY = 3
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
-@pytest.mark.parametrize("width", [16, 64])
+@pytest.mark.parametrize("width", [8, 16, 64])
 def test_spram(width: int, simulator: str, tmp_path: Path) -> None:
     memory = SpramMemory(width, longest=16)
     simulate(
@@ -31,10 +31,12 @@ def test_spram(width: int, simulator: str, tmp_path: Path) -> None:
         depth=1 << memory.port.signature.address_bits,
         longest=16,
         latency=LATENCY,
-        first=(1 << BLOCK_ADDRESS_BITS) - 64 if width < 64 else 0,  # over the end of a block
+        first=(max(1, 16 // width) << BLOCK_ADDRESS_BITS) - 64
+        if width < 64
+        else 0,  # over the end of a block
     )
 
 
 def test_width_is_checked() -> None:
-    with pytest.raises(ValueError, match=r"width must be one of \(16, 32, 64\), not 8"):
-        SpramMemory(8, longest=16)
+    with pytest.raises(ValueError, match=r"width must be one of \(8, 16, 32, 64\), not 24"):
+        SpramMemory(24, longest=16)

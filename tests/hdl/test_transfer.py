@@ -1,14 +1,53 @@
-"""`hdl.transfer` between a stream and rows of model words."""
+"""`hdl.transfer` and `hdl.lean_transfer` between a stream and rows of model words."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hdl.config import EngineConfig
+from hdl.lean_transfer import LeanTransfer
+from hdl.protocol import row_layout
 from hdl.transfer import Transfer
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
+class LentRow(wiring.Component):
+    """`LeanTransfer` with the row that it shifts words into, as `hdl.lean_update` has one."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._transfer = LeanTransfer(config)
+        members = {**self._transfer.signature.members, "row": Out(row_layout(config))}
+        del members["shift"]
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.transfer = transfer = self._transfer
+        wiring.connect(m, wiring.flipped(self.i), transfer.i)
+        wiring.connect(m, transfer.o, wiring.flipped(self.o))
+        m.d.comb += [
+            getattr(transfer, name).eq(getattr(self, name)) for name in ("job", "start", "x")
+        ]
+        outputs = ("done", "chunk", "write", "active")
+        m.d.comb += [getattr(self, name).eq(getattr(transfer, name)) for name in outputs]
+        row, word = self.row.as_value(), self.i.payload
+        with m.If(transfer.shift):
+            m.d.sync += row.eq(Cat(row[len(word) :], word))
+        return m
+
+
 @over(("4x2", "2x4", "16x4", "small"))
 def test_transfer(geometry: str, simulator: str, tmp_path: Path) -> None:
-    simulate(Transfer(GEOMETRIES[geometry]), "bench_transfer", geometry, simulator, tmp_path)
+    component = Transfer(GEOMETRIES[geometry])
+    simulate(component, "bench_transfer", geometry, simulator, tmp_path, lends=False)
+
+
+@over(("4x2", "small"))
+def test_lean_transfer(geometry: str, simulator: str, tmp_path: Path) -> None:
+    component = LentRow(GEOMETRIES[geometry])
+    simulate(component, "bench_transfer", geometry, simulator, tmp_path, lends=True)

@@ -229,13 +229,20 @@ class Bench:
 class Stream:
     """Drives or drains one stream of the design, and calls ``monitor`` with each item that moves.
 
-    The payload is scrambled while it is not valid. What the design sends must stay until taken.
+    The payload is scrambled while it is not valid, but for one that ``keeps`` until the next is
+    sent. What the design sends must stay until taken.
     """
 
     def __init__(
-        self, bench: Bench, name: str, shape: Any, on_item: Callable[[Any], None] | None = None
+        self,
+        bench: Bench,
+        name: str,
+        shape: Any,
+        on_item: Callable[[Any], None] | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
-        self._bench, self._on_item = bench, on_item
+        self._bench, self._on_item, self._keeps = bench, on_item, keeps
         self.payload = bench.port(f"{name}__payload", shape)
         self.valid, self.ready = bench.port(f"{name}__valid"), bench.port(f"{name}__ready")
         self._name = name
@@ -284,7 +291,8 @@ class Stream:
 
     def rest(self) -> None:
         self.valid.set(0)
-        self.payload.scramble(self._bench.rng)
+        if not self._keeps:
+            self.payload.scramble(self._bench.rng)
 
     async def drain(self, gap: float) -> None:
         """Take items for ever, not in a cycle with probability ``gap``."""

@@ -201,7 +201,7 @@ def test_a_job_that_the_engine_refuses_leaves_the_device_idle(
     link = Link(port)
     device = LinkedDevice(link)
     job, _ = random_case(CONFIG, 0)
-    layout = run_layout(CONFIG)
+    layout = run_layout(CONFIG, CONFIG.beat_bits, MEMORY_BYTES // CONFIG.beat_bytes)
     fields = layout["job"].shape.from_bits(pack_job(CONFIG, job))
     wrong = {**{name: fields[name] for name, _ in layout["job"].shape}, "delay": 0}
     plan = {"beats": 50, "copies": 1, "epochs": 2}

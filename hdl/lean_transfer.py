@@ -1,0 +1,125 @@
+"""Loading and dumping the model of a small engine, which lends its row for it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import EngineConfig
+from .job import Mode
+from .protocol import job_layout, row_layout
+
+
+class LeanTransfer(wiring.Component):
+    """What `hdl.transfer.Transfer` does without a row of its own: words that come are shifted into
+    that of `hdl.lean_update.LeanUpdate`, and words that go are chosen from ``x``.
+
+    Throughput: loading a row in ``lanes + 2`` cycles, dumping it in ``read_latency + 1 + lanes``.
+    Back-pressure: the streams' own.
+
+    Members
+    -------
+    job : In(job_layout)
+        Stable from ``start`` to ``done``; its mode is `Mode.LOAD` or `Mode.DUMP`.
+    start : In(1)
+    done : Out(1)
+        Set for one cycle.
+    cancel : In(1)
+        End the job at once, without ``done``.
+    i, o : stream of signed(model_bits)
+    chunk : Out(range(max_chunks))
+        Row to read or write.
+    x : In(row_layout)
+        The row at ``chunk``, ``read_latency + 1`` cycles later.
+    shift : Out(1)
+        ``i.payload`` is the row's next word.
+    write : Out(1)
+        Whether ``chunk`` takes the row of the next cycle.
+    active : Out(1)
+        Between ``start`` and ``done``: the model is addressed from here.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        words = stream.Signature(signed(config.model_bits))
+        super().__init__(
+            {
+                "job": In(job_layout(config)),
+                "start": In(1),
+                "done": Out(1),
+                "cancel": In(1),
+                "i": In(words),
+                "o": Out(words),
+                "chunk": Out(range(config.max_chunks)),
+                "x": In(row_layout(config)),
+                "shift": Out(1),
+                "write": Out(1),
+                "active": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, read_latency = self._config.lanes, self._config.read_latency
+        lane, wait = Signal(range(lanes)), Signal(range(read_latency + 1))
+        moved, ends = Signal(), Signal()
+        m.d.comb += [
+            self.shift.eq(self.i.valid & self.i.ready),
+            moved.eq(self.shift | (self.o.valid & self.o.ready)),
+            ends.eq(self.chunk == (self.job.chunks - 1)[: len(self.chunk)]),
+        ]
+        with m.Switch(lane):
+            for number in range(lanes):
+                with m.Case(number):
+                    m.d.comb += self.o.payload.eq(self.x[number])
+        with m.If(self.start):
+            m.d.sync += self.active.eq(1)
+        with m.If(self.done | self.cancel):
+            m.d.sync += self.active.eq(0)
+        with m.If(moved):
+            m.d.sync += lane.eq(lane + 1)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [self.chunk.eq(0), lane.eq(0), wait.eq(read_latency)]
+                with m.If(self.start & ~self.cancel):
+                    m.next = "LOAD"
+                    with m.If(self.job.mode == Mode.DUMP):
+                        m.next = "READ"
+            with m.State("LOAD"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(moved & (lane == lanes - 1)):
+                    m.next = "WRITE"
+                with m.If(self.cancel):
+                    m.next = "IDLE"
+            with m.State("WRITE"):
+                m.d.comb += self.write.eq(1)
+                m.next = "WRITTEN"
+                with m.If(self.cancel):
+                    m.next = "IDLE"
+            with m.State("WRITTEN"):
+                m.d.sync += self.chunk.eq(self.chunk + 1)
+                m.next = "LOAD"
+                with m.If(ends):
+                    m.d.comb += self.done.eq(1)
+                with m.If(ends | self.cancel):
+                    m.next = "IDLE"
+            with m.State("READ"):
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 0):
+                    m.next = "DUMP"
+                with m.If(self.cancel):
+                    m.next = "IDLE"
+            with m.State("DUMP"):
+                m.d.comb += self.o.valid.eq(1)
+                m.d.sync += wait.eq(read_latency)
+                with m.If(moved & (lane == lanes - 1)):
+                    m.d.sync += self.chunk.eq(self.chunk + 1)
+                    m.next = "READ"
+                    with m.If(ends):
+                        m.d.comb += self.done.eq(1)
+                        m.next = "IDLE"
+                with m.If(self.cancel):
+                    m.next = "IDLE"
+        return m
