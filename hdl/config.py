@@ -143,7 +143,8 @@ class EngineConfig:
         Cycles from a memory's address to its data: 2 with the output register that block RAM needs
         at high clock rates, 1 without.
     count_bits : int
-        Width of a job's numbers of groups; its cycles and beats are counted in twice as many bits.
+        Width of a job's numbers of groups, and of the counters of saturations; its cycles and beats
+        are counted in twice as many bits.
     losses : tuple of Loss
         Losses that a job may name.
     evaluate : bool

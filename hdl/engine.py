@@ -338,11 +338,16 @@ class Engine(wiring.Component):
             (status.model_saturations, update.saturations),
         )
         for counter, increment in increments:
-            step = delay(m, increment, 1)
+            step, count = delay(m, increment, 1), Signal(config.count_bits)
+            total, full = Signal(len(count) + 1), Signal()
+            m.d.comb += [counter.eq(count), total.eq(count + step)]
             with m.If(slots.start):
-                m.d.sync += counter.eq(0)
+                m.d.sync += [count.eq(0), full.eq(0)]
             with m.Else():
-                m.d.sync += counter.eq(counter + step)
+                m.d.sync += [
+                    count.eq(total[:-1] | full.replicate(len(count))),
+                    full.eq(full | total[-1]),
+                ]
 
 
 def _ends_replayed_chunk(token: data.View) -> Value:

@@ -206,7 +206,8 @@ class Status(data.Struct):
     beats : 64
         Beats taken from the stream; ``beats / cycles`` is the utilisation.
     margin_saturations, error_saturations, model_saturations : 32
-        Values that did not fit and were replaced by the nearest that does.
+        Values that did not fit and were replaced by the nearest that does; counted in
+        ``count_bits``, and no further than these hold.
     loss_sum : 96
         Sum of the losses of a `Mode.EVALUATE` job (`sim.golden.loss_value`).
     error : Error

@@ -407,7 +407,7 @@ class Fast(Golden):
             error_saturations=int(count[1]) if job.learns else 0,
             model_saturations=int(count[2]),
             loss_sum=int(count[3]) + (int(count[4]) << HALVES),
-        )
+        ).held(config)
 
 
 def _scales(config: EngineConfig, job: Job, index: int) -> tuple[int, ...]:

@@ -104,6 +104,14 @@ class Counters:
     model_saturations: int = 0
     loss_sum: int = 0
 
+    def held(self, config: EngineConfig) -> Counters:
+        """With numbers of saturations that are no larger than what the engine's counters hold."""
+        most = (1 << config.count_bits) - 1
+        self.margin_saturations = min(self.margin_saturations, most)
+        self.error_saturations = min(self.error_saturations, most)
+        self.model_saturations = min(self.model_saturations, most)
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
@@ -400,7 +408,7 @@ class Golden:
 
         count.cycles = predict_cycles(config, job)
         count.beats = job.groups * len(job.epochs) * job.group_beats(config)
-        return count
+        return count.held(config)
 
     def _errors(
         self,

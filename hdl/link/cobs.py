@@ -84,6 +84,9 @@ class CobsEncoder(wiring.Component):
             write.addr.eq(count),
             write.data.eq(self.i.payload.data),
             taken.eq(self.o.valid & self.o.ready),
+            # The byte after the one that is shown is read while that is taken.
+            read.addr.eq(sent),
+            read.en.eq(taken),
         ]
         with m.FSM():
             with m.State("FILL"):
@@ -108,6 +111,7 @@ class CobsEncoder(wiring.Component):
             with m.State("CODE"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(count + 1)]
                 with m.If(taken):
+                    m.d.sync += sent.eq(1)
                     m.next = "BLOCK"
                     with m.If(count == 0):
                         m.next = "FILL"
@@ -115,10 +119,9 @@ class CobsEncoder(wiring.Component):
                             m.next = "END"
             with m.State("BLOCK"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(read.data)]
-                m.d.comb += read.addr.eq(sent + taken)
                 with m.If(taken):
                     m.d.sync += sent.eq(sent + 1)
-                    with m.If(sent == count - 1):
+                    with m.If(sent == count):
                         m.d.sync += count.eq(0)
                         m.next = "FILL"
                         with m.If(ending):

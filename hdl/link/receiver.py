@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -151,7 +151,7 @@ class Receiver(wiring.Component):
             check.data.eq(item.data),
             buffer.i.eq(item.data),
             buffer.write.eq(comes & buffer.room & ~lost & (count < MAX_REQUEST)),
-            fits.eq((count == self._size(m, count, item)) & (count <= MAX_REQUEST)),
+            fits.eq(self._fits(m, count, item)),
             sound.eq(item.sound & check.match & fits),
             buffer.keep.eq(ends & sound & ~lost),
             buffer.forget.eq(ends & ~buffer.keep),
@@ -167,13 +167,13 @@ class Receiver(wiring.Component):
                 m.d.sync += lost.eq(1)
         return m
 
-    def _size(self, m: Module, count: Signal, item: data.View) -> Signal:
-        """Bytes of the frame according to its header, once that has come."""
+    def _fits(self, m: Module, count: Signal, item: data.View) -> Value:
+        """Whether the frame's bytes are as many as its header says, and no more than may be."""
         field = Request.as_shape()["length"]
         place, width = field.offset // 8, field.width // 8
-        length = Signal(field.width)
-        size = Signal(range((1 << field.width) + MAX_REQUEST))
-        with m.If((count >= place) & (count < place + width)):
-            m.d.sync += length.word_select((count - place)[:1], 8).eq(item.data)
-        m.d.sync += size.eq(length + REQUEST_BYTES + CRC_BYTES)
-        return size
+        length, payload = Signal(field.width), Signal(len(count) + 1)
+        for byte in range(width):
+            with m.If(count == place + byte):
+                m.d.sync += length.word_select(byte, 8).eq(item.data)
+        m.d.comb += payload.eq(count - (REQUEST_BYTES + CRC_BYTES))
+        return (payload == length) & ~payload[-1] & (count <= MAX_REQUEST)

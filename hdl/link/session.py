@@ -71,7 +71,7 @@ class Session(wiring.Component):
         header, index = Signal(Request), Signal(range(REQUEST_BYTES))
         left, fill, sent = (Signal.like(last_length) for _ in range(3))
         code, repeats = Signal(Reply.as_shape()["code"].shape), Signal()
-        ahead, following = Signal.like(expected), Signal.like(sent)
+        ahead = Signal.like(expected)
         answer, item = self.answer.payload, self.o.payload
         passes = self.data.valid & self.data.ready
         moved = self.o.valid & self.o.ready
@@ -83,8 +83,8 @@ class Session(wiring.Component):
             write.addr.eq(fill),
             write.data.eq(answer.data),
             item.data.eq(header.as_value()[:8]),
-            following.eq(sent + moved),
-            read.addr.eq(following),
+            read.addr.eq(sent),
+            read.en.eq(0),
         ]
         with m.If(shifts):
             m.d.sync += header.eq(Cat(header.as_value()[8:], self.i.payload))
@@ -160,15 +160,18 @@ class Session(wiring.Component):
                 with m.If(moved):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == REPLY_BYTES - 1):
-                        m.d.sync += index.eq(0)
+                        m.d.sync += [index.eq(0), sent.eq(1)]
+                        m.d.comb += read.en.eq(1)
                         m.next = "END"
                         with m.If(repeats & (last_length != 0)):
                             m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += [self.o.valid.eq(1), item.data.eq(read.data)]
-                m.d.sync += sent.eq(following)
-                with m.If(moved & (following == last_length)):
-                    m.next = "END"
+                m.d.comb += read.en.eq(moved)
+                with m.If(moved):
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(sent == last_length):
+                        m.next = "END"
             with m.State("END"):
                 m.d.comb += [self.o.valid.eq(1), item.end.eq(1), item.sound.eq(1)]
                 with m.If(moved):
