@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .config import EngineConfig, Loss
+
+_SMALL = EngineConfig(
+    lanes=8,
+    banks=1,
+    max_bits=4,
+    max_chunks=32,
+    max_delay=2,
+    replay_beats=256,
+    model_bits=16,
+    model_frac=10,
+    error_bits=18,
+    error_frac=14,
+    coefficient_bits=10,
+    coefficient_frac=14,
+    mantissa_bits=4,
+    random_bits=8,
+    read_latency=1,
+    count_bits=16,
+    losses=(Loss.LEAST_SQUARES,),
+    evaluate=False,
+    sample_words=False,
+    regularisation=False,
+    coarsening=False,
+)
 
 ENGINES = {
     "default": EngineConfig(),
     # Fits an iCE40-UP5K.
-    "small": EngineConfig(
-        lanes=8,
-        banks=1,
-        max_bits=4,
-        max_chunks=32,
-        max_delay=2,
-        replay_beats=256,
-        model_bits=16,
-        model_frac=10,
-        error_bits=18,
-        error_frac=14,
-        coefficient_bits=10,
-        coefficient_frac=14,
-        mantissa_bits=4,
-        random_bits=8,
-        read_latency=1,
-        count_bits=16,
-        losses=(Loss.LEAST_SQUARES,),
-        evaluate=False,
-        sample_words=False,
-        regularisation=False,
-        coarsening=False,
+    "small": _SMALL,
+    # Fits one together with link, memory and UART.
+    "tiny": replace(
+        _SMALL,
+        model_bits=14,
+        error_bits=15,
+        error_frac=12,
+        coefficient_bits=8,
+        adder_levels=3,
     ),
 }

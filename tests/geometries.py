@@ -52,6 +52,20 @@ GEOMETRIES = {
     ),
     # Built without most parts.
     "small": ENGINES["small"],
+    "tiny": ENGINES["tiny"],
+    # Without those between gradient and model word, but with several samples in a group; slots are
+    # as short as they get.
+    "lean": EngineConfig(
+        lanes=32,
+        banks=2,
+        max_chunks=2,
+        max_delay=3,
+        replay_beats=64,
+        read_latency=1,
+        adder_levels=2,
+        regularisation=False,
+        coarsening=False,
+    ),
     # Built without those that the other has and the other way round, as far as that goes.
     "parts": EngineConfig(
         lanes=4,

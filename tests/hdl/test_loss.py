@@ -15,6 +15,6 @@ def test_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Loss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)
 
 
-@over(("small",))
+@over(("small", "tiny"))
 def test_lean_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(LeanLoss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)

@@ -46,7 +46,7 @@ def test_options_take_what_the_engine_has() -> None:
 @pytest.mark.parametrize(
     ("engine", "sentence"),
     [
-        ("tiny", "there is no engine 'tiny'; take one of default, small"),
+        ("huge", "there is no engine 'huge'; take one of default, small, tiny"),
         ("small,lane=8", "'lane=8' changes nothing that an engine has; write FIELD=VALUE with one"),
         ("small,lanes", "lanes takes a whole number, not ''"),
         ("small,lanes=12", "no such engine: lanes must be a power of two"),
@@ -88,6 +88,7 @@ def test_the_small_engine_trains_and_predicts(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.stderr
         losses[name] = json.loads(done.stdout.splitlines()[-2])["train_loss"]
     assert losses["small"] == pytest.approx(losses["default"], rel=0.01)
+    assert losses["tiny"] == pytest.approx(losses["default"], rel=0.01)
     on_engine = ("--device", "golden", "--engine", "small")
     assert run("predict", model, DATA, "-o", tmp_path / "out.csv", *on_engine).exit_code == 0
     refused = run("eval", model, DATA, *on_engine)
