@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.device.device import Device
 from hdl.device.lights import Light, Lights
-from hdl.link.uart import Uart
+from hdl.link.uart import FRAME_BITS, Uart
+from hdl.relay import Relay
 
 from .board import Board, SdramSamples
 from .clocks import BoardClock
@@ -45,6 +46,7 @@ class BoardDevice(wiring.Component):
             clock_hz=board.clock_hz,
             depth=board.samples.read_ahead,
             buffer_bytes=board.buffer_bytes,
+            byte_cycles=board.clock_hz * FRAME_BITS // board.baud,
         )
         members = {"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(len(Light))}
         if hasattr(memory, "pins"):
@@ -58,7 +60,10 @@ class BoardDevice(wiring.Component):
         m.submodules.uart = uart = Uart(board.clock_hz, board.baud)
         m.submodules.lights = lights = Lights(board.clock_hz)
         wiring.connect(m, uart.o, device.i)
-        wiring.connect(m, device.o, uart.i)
+        # Whether the UART takes a byte is the carry of a long sum.
+        m.submodules.relay = relay = Relay(8)
+        wiring.connect(m, device.o, relay.i)
+        wiring.connect(m, relay.o, uart.i)
         wiring.connect(m, device.port, memory.port)
         m.d.comb += [
             uart.rx.eq(self.rx),

@@ -154,20 +154,20 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        model = relayed(m, "model_words", wiring.flipped(self.model), self.reset, config)
-        margins = relayed(m, "group_margins", wiring.flipped(self.margins), self.reset, config)
-        words = Cat(_extended(margins.payload[bank]) for bank in range(config.banks))
+        config, margins = self._config, self.margins.payload
+        words = Cat(_extended(margins[bank]) for bank in range(config.banks))
         sources: dict[Any, tuple[Any, Value, int]] = {
             Command.READ_MEMORY: (self.beats, self.beats.payload, config.beat_bits),
-            Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
-            Command.READ_MARGINS: (margins, words, WORD_BITS * config.banks),
+            Command.READ_MODEL: (self.model, _extended(self.model.payload), WORD_BITS),
+            Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
         }
         chosen = Signal.like(self.command)
         m.d.sync += chosen.eq(self.command)
         with m.Switch(chosen):
             for command, (source, payload, bits) in sources.items():
-                m.submodules[command.name.lower()] = gearbox = Gearbox(bits, 8)
+                name = command.name.lower()
+                m.submodules[name] = gearbox = Gearbox(bits, 8)
+                given = relayed(m, f"{name}_bytes", gearbox.o, self.reset, config)
                 m.d.comb += [
                     gearbox.clear.eq(self.reset),
                     gearbox.i.payload.eq(payload),
@@ -176,9 +176,9 @@ class Outlet(wiring.Component):
                 ]
                 with m.Case(command):
                     m.d.comb += [
-                        self.o.payload.eq(gearbox.o.payload),
-                        self.o.valid.eq(gearbox.o.valid),
-                        gearbox.o.ready.eq(self.o.ready),
+                        self.o.payload.eq(given.payload),
+                        self.o.valid.eq(given.valid),
+                        given.ready.eq(self.o.ready),
                     ]
         return m
 

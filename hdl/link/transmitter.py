@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..relay import Relay
 from .checksum import Checksum
 from .cobs import CobsEncoder
 from .frames import CRC_BYTES, FrameByte
@@ -37,37 +38,40 @@ class Transmitter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.cobs = cobs = CobsEncoder()
+        m.submodules.framed, m.submodules.given = framed, given = Relay(FrameByte), Relay(FrameByte)
         m.submodules.check = check = Checksum(self._byte_cycles)
         wiring.connect(m, cobs.o, wiring.flipped(self.o))
-        index, item, given = Signal(range(CRC_BYTES)), cobs.i.payload, self.i.payload
+        wiring.connect(m, wiring.flipped(self.i), given.i)
+        wiring.connect(m, framed.o, cobs.i)
+        index, item, source = Signal(range(CRC_BYTES)), framed.i, given.o
         m.d.comb += [
-            item.data.eq(given.data),
-            check.data.eq(given.data),
+            item.payload.data.eq(source.payload.data),
+            check.data.eq(source.payload.data),
         ]
         with m.FSM():
             with m.State("FRAME"):
                 body = Signal()
                 m.d.comb += [
-                    body.eq(self.i.valid & ~given.end & ~check.busy),
-                    cobs.i.valid.eq(body),
-                    check.valid.eq(body & cobs.i.ready),
-                    self.i.ready.eq(check.valid),
+                    body.eq(source.valid & ~source.payload.end & ~check.busy),
+                    item.valid.eq(body),
+                    check.valid.eq(body & item.ready),
+                    source.ready.eq(check.valid),
                 ]
-                with m.If(self.i.valid & given.end & ~check.busy):
+                with m.If(source.valid & source.payload.end & ~check.busy):
                     m.next = "CRC"
             with m.State("CRC"):
-                m.d.comb += cobs.i.valid.eq(1)
+                m.d.comb += item.valid.eq(1)
                 with m.Switch(index):
                     for place in range(CRC_BYTES):
                         with m.Case(place):
-                            m.d.comb += item.data.eq(check.crc.word_select(place, 8))
-                with m.If(cobs.i.ready):
+                            m.d.comb += item.payload.data.eq(check.crc.word_select(place, 8))
+                with m.If(item.ready):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == CRC_BYTES - 1):
                         m.next = "END"
             with m.State("END"):
-                m.d.comb += [cobs.i.valid.eq(1), item.end.eq(1), item.sound.eq(1)]
-                m.d.comb += [self.i.ready.eq(cobs.i.ready), check.start.eq(1)]
-                with m.If(cobs.i.ready):
+                m.d.comb += [item.valid.eq(1), item.payload.end.eq(1), item.payload.sound.eq(1)]
+                m.d.comb += [source.ready.eq(item.ready), check.start.eq(1)]
+                with m.If(item.ready):
                     m.next = "FRAME"
         return m

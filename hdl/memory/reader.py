@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,10 +133,11 @@ class SampleReader(wiring.Component):
         left = Signal.like(copy_words)
         copy, epoch = Signal.like(plan.copies), Signal.like(plan.epochs)  # counted from 1
         address = request.address
-        last, fits, void = Signal(), Signal(), Signal()
+        last, fits, void, nothing = Signal(), Signal(), Signal(), Signal(3)
         m.d.sync += [
             fits.eq(room >= longest),
-            void.eq((plan.beats == 0) | (plan.copies == 0) | (plan.epochs == 0)),
+            nothing.eq(Cat(plan.beats == 0, plan.copies == 0, plan.epochs == 0)),
+            void.eq(nothing.any()),
         ]
         with m.FSM():
             with m.State("IDLE"):
