@@ -6,8 +6,10 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import shutil
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,6 +24,7 @@ from . import ecp5_netlist
 from .board import Board
 from .flows import FLOWS, MAPS, TOP, YOSYS
 from .place_and_route import (
+    Clock,
     MissingToolError,
     Result,
     Source,
@@ -36,6 +39,8 @@ from .top import BoardTop
 
 RESULT, BITSTREAM = "result.json", "bitstream"
 """What is kept of a seed."""
+
+logger = logging.getLogger(__name__)
 
 CONSTRAINTS = {".lpf": "lpf", ".pcf": "pcf"}
 
@@ -66,6 +71,9 @@ class Build:
     Parameters
     ----------
     board : Board
+    keep : Path, optional
+        Folder in which all steps are done, nothing found: their files, the tools' logs and their
+        own reports stay there.
 
     Raises
     ------
@@ -73,10 +81,10 @@ class Build:
         If amaranth-boards is not installed.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, keep: Path | None = None) -> None:
         if importlib.util.find_spec("amaranth_boards") is None:
             raise MissingToolError("pins and clocks need amaranth-boards")
-        self.board = board
+        self.board, self._keep = board, keep
 
     @cached_property
     def part(self) -> Part:
@@ -106,6 +114,7 @@ class Build:
         )
         return Source(plan.files[f"{TOP}.il"], ".il"), constraints
 
+    @cached_property
     def netlist(self) -> Path:
         """The synthesised design."""
         source, _ = self.design
@@ -121,14 +130,14 @@ class Build:
         def make(work: Path) -> Path:
             return synthesise(source, self._family, work)
 
-        return cached("netlist.json", parts, make)
+        return self._step("synthesis", "netlist.json", parts, make)
 
     def seed(self, seed: int) -> Built:
         """What one seed gives."""
         _, constraints = self.design
         flow, part = FLOWS[self._family], self.part
         # The netlist's content: a new version of Yosys need not change it.
-        netlist = self.netlist()
+        netlist = self.netlist
         parts = (
             hashlib.sha256(netlist.read_bytes()).hexdigest(),
             constraints,
@@ -138,7 +147,8 @@ class Build:
 
         def make(work: Path) -> Path:
             local = work / f"{TOP}.json"
-            shutil.copy(netlist, local)
+            if local != netlist:
+                shutil.copy(netlist, local)
             (result,) = place_and_route(local, part, range(seed, seed + 1), constraints)
             content = bitstream(routed_file(work, part.family, seed), part.family)
             path = work / "made.zip"
@@ -147,15 +157,37 @@ class Build:
                 archive.write(content, BITSTREAM)
             return path
 
-        with zipfile.ZipFile(cached("routed.zip", parts, make)) as archive:
+        step = f"place and route, seed {seed}"
+        with zipfile.ZipFile(self._step(step, "routed.zip", parts, make)) as archive:
             result = _result(json.loads(archive.read(RESULT)))
             return Built(self.board, result, archive.read(BITSTREAM))
 
     def seeds(self, seeds: range) -> list[Built]:
         """All of some seeds, as many at a time as there are processors."""
-        self.netlist()
+        _ = self.netlist  # once, before they all want it
         with ThreadPoolExecutor(cpu_count() or 1) as pool:
             return list(pool.map(self.seed, seeds))
+
+    def _step(
+        self, what: str, name: str, parts: tuple[str, ...], make: Callable[[Path], Path]
+    ) -> Path:
+        """What ``make`` makes, see `sim.build.cached`."""
+        found = True
+
+        def work(folder: Path) -> Path:
+            nonlocal found
+            found = False
+            logger.info("%s: %s, some minutes", self.board.name, what)
+            return make(folder)
+
+        if self._keep:
+            folder = self._keep / what.replace(" ", "-").replace(",", "")
+            folder.mkdir(parents=True, exist_ok=True)
+            return work(folder)
+        path = cached(name, parts, work)
+        if found:
+            logger.info("%s: %s was done before", self.board.name, what)
+        return path
 
     def build(self) -> Built:
         """The first seed that reaches the clock rate.
@@ -200,7 +232,9 @@ def _placed(board: Board) -> Family:
 
 
 def _result(content: dict[str, Any]) -> Result:
-    return Result(**content | {"path": tuple(Step(**step) for step in content["path"])})
+    path = tuple(Step(**step) for step in content.pop("path"))
+    clocks = tuple(Clock(**clock) for clock in content.pop("clocks"))
+    return Result(path=path, clocks=clocks, **content)
 
 
 def _version(package: str) -> str:

@@ -44,11 +44,24 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup."""
+    """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup; it goes from a
+    ``port`` of ``cell`` to ``to_port`` of ``to_cell``."""
 
     kind: str
     delay_ns: float
     cell: str
+    port: str = ""
+    to_cell: str = ""
+    to_port: str = ""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock of the design: the highest rate at which its paths hold, and what it must be."""
+
+    name: str
+    achieved_mhz: float
+    wanted_mhz: float
 
 
 @dataclass(frozen=True)
@@ -58,11 +71,14 @@ class Result:
     Parameters
     ----------
     clock_mhz : float
-        Highest clock rate after routing, for the slowest corner that the tool knows.
+        Highest clock rate after routing, for the slowest corner that the tool knows; of the clock
+        that is furthest from what it should be.
     used, available : dict of str to int
         Cells by kind.
     path : tuple of Step
         Critical path.
+    clocks : tuple of Clock
+        All of them.
     """
 
     seed: int
@@ -70,6 +86,7 @@ class Result:
     used: dict[str, int]
     available: dict[str, int]
     path: tuple[Step, ...]
+    clocks: tuple[Clock, ...] = ()
 
 
 def synthesise(source: Source, family: Family, folder: Path) -> Path:
@@ -149,20 +166,32 @@ def bitstream(routed: Path, family: Family) -> Path:
 
 
 def read_report(file: Path, seed: int) -> Result:
-    """What nextpnr reports of the clock that is furthest from what it should be."""
+    """What nextpnr reports."""
     content = json.loads(file.read_text())
-    clocks = content["fmax"].values()
-    worst_clock = min(clocks, key=lambda clock: float(clock["achieved"]) / clock["constraint"])
+    clocks = tuple(
+        Clock(name, clock["achieved"], clock["constraint"])
+        for name, clock in content["fmax"].items()
+    )
+    worst_clock = min(clocks, key=lambda clock: clock.achieved_mhz / clock.wanted_mhz)
     cells = {kind: count for kind, count in content["utilization"].items() if count["used"]}
     path = tuple(
-        Step(step["type"], step["delay"], step["from"]["cell"]) for step in _critical(content)
+        Step(
+            step["type"],
+            step["delay"],
+            step["from"]["cell"],
+            step["from"]["port"],
+            step["to"]["cell"],
+            step["to"]["port"],
+        )
+        for step in _critical(content)
     )
     return Result(
         seed=seed,
-        clock_mhz=worst_clock["achieved"],
+        clock_mhz=worst_clock.achieved_mhz,
         used={kind: count["used"] for kind, count in cells.items()},
         available={kind: count["available"] for kind, count in cells.items()},
         path=path,
+        clocks=clocks,
     )
 
 

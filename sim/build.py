@@ -47,14 +47,15 @@ CXX_FLAGS = (
     *("-fvisibility=hidden", "-fno-gnu-unique"),
 )
 
-KEPT_SUFFIXES = (".so", ".o", ".v")
-"""Of the files that the cache of engines is for; locks stay: they are empty, and may be held."""
+KEPT_SUFFIXES = (".so", ".o", ".v", ".json", ".zip")
+"""Of the files that the cache is for: engines, netlists and bitstreams; locks stay: they are empty,
+and may be held."""
 
 TOOL_TIMEOUT_S = 900
 """Limit of one call of a tool; a 512-bit engine takes half a minute."""
 
 KEPT_BYTES = 512 << 20
-"""Most bytes of compiled engines that are kept; one has half a megabyte, a wide one a few."""
+"""Most bytes that are kept; an engine has half a megabyte, a wide one a few, a netlist dozens."""
 
 ABANDONED_S = 24 * 3600
 """A folder that nobody worked in for so long was left by a process that was killed."""
@@ -134,7 +135,7 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
             work.mkdir()
             try:
-                logger.info("compiling %s (once)", target.name)
+                logger.info("making %s (once)", target.name)
                 make(work).replace(target)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
