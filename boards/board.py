@@ -92,6 +92,31 @@ class SpramSamples:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Programmer:
+    """The way to a board's FPGA, in the words of openFPGALoader.
+
+    Parameters
+    ----------
+    name : str
+        Its name of the board.
+    usb : str
+        Vendor and product of the board's USB bridge.
+    product : str
+        Words of what the bridge calls itself; "" if its maker left it without.
+    chip : str
+        Its name of the FPGA, or how that begins; "" if there is no JTAG to ask by.
+    sram : bool
+        Whether the FPGA can be configured directly, without writing the flash that it starts from.
+    """
+
+    name: str
+    usb: str
+    product: str = ""
+    chip: str = ""
+    sram: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """A board and the device that is built for it.
 
@@ -109,8 +134,7 @@ class Board:
     engine : EngineConfig
     samples : SdramSamples, BlockSamples or SpramSamples
         Where samples are kept.
-    programmer : str
-        What openFPGALoader calls the board.
+    programmer : Programmer
     baud : int
         Rate of the UART.
     buffer_bytes : int
@@ -135,7 +159,7 @@ class Board:
     clock_hz: int
     engine: EngineConfig
     samples: SdramSamples | BlockSamples | SpramSamples
-    programmer: str
+    programmer: Programmer
     baud: int = 3_000_000
     buffer_bytes: int = BUFFER_BYTES
     leds: tuple[tuple[str, int], ...] = tuple(("led", n) for n in range(4))

@@ -101,7 +101,7 @@ class Build:
         if family == "xilinx":
             raise MissingToolError(
                 f"{self.board.title}: its bitstream needs the vendor's tools; `zipsgd build "
-                f"{self.board.name} --project FOLDER` writes what they take"
+                f"{self.board.name}` writes what they take"
             )
         return family
 
@@ -113,6 +113,14 @@ class Build:
             text for name, text in plan.files.items() if Path(name).suffix in CONSTRAINTS
         )
         return Source(plan.files[f"{TOP}.il"], ".il"), constraints
+
+    def project(self) -> dict[str, bytes]:
+        """The files that the vendor's tools take, by name."""
+        plan = self.board.platform().prepare(BoardTop(self.board), TOP, emit_src=False)
+        return {
+            name: content.encode() if isinstance(content, str) else content
+            for name, content in plan.files.items()
+        }
 
     @cached_property
     def netlist(self) -> Path:
