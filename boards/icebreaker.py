@@ -27,9 +27,7 @@ ICEBREAKER = Board(
     engine=ENGINES["small"],
     samples=SpramSamples(),
     # Its jumpers, as delivered, lead from USB to the flash.
-    programmer=Programmer(
-        name="ice40_generic", usb="0403:6010", product="iCEBreaker", sram=False
-    ),
+    programmer=Programmer(name="ice40_generic", usb="0403:6010", product="iCEBreaker", sram=False),
     baud=1_000_000,
     leds=(("led", 0), ("led", 1)),
     max_area=0.99,

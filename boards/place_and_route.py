@@ -108,7 +108,7 @@ def synthesise(source: Source, family: Family, folder: Path) -> Path:
     yosys(f"{reader} {file.name}; {flow.synthesis} -json {netlist.name}", folder)
     if family == "ecp5":
         content = json.loads(netlist.read_text())
-        logger.info("packed %s", pack(content, TOP))
+        logger.debug("packed %s", pack(content, TOP))
         netlist.write_text(json.dumps(content))
     return netlist
 

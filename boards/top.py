@@ -14,7 +14,7 @@ from hdl.device.lights import Light, Lights
 from hdl.link.uart import Uart
 
 from .board import Board, SdramSamples
-from .clocks import BoardClock
+from .clocks import BoardClock, sync_domain
 
 
 class BoardDevice(wiring.Component):
@@ -156,6 +156,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        m.domains.sync = sync_domain(self._board.family)
         m.submodules.clock = BoardClock(self._board.family, self._board.clock_hz)
         m.submodules.device = PaddedDevice(self._board, request_pads(self._board, platform))
         return m

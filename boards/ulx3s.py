@@ -24,9 +24,7 @@ def _platform() -> Any:
 # Batches of the board came with one or another of these.
 SDRAM = SdramSamples(any_of(AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6))
 
-PROGRAMMER = Programmer(
-    name="ulx3s", usb="0403:6015", product="ULX3S FPGA 85K", chip="LFE5U-85"
-)
+PROGRAMMER = Programmer(name="ulx3s", usb="0403:6015", product="ULX3S FPGA 85K", chip="LFE5U-85")
 
 # Low, the ESP32 beside the FPGA would restart the board.
 HIGH = (("esp32", "gpio0"),)

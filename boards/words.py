@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .place_and_route import Step
 
-_CELL = re.compile(r"_(SB_)?[A-Z][A-Z0-9]{2,}(_|$)")
+_CELL = re.compile(r"(_|(?<=\.))(SB_)?[A-Z][A-Z0-9]{2,}(_|$)")
 """Where Yosys' own part of a cell's name begins, as in ``update.sum_TRELLIS_FF_Q_3``."""
 
 _PART = re.compile(r"(\.\d+)+$")

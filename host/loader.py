@@ -70,7 +70,7 @@ MEANINGS = (
         DeviceError,
         "{title} is connected, but this user may not open its USB bridge {usb}",
         'echo \'SUBSYSTEM=="usb", ATTRS{{idVendor}}=="{vendor}", MODE="0660", GROUP="plugdev", '
-        f"TAG+=\"uaccess\"' | sudo tee {RULES} && sudo udevadm control --reload, then plug the "
+        f'TAG+="uaccess"\' | sudo tee {RULES} && sudo udevadm control --reload, then plug the '
         "board in again",
     ),
     Meaning(

