@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .arty_a7 import ARTY_A7
 from .icebreaker import ICEBREAKER
 from .icepi_zero import ICEPI_ZERO
 from .ulx3s import ULX3S_85F, ULX3S_85F_WIDE
 
-BOARDS = {board.name: board for board in (ULX3S_85F, ULX3S_85F_WIDE, ICEPI_ZERO, ICEBREAKER)}
+BOARDS = {
+    board.name: board for board in (ULX3S_85F, ULX3S_85F_WIDE, ICEPI_ZERO, ICEBREAKER, ARTY_A7)
+}

@@ -54,7 +54,7 @@ class BoardDevice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         board, device = self._board, self._device
-        m.submodules.memory, m.submodules.device = memory, _ = self._memory, device
+        m.submodules.samples, m.submodules.device = memory, _ = self._memory, device
         m.submodules.uart = uart = Uart(board.clock_hz, board.baud)
         m.submodules.lights = lights = Lights(board.clock_hz)
         wiring.connect(m, uart.o, device.i)

