@@ -42,7 +42,11 @@ RESULT, BITSTREAM = "result.json", "bitstream"
 
 logger = logging.getLogger(__name__)
 
-CONSTRAINTS = {".lpf": "lpf", ".pcf": "pcf"}
+CONSTRAINTS = (".lpf", ".pcf", ".cst")
+"""Suffixes of the files that say where pins are."""
+
+Names = tuple[tuple[str, ...], tuple[str, ...]]
+"""What place and route, and the packer, call an FPGA."""
 
 
 class MissedError(Exception):
@@ -88,11 +92,12 @@ class Build:
 
     @cached_property
     def part(self) -> Part:
-        platform = self.board.platform()
+        device, packer = DEVICES[self._family](self.board.platform())
         return Part(
             family=self._family,
-            device=DEVICES[self._family](platform),
+            device=device,
             clock_mhz=self.board.clock_hz / 1e6,
+            packer=packer,
         )
 
     @property
@@ -151,6 +156,7 @@ class Build:
             constraints,
             repr((part, flow.options, seed)),
             _version(flow.place.package),
+            _version(flow.pack.package),
         )
 
         def make(work: Path) -> Path:
@@ -158,7 +164,7 @@ class Build:
             if local != netlist:
                 shutil.copy(netlist, local)
             (result,) = place_and_route(local, part, range(seed, seed + 1), constraints)
-            content = bitstream(routed_file(work, part.family, seed), part.family)
+            content = bitstream(routed_file(work, part.family, seed), part)
             path = work / "made.zip"
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr(RESULT, json.dumps(asdict(result)))
@@ -253,18 +259,27 @@ def _version(package: str) -> str:
         raise MissingToolError(f"the build needs {name}") from fault
 
 
-def _ecp5_device(platform: Any) -> tuple[str, ...]:
+def _ecp5_names(platform: Any) -> Names:
     """Such as LFE5U-85F, BG381, 6."""
     size = platform.device.removeprefix("LFE5U-").removesuffix("F")
     package = platform.package.replace("BG", "CABGA")
-    return (f"--{size}k", "--package", package, "--speed", platform.speed)
+    return (f"--{size}k", "--package", package, "--speed", platform.speed), ()
 
 
-def _ice40_device(platform: Any) -> tuple[str, ...]:
+def _ice40_names(platform: Any) -> Names:
     """Such as iCE40UP5K, SG48."""
     name = platform.device.removeprefix("iCE40").lower()
-    return (f"--{name}", "--package", platform.package.lower())
+    return (f"--{name}", "--package", platform.package.lower()), ()
 
 
-DEVICES = {"ecp5": _ecp5_device, "ice40": _ice40_device}
-"""What place and route calls the FPGA of a platform."""
+def _gowin_names(platform: Any) -> Names:
+    """Such as GW1NR-LV9QN88PC6/I5 of the family GW1NR-9C, which is a GW1N-9C and more memory."""
+    family = platform.family.replace("GW1NR", "GW1N")
+    return ("--device", platform.part, "--vopt", f"family={family}"), ("-d", family)
+
+
+DEVICES: dict[Family, Callable[[Any], Names]] = {
+    "ecp5": _ecp5_names,
+    "ice40": _ice40_names,
+    "gowin": _gowin_names,
+}

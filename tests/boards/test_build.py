@@ -111,7 +111,7 @@ def test_a_bitstream_is_made_once(
     kept = Build(BOARD, tmp_path / "kept").build()
     assert kept == made
     names = {path.name for path in (tmp_path / "kept").rglob("*")}
-    assert {"top.il", "top.json", "yosys.log", "report.1.json", "pins.pcf", "top.1.asc"} <= names
+    assert {"top.il", "top.json", "yosys.log", "report.1.json", "pins.txt", "top.1.asc"} <= names
 
 
 @pytest.fixture
