@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 from hdl.link.link import BUFFER_BYTES
 from hdl.memory.block import BlockMemory
 from hdl.memory.sdram import Sdram
@@ -167,3 +168,21 @@ class Board:
     max_area: float = 0.9
     seeds: int = 3
     note: str = ""
+
+    @property
+    def train_options(self) -> str:
+        """What `zipsgd train` must be told to train for its engine; "" if that is the default.
+
+        Raises
+        ------
+        ValueError
+            If the engine is none of `hdl.engines.ENGINES` with other lanes or banks.
+        """
+        lanes, banks = self.engine.lanes, self.engine.banks
+        for name, base in ENGINES.items():
+            if replace(base, lanes=lanes, banks=banks) == self.engine:
+                options = [f"--engine {name}"] if base != EngineConfig() else []
+                options += [f"--lanes {lanes}"] if lanes != base.lanes else []
+                options += [f"--banks {banks}"] if banks != base.banks else []
+                return " ".join(options)
+        raise ValueError(f"{self.name}: its engine has no name; add it to ENGINES of hdl.engines")

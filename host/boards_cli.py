@@ -165,7 +165,8 @@ def flash_command(
             loader.flash(chosen, made, permanent)
     until = "from now on" if permanent else "until its power goes"
     typer.echo(
-        f"{chosen.title} is a zipsgd device {until}; next: zipsgd selftest --device serial:PORT"
+        f"{chosen.title} is a zipsgd device {until}; next: zipsgd selftest --device serial:PORT, "
+        f"then {' '.join(('zipsgd train DATA --device serial:PORT', chosen.train_options)).strip()}"
     )
 
 

@@ -69,7 +69,7 @@ def test_a_tool_that_hangs_or_says_nothing(
 
 
 def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["report", *arguments])
+    return CliRunner().invoke(app, ["report", "--engine", "small", *arguments])
 
 
 @pytest.fixture
