@@ -25,8 +25,36 @@ SDRAM_LONGEST = 64
 SHORT_REQUEST = 16
 """Words of a request to memories on the chip, which could as well be asked for one at a time."""
 
-PAD_DELAY = 1
-"""Further registers on the way to an SDRAM and back: those in the pads."""
+PAD_DELAY = 2
+"""Further registers on the way to an SDRAM and back: in the pads, one each way."""
+
+
+PAD_OUT_NS, PAD_BACK_NS = (3.0, 5.0), (1.0, 2.0)
+"""From the clock at a pad's register to the SDRAM's pin, and from there to where a pad's register
+takes it, at least and at most: estimates for an ECP5 and a few centimetres of board."""
+
+
+def check_capture(chip: SdramChip, clock_hz: float) -> None:
+    """Whether words come to the edge that takes them, where the SDRAM's clock is inverted.
+
+    Its edges are half a cycle late; a word is there from its access time after the last of them,
+    and until its hold time after the one that it belongs to.
+
+    Raises
+    ------
+    ValueError
+        If they come too late or go too early, by the estimates for the pads.
+    """
+    cycle_ns = 1e9 / clock_hz
+    latest = cycle_ns / 2 + PAD_OUT_NS[1] + chip.access_ns + PAD_BACK_NS[1]
+    earliest = cycle_ns / 2 + PAD_OUT_NS[0] + chip.hold_ns + PAD_BACK_NS[0]
+    if latest > 2 * cycle_ns or earliest < cycle_ns:
+        raise ValueError(
+            f"a clock of {clock_hz / 1e6:g} MHz takes the words of an SDRAM with inverted clock "
+            f"too early or too late; take one between "
+            f"{500 / (PAD_OUT_NS[0] + chip.hold_ns + PAD_BACK_NS[0]):.0f} and "
+            f"{1500 / (PAD_OUT_NS[1] + chip.access_ns + PAD_BACK_NS[1]):.0f} MHz"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +77,7 @@ class SdramSamples:
         return self.chip.dq_bits
 
     def build(self, config: EngineConfig, clock_hz: float) -> Sdram:
+        check_capture(self.chip, clock_hz)
         return Sdram(self.chip, clock_hz, SDRAM_LONGEST, SDRAM_BURST, PAD_DELAY)
 
     def __str__(self) -> str:

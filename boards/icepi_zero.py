@@ -24,7 +24,7 @@ ICEPI_ZERO = Board(
     title="IcePi Zero 1.3 with LFE5U-25F",
     family="ecp5",
     platform=_platform,
-    clock_hz=75_000_000,
+    clock_hz=80_000_000,
     engine=EngineConfig(lanes=16, banks=1),
     samples=SdramSamples(W9825G6KH_6),
     programmer=Programmer(name="icepi-zero", usb="0403:6015", chip="LFE5U-25"),

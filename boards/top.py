@@ -111,8 +111,8 @@ class PaddedDevice(Elaboratable):
     """`BoardDevice` behind the pads of its board, in a domain ``sync`` that is there.
 
     What goes to an SDRAM and comes from it passes registers in the pads, and its clock is the
-    device's, inverted: commands change half a cycle before the edge that takes them, and words are
-    there half a cycle before the edge that takes them here.
+    device's, inverted: commands change half a cycle before the edge that takes them
+    (`boards.board.check_capture` looks at the way back).
     """
 
     def __init__(self, board: Board, pads: Pads) -> None:

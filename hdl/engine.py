@@ -63,6 +63,9 @@ class Engine(wiring.Component):
         Words of a `Mode.DUMP` job.
     status : Out(Status)
         Of the last job, settled when ``job.ready``.
+    cancel : In(1)
+        End the job; of no effect while idle. When ``job.ready`` nothing of it is left but for what
+        it has made of the model.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -78,6 +81,7 @@ class Engine(wiring.Component):
                 "model_in": In(words),
                 "model_out": Out(words),
                 "status": Out(Status),
+                "cancel": In(1),
             }
         )
 
@@ -98,9 +102,11 @@ class Engine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.beats), slots.beats)
         m.d.comb += [component.job.eq(job) for component in (slots, loss, transfer)]
         m.d.comb += [
-            slots.start.eq(jobs.start & jobs.passes),
-            transfer.start.eq(jobs.start & ~jobs.passes),
+            slots.start.eq(jobs.start_pass),
+            transfer.start.eq(jobs.start_move),
             jobs.done.eq(slots.done | transfer.done),
+            jobs.cancel.eq(self.cancel),
+            *(component.cancel.eq(jobs.cancelled) for component in (slots, transfer)),
         ]
 
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
@@ -158,6 +164,7 @@ class Engine(wiring.Component):
         m.d.sync += errors.write.eq(loss.o_due & (slots.job.mode == Mode.TRAIN))
         m.d.comb += [
             errors.i.eq(loss.group),
+            errors.clear.eq(slots.start),
             errors.advance.eq(issued.replay & issued.group_end),
         ]
 
@@ -187,6 +194,7 @@ class Engine(wiring.Component):
             replay.i.eq(delay(m, slots.beat, 1)),
             replay.write.eq(delay(m, issued.live & plane & (job.mode == Mode.TRAIN), 1)),
             replay.advance.eq(issued.replay & plane),
+            replay.clear.eq(slots.start),
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(read),
             gradient.beat.eq(replay.item),
@@ -256,8 +264,8 @@ class Engine(wiring.Component):
         )
         m.d.comb += [
             self.margins.payload.eq(margins.r_data),
-            self.margins.valid.eq(margins.r_rdy),
-            margins.r_en.eq(self.margins.ready),
+            self.margins.valid.eq(margins.r_rdy & ~jobs.cancelled),
+            margins.r_en.eq(self.margins.ready | jobs.cancelled),
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
             jobs.settled.eq(~margins.r_rdy),

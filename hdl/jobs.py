@@ -25,8 +25,10 @@ def settle_cycles(config: EngineConfig) -> int:
 class JobController(wiring.Component):
     """Takes a job, refuses it or has it done, and waits until its results have settled.
 
-    A refused job changes nothing but ``error``. The checks are those that keep the engine's
-    counters and memories sane; `hdl.job.Job.check` makes them too, with sentences.
+    A refused job changes nothing but ``error``. One that is cancelled ends at once, and is waited
+    for like any other: nothing of it is on its way when the next one starts. The checks are those
+    that keep the engine's counters and memories sane; `hdl.job.Job.check` makes them too, with
+    sentences.
 
     Members
     -------
@@ -36,9 +38,12 @@ class JobController(wiring.Component):
         The present job; anything while idle.
     start : Out(1)
         Set for one cycle, ``job`` is stable from here.
-    passes : Out(1)
-        The job passes over samples; otherwise it moves the model.
+    start_pass, start_move : Out(1)
+        The same, of a job that passes over samples, and of one that moves the model.
     done : In(1)
+    cancel : In(1)
+    cancelled : Out(1)
+        From a cancel until the engine is idle: nobody takes what is still to come.
     settled : In(1)
         Low while results wait to be taken.
     error : Out(Error)
@@ -51,8 +56,11 @@ class JobController(wiring.Component):
                 "i": In(stream.Signature(job_layout(config))),
                 "job": Out(job_layout(config)),
                 "start": Out(1),
-                "passes": Out(1),
+                "start_pass": Out(1),
+                "start_move": Out(1),
                 "done": In(1),
+                "cancel": In(1),
+                "cancelled": Out(1),
                 "settled": In(1),
                 "error": Out(Error),
             }
@@ -67,11 +75,12 @@ class JobController(wiring.Component):
         lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
         absent = set(chain.from_iterable(lacking))
         bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
+        passes = Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
         m.d.sync += [
-            self.passes.eq(~moves),
+            passes.eq(~moves),
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
@@ -92,10 +101,14 @@ class JobController(wiring.Component):
             ),
         ]
         checked = Signal(range(3))
-        m.d.sync += self.start.eq(0)  # a register: all counters hang on it
+        starts = (self.start, self.start_pass, self.start_move)
+        m.d.sync += [start.eq(0) for start in starts]  # registers: all counters hang on them
+        with m.If(self.cancel):
+            m.d.sync += self.cancelled.eq(1)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
+                m.d.sync += self.cancelled.eq(0)
                 asked = self.i.payload
                 m.d.sync += [
                     checked.eq(2),
@@ -107,18 +120,23 @@ class JobController(wiring.Component):
             with m.State("CHECK"):
                 m.d.sync += checked.eq(checked - 1)
                 with m.If(checked == 0):
-                    with m.If(bad_chunks | (bad & self.passes)):
+                    with m.If(bad_chunks | (bad & passes)):
                         m.d.sync += self.error.eq(Error.RANGE)
                         m.next = "IDLE"
-                    with m.Elif(too_long & self.passes):
+                    with m.Elif(too_long & passes):
                         m.d.sync += self.error.eq(Error.REPLAY)
                         m.next = "IDLE"
                     with m.Else():
-                        m.d.sync += [self.error.eq(Error.NONE), self.start.eq(1)]
+                        m.d.sync += [
+                            self.error.eq(Error.NONE),
+                            self.start.eq(1),
+                            self.start_pass.eq(passes),
+                            self.start_move.eq(~passes),
+                        ]
                         m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += settling.eq(0)
-                with m.If(self.done):
+                with m.If(self.done | self.cancelled):
                     m.next = "SETTLE"
             with m.State("SETTLE"):
                 with m.If(settling != settle_cycles(config) - 1):

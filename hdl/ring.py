@@ -14,7 +14,7 @@ class Ring(wiring.Component):
     """A circular buffer: the replay buffer of beats, and the queue of errors.
 
     It has no flags: the slot rule says what is in it, and the host refuses a job that would
-    overflow it. After a pass everything that was written has been read.
+    overflow it. After a pass everything that was written has been read, unless it was cancelled.
 
     Latency: ``item`` shows the item at the reader's place ``read_latency`` cycles later; an item
     can be read from the cycle after its write. Throughput: one write and one read a cycle, but not
@@ -37,13 +37,23 @@ class Ring(wiring.Component):
     advance : In(1)
         The reader is done with the item at its place.
     item : Out(shape)
+    clear : In(1)
+        Forget what is inside.
     """
 
     def __init__(self, shape: ShapeLike, depth: int, read_latency: int) -> None:
         if not is_power_of_two(depth):
             raise ValueError(f"depth must be a power of two, not {depth}")
         self._depth, self._read_latency = depth, read_latency
-        super().__init__({"i": In(shape), "write": In(1), "advance": In(1), "item": Out(shape)})
+        super().__init__(
+            {
+                "i": In(shape),
+                "write": In(1),
+                "advance": In(1),
+                "item": Out(shape),
+                "clear": In(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -64,4 +74,6 @@ class Ring(wiring.Component):
             tail.eq(tail + self.write),
             head.eq(head + self.advance),
         ]
+        with m.If(self.clear):
+            m.d.sync += [tail.eq(0), head.eq(0)]
         return m

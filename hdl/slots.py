@@ -50,6 +50,9 @@ class SlotController(wiring.Component):
     start : In(1)
     done : Out(1)
         Set for one cycle, in the cycle in which a further slot could start.
+    cancel : In(1)
+        End the job at once, without ``done``; what was sent on passes through the pipeline, and
+        must have left it before the next start.
     epochs : In(stream of epoch_layout)
         One item an epoch.
     epoch : Out(epoch_layout)
@@ -74,6 +77,7 @@ class SlotController(wiring.Component):
                 "job": In(job_layout(config)),
                 "start": In(1),
                 "done": Out(1),
+                "cancel": In(1),
                 "epochs": In(stream.Signature(epoch_layout(config))),
                 "epoch": Out(epoch_layout(config)),
                 "beats": In(stream.Signature(config.beat_bits)),
@@ -121,6 +125,9 @@ class SlotController(wiring.Component):
         self._count_errors(m, step & ~open_ & slot.older.carried, have_errors)
         self._pace(m, step, open_, waiting, expired)
         self._count_cycles(m, running)
+        with m.If(self.cancel):
+            held = (running, go, open_, waiting, slot.pending, slot.live, wants_epoch)
+            m.d.sync += [register.eq(0) for register in held]
         return m
 
     def _count_cycles(self, m: Module, running: Signal) -> None:
@@ -152,6 +159,8 @@ class SlotController(wiring.Component):
             self.under_way.eq(under_way),
             quiet.eq(~group_taken & (under_way == 0)),
         ]
+        with m.If(self.start):
+            m.d.sync += self.under_way.eq(0)
         m.d.comb += [
             self.epochs.ready.eq(wants_epoch & quiet),
             takes_epoch.eq(self.epochs.ready & self.epochs.valid),
@@ -272,6 +281,8 @@ class SlotController(wiring.Component):
             errors_due.eq(self.errors_soon & learns),
             credit.eq(credit + errors_due - used),
         ]
+        with m.If(self.start):
+            m.d.sync += credit.eq(0)
         m.d.comb += have_errors.eq(errors_due | (credit != 0))
 
     def _pace(
@@ -338,6 +349,9 @@ class SlotController(wiring.Component):
                 ]
             with m.If(at_end):
                 m.d.sync += [word.eq(0), label.eq(0), at_end.eq(0)]
+        with m.If(self.start):  # after a cancel they are anywhere
+            places = (chunk, plane, last_plane, label, word, beat, at_end)
+            m.d.sync += [place.eq(0) for place in places]
 
 
 def _may_start(slot: data.View, have_errors: Value, group_may_come: Value) -> Value:

@@ -27,6 +27,8 @@ class Transfer(wiring.Component):
     start : In(1)
     done : Out(1)
         Set for one cycle.
+    cancel : In(1)
+        End the job at once, without ``done``.
     i, o : stream of signed(model_bits)
     chunk : Out(range(max_chunks))
         Row to read or write.
@@ -48,6 +50,7 @@ class Transfer(wiring.Component):
                 "job": In(job_layout(config)),
                 "start": In(1),
                 "done": Out(1),
+                "cancel": In(1),
                 "i": In(words),
                 "o": Out(words),
                 "chunk": Out(range(config.max_chunks)),
@@ -86,15 +89,17 @@ class Transfer(wiring.Component):
             m.d.sync += row.eq(Mux(capture, self.x, Cat(row[bits:], word)))
 
         m.d.comb += self.row.eq(row)
+        ended = self.done | self.cancel
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
-        with m.Elif(self.done):
+        with m.If(ended):
             m.d.sync += self.active.eq(0)
+        m.d.sync += self.write.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
                 m.d.sync += [coming.eq(0), taken.eq(0)]
-                with m.If(self.start):
+                with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
                         m.d.sync += wait.eq(read_latency + 2)
@@ -111,12 +116,14 @@ class Transfer(wiring.Component):
                     m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
                 with m.If(written):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
-                with m.If(self.done):
+                with m.If(ended):
                     m.next = "IDLE"
             with m.State("READ"):
                 m.d.sync += wait.eq(wait - 1)
                 with m.If(wait == 1):
                     m.next = "DUMP"
+                with m.If(self.cancel):
+                    m.next = "IDLE"
             with m.State("DUMP"):
                 m.d.comb += [
                     self.o.valid.eq(~shift),
@@ -127,6 +134,6 @@ class Transfer(wiring.Component):
                 with m.If(moved & last_lane):
                     m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(read_latency + 2)]
                     m.next = "READ"
-                with m.If(self.done):
+                with m.If(ended):
                     m.next = "IDLE"
         return m

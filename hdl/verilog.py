@@ -39,7 +39,12 @@ class _Unreset(wiring.Component):
         m.domains.sync = sync = ClockDomain("sync", reset_less=True)
         m.submodules.component = self._component
         m.d.comb += sync.clk.eq(self.clk)
-        for name in self._component.signature.members:
+        for name, member in self._component.signature.members.items():
             outside, inside = getattr(self, name), getattr(self._component, name)
-            wiring.connect(m, wiring.flipped(outside), inside)
+            if member.is_signature:
+                wiring.connect(m, wiring.flipped(outside), inside)
+            elif member.flow == In:
+                m.d.comb += inside.eq(outside)
+            else:
+                m.d.comb += outside.eq(inside)
         return m

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ResetInserter, Shape, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Shape, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +14,7 @@ from ..config import EngineConfig
 from ..link.frames import Command, byte_count
 from ..memory.gearbox import Gearbox
 from ..protocol import epoch_layout
+from ..relay import Relay
 from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout, run_layout
 
 
@@ -19,9 +22,9 @@ class Intake(wiring.Component):
     """Payloads of commands as words, each kind with a gearbox of its own::
 
         i, command -+-> words
-                    +-> [8 to 32] --> model
-                    +-> [8 to item] -> [queue] -> epochs
-                    +-> [8 to item] -> run
+                    +-> [relay] -> [8 to 32] --> model
+                    +-> [relay] -> [8 to item] -> [queue] -> epochs
+                    +-> [relay] -> [8 to item] -> run
 
     Throughput: a byte a cycle. Back-pressure: of the stream that ``command`` names, and of the
     queue while it is full. Overflow: none.
@@ -29,7 +32,7 @@ class Intake(wiring.Component):
     Members
     -------
     command : In(8)
-        Where bytes go: a `Command` that writes.
+        Where bytes go: a `Command` that writes, since two cycles before.
     i : In(stream of 8)
     words : Out(stream of 8)
     model : Out(stream of signed(model_bits))
@@ -81,25 +84,30 @@ class Intake(wiring.Component):
             run.o.ready.eq(self.run.ready),
         ]
         sinks = {
-            Command.WRITE_MEMORY: self.words,
-            Command.WRITE_MODEL: model.i,
-            Command.WRITE_EPOCHS: epochs.i,
-            Command.RUN: run.i,
+            Command.WRITE_MEMORY: self.words,  # whoever waits for the memory sees every byte
+            Command.WRITE_MODEL: self._relay(m, model),
+            Command.WRITE_EPOCHS: self._relay(m, epochs),
+            Command.RUN: self._relay(m, run),
         }
-        with m.Switch(self.command):
-            for command, sink in sinks.items():
-                with m.Case(command):
-                    m.d.comb += [
-                        sink.payload.eq(self.i.payload),
-                        sink.valid.eq(self.i.valid),
-                        self.i.ready.eq(sink.ready),
-                    ]
+        ready = []
+        for command, sink in sinks.items():
+            chosen = _is(m, self.command, command)
+            ready.append(sink.ready & chosen)
+            m.d.comb += [sink.payload.eq(self.i.payload), sink.valid.eq(self.i.valid & chosen)]
+        m.d.comb += self.i.ready.eq(Cat(ready).any())
         return m
 
     def _gearbox(self, m: Module, name: str, bits: int) -> Gearbox:
-        gearbox = Gearbox(8, bits)
-        m.submodules[name] = ResetInserter(self.reset)(gearbox)
+        m.submodules[name] = gearbox = Gearbox(8, bits)
+        m.d.comb += gearbox.clear.eq(self.reset)
         return gearbox
+
+    def _relay(self, m: Module, gearbox: Gearbox) -> Any:
+        """The way into a gearbox, which nothing leads through."""
+        m.submodules += (relay := Relay(8))
+        wiring.connect(m, relay.o, gearbox.i)
+        m.d.comb += relay.clear.eq(self.reset)
+        return relay.i
 
 
 class Outlet(wiring.Component):
@@ -111,7 +119,7 @@ class Outlet(wiring.Component):
     Members
     -------
     command : In(8)
-        Where bytes come from: a `Command` that reads.
+        Where bytes come from: a `Command` that reads, since two cycles before.
     beats : In(stream of beat_bits)
     model : In(stream of signed(model_bits))
     margins : In(stream of ArrayLayout(signed(model_bits), banks))
@@ -144,22 +152,27 @@ class Outlet(wiring.Component):
             Command.READ_MODEL: (self.model, _extended(self.model.payload), WORD_BITS),
             Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
         }
-        with m.Switch(self.command):
-            for command, (source, payload, bits) in sources.items():
-                gearbox = Gearbox(bits, 8)
-                m.submodules[command.name.lower()] = ResetInserter(self.reset)(gearbox)
-                m.d.comb += [
-                    gearbox.i.payload.eq(payload),
-                    gearbox.i.valid.eq(source.valid),
-                    source.ready.eq(gearbox.i.ready),
-                ]
-                with m.Case(command):
-                    m.d.comb += [
-                        self.o.payload.eq(gearbox.o.payload),
-                        self.o.valid.eq(gearbox.o.valid),
-                        gearbox.o.ready.eq(self.o.ready),
-                    ]
+        given = []
+        for command, (source, payload, bits) in sources.items():
+            m.submodules[command.name.lower()] = gearbox = Gearbox(bits, 8)
+            chosen = _is(m, self.command, command)
+            given.append(Mux(chosen, Cat(gearbox.o.payload, gearbox.o.valid), 0))
+            m.d.comb += [
+                gearbox.clear.eq(self.reset),
+                gearbox.i.payload.eq(payload),
+                gearbox.i.valid.eq(source.valid),
+                source.ready.eq(gearbox.i.ready),
+                gearbox.o.ready.eq(self.o.ready & chosen),
+            ]
+        m.d.comb += Cat(self.o.payload, self.o.valid).eq(reduce(or_, given))
         return m
+
+
+def _is(m: Module, command: Value, wanted: int) -> Signal:
+    """Whether it is that one, in the next cycle: a register, because streams hang on it."""
+    chosen = Signal()
+    m.d.sync += chosen.eq(command == wanted)
+    return chosen
 
 
 def _extended(word: Value) -> Value:

@@ -23,6 +23,7 @@ from ..link.frames import (
 from ..memory.interface import MemorySignature
 from ..memory.plan import plan_layout
 from ..protocol import Status, epoch_layout, job_layout
+from ..relay import Relay
 from .bytes import Intake, Outlet, epoch_bytes
 from .layouts import EPOCH_DEPTH, epochs_a_frame, run_layout
 
@@ -109,35 +110,50 @@ class CommandDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.intake, m.submodules.outlet = self._intake, self._outlet
-        intake, outlet, answer = self._intake, self._outlet, self.answer.payload
+        m.submodules.incoming = incoming = Relay(8)
+        m.submodules.answers = answers = Relay(ReplyByte)
+        intake, outlet, answer = self._intake, self._outlet, answers.i.payload
+        wiring.connect(m, wiring.flipped(self.data), incoming.i)
+        wiring.connect(m, answers.o, wiring.flipped(self.answer))
         request, busy = Signal(Request), Signal()
-        left, quiet, moved = Signal(16), Signal(range(QUIET_CYCLES + 1)), Signal()
+        left, more = Signal(16), Signal()
+        quiet, moved = Signal(range(QUIET_CYCLES + 1)), Signal()
         settling, status = Signal(), Signal(8 * byte_count(DeviceStatus))
         self._connect(m, request)
+        m.d.comb += intake.i.payload.eq(incoming.o.payload)
+        m.d.sync += busy.eq(~self.job.ready | ~self.plan.ready)
         m.d.comb += [
-            busy.eq(~self.job.ready | ~self.plan.ready),
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(moved):
-            m.d.sync += [left.eq(left - 1), quiet.eq(0)]
+            m.d.sync += [left.eq(left - 1), more.eq(left != 1), quiet.eq(0)]
 
+        code, rules = Signal(Code), self._rules(m, request, busy)
+        m.d.comb += answer.code.eq(code)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.command.ready.eq(1)
-                m.d.sync += [request.eq(self.command.payload), answer.code.eq(Code.OK)]
+                # What the last command left of its payload is not the next one's.
+                m.d.comb += [self.command.ready.eq(1), incoming.clear.eq(1)]
+                m.d.sync += [request.eq(self.command.payload), code.eq(Code.OK)]
                 with m.If(self.command.valid):
-                    m.next = "CHECK"
+                    m.next = "EXAMINE"
+            with m.State("EXAMINE"):
+                m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += [quiet.eq(0), status.eq(self._status(m, busy))]
-                self._check(m, request, self._rules(m, request, busy), left)
+                self._check(m, request, rules, left, more, code)
             with m.State("STATUS"):
-                m.d.comb += [self.answer.valid.eq(1), answer.data.eq(status[:8])]
-                m.d.comb += moved.eq(self.answer.ready)
-                with m.If(moved):
+                told = more & answers.i.ready
+                m.d.comb += [
+                    answers.i.valid.eq(more),
+                    answer.data.eq(status[:8]),
+                    moved.eq(told),
+                ]
+                with m.If(told):
                     m.d.sync += status.eq(status[8:])
-                with m.If(moved & (left == 1)):
+                with m.If(~more):
                     m.next = "END"
             with m.State("RESET"):
                 m.d.comb += [self.reset.eq(1), self.seek.eq(1)]
@@ -147,24 +163,25 @@ class CommandDecoder(wiring.Component):
                 m.next = "TAKE"
             with m.State("TAKE"):
                 m.d.comb += [
-                    intake.i.valid.eq(self.data.valid & (left != 0)),
-                    self.data.ready.eq(intake.i.ready & (left != 0)),
+                    intake.i.valid.eq(incoming.o.valid & more),
+                    incoming.o.ready.eq(intake.i.ready & more),
                     moved.eq(intake.i.valid & intake.i.ready),
                 ]
-                with m.If(left == 0):
+                with m.If(~more):
                     m.next = "END"
                     with m.If(request.command == Command.RUN):
                         m.next = "START"
                 with m.Elif(quiet[-1]):
-                    m.d.sync += answer.code.eq(Code.BUSY)
+                    m.d.sync += code.eq(Code.BUSY)
                     m.next = "END"
             with m.State("START"):
+                starts = intake.run.valid & ~self.writing
                 m.d.comb += [
-                    self.job.valid.eq(~self.writing),
-                    self.plan.valid.eq(~self.writing),
-                    intake.run.ready.eq(~self.writing),
+                    self.job.valid.eq(starts),
+                    self.plan.valid.eq(starts),
+                    intake.run.ready.eq(starts),
                 ]
-                with m.If(~self.writing):
+                with m.If(starts):
                     m.next = "END"
             with m.State("READ"):
                 m.d.comb += self.plan.valid.eq(~self.writing)
@@ -173,37 +190,41 @@ class CommandDecoder(wiring.Component):
                     m.next = "GIVE"
             with m.State("GIVE"):
                 m.d.comb += [
-                    self.answer.valid.eq(outlet.o.valid & (left != 0)),
-                    outlet.o.ready.eq(self.answer.ready & (left != 0)),
-                    moved.eq(self.answer.valid & self.answer.ready),
+                    answers.i.valid.eq(outlet.o.valid & more),
+                    outlet.o.ready.eq(answers.i.ready & more),
+                    moved.eq(answers.i.valid & answers.i.ready),
                     answer.data.eq(outlet.o.payload),
                 ]
-                with m.If((left == 0) | quiet[-1]):
+                with m.If(~more | quiet[-1]):
                     m.next = "END"
                     with m.If(self.reading):
                         m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.d.comb += settling.eq(1)
-                with m.If(self.plan.ready):
+                with m.If(self.plan.ready & self.job.ready):
                     m.d.sync += self.reading.eq(0)
                     m.next = "END"
             with m.State("END"):
-                m.d.comb += [self.answer.valid.eq(1), answer.end.eq(1)]
-                with m.If(self.answer.ready):
+                m.d.comb += [answers.i.valid.eq(1), answer.end.eq(1)]
+                with m.If(answers.i.ready):
                     m.next = "IDLE"
         return m
 
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
-        """What becomes of each command."""
+        """What becomes of each command; refusals are known two cycles after ``request``."""
         config, intake = self._config, self._intake
         word_bytes, wide_bytes = (
             self._port.width // 8,
             max(self._port.width // 8, config.beat_bytes),
         )
         memory_bytes = self._memory_words * word_bytes
-        bad_write, bad_read = Signal(), Signal()
-        odd_place = _odd(request.address, word_bytes)
-        m.d.comb += [
+        bad_write, bad_read, many_epochs, bad_run = Signal(), Signal(), Signal(), Signal()
+        crowded, odd_place = Signal(), _odd(request.address, word_bytes)
+        frame = epochs_a_frame(config) * epoch_bytes(config)
+        m.d.sync += [
+            many_epochs.eq(request.length > frame),
+            crowded.eq(intake.waiting > EPOCH_DEPTH // 2),
+            bad_run.eq(request.length != byte_count(run_layout(config))),
             bad_write.eq(
                 odd_place
                 | _odd(request.length, word_bytes)
@@ -215,13 +236,8 @@ class CommandDecoder(wiring.Component):
                 | (request.address + request.count > memory_bytes)
             ),
         ]
-        frame = epochs_a_frame(config) * epoch_bytes(config)
-        run_bytes = byte_count(run_layout(config))
-        epoch_refusals = (
-            (request.length > frame, Code.RANGE),
-            (intake.waiting > EPOCH_DEPTH // 2, Code.BUSY),
-        )
-        run_refusals = ((request.length != run_bytes, Code.RANGE), (busy, Code.BUSY))
+        epoch_refusals = ((many_epochs, Code.RANGE), (crowded, Code.BUSY))
+        run_refusals = ((bad_run, Code.RANGE), (busy, Code.BUSY))
         read_refusals = ((bad_read, Code.RANGE), (busy, Code.BUSY))
         return {
             Command.STATUS: _Rule("STATUS", byte_count(DeviceStatus)),
@@ -235,14 +251,21 @@ class CommandDecoder(wiring.Component):
             Command.RUN: _Rule("TAKE", request.length, run_refusals),
         }
 
-    def _check(self, m: Module, request: data.View, rules: dict[int, _Rule], left: Signal) -> None:
+    def _check(
+        self,
+        m: Module,
+        request: data.View,
+        rules: dict[int, _Rule],
+        left: Signal,
+        more: Signal,
+        code: Signal,
+    ) -> None:
         """To the state that executes the command, or to its end."""
-        code = self.answer.payload.code
         m.next = "END"
         with m.Switch(request.command):
             for command, rule in rules.items():
                 with m.Case(command):
-                    m.d.sync += left.eq(rule.left)
+                    m.d.sync += [left.eq(rule.left), more.eq(Value.cast(rule.left).any())]
                     m.next = rule.state
                     for refused, why in rule.refusals:
                         with m.If(refused):
@@ -279,7 +302,6 @@ class CommandDecoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.margins), outlet.margins)
         m.d.comb += [
             intake.command.eq(request.command),
-            intake.i.payload.eq(self.data.payload),
             intake.reset.eq(self.reset),
             outlet.command.eq(request.command),
             outlet.reset.eq(self.reset),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,7 +92,7 @@ class Device(wiring.Component):
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
         engine = Engine(self.config)
-        m.submodules.engine = ResetInserter(decoder.reset)(engine)
+        m.submodules.engine = engine
 
         wiring.connect(m, wiring.flipped(self.i), link.i)
         wiring.connect(m, link.o, wiring.flipped(self.o))
@@ -109,6 +109,7 @@ class Device(wiring.Component):
         m.d.comb += [
             self.busy.eq(~engine.job.ready),
             self.fault.eq(engine.status.error != Error.NONE),
+            engine.cancel.eq(decoder.reset),
             decoder.counters.eq(link.counters),
             decoder.status.eq(engine.status),
             decoder.writing.eq(store.writing),

@@ -79,6 +79,9 @@ class SdramChip:
     refresh_ms : float
         Every row is refreshed in this time.
     power_up_us : float
+    access_ns, hold_ns : float
+        From a clock edge until the next word is there at the latest, and until the last one goes at
+        the earliest, at either CAS latency.
     """
 
     source: str
@@ -97,6 +100,8 @@ class SdramChip:
     cas3_hz: float
     refresh_ms: float = 64.0
     power_up_us: float = 200.0
+    access_ns: float = 6.0
+    hold_ns: float = 2.5
 
     def __post_init__(self) -> None:
         if not 1 <= self.column_bits <= 10 < self.row_bits:
@@ -211,6 +216,8 @@ def any_of(*chips: SdramChip) -> SdramChip:
         cas3_hz=min(chip.cas3_hz for chip in chips),
         refresh_ms=min(chip.refresh_ms for chip in chips),
         power_up_us=max(chip.power_up_us for chip in chips),
+        access_ns=max(chip.access_ns for chip in chips),
+        hold_ns=min(chip.hold_ns for chip in chips),
     )
 
 

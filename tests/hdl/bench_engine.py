@@ -11,7 +11,9 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.config import SEED_BITS, WEIGHT_BITS
+from hdl.engine import MARGIN_DEPTH
 from hdl.job import Job, Mode
+from hdl.jobs import settle_cycles
 from hdl.protocol import (
     Error,
     Status,
@@ -41,6 +43,10 @@ SATURATING = ("margin", "error", "model")
 
 KINDS = ("calm", "any", "overflow", "steepest", "calm", "any", "calm", "overflow", "any")
 """Rounds of a test: like a real training, anything, everything saturates, largest correction."""
+
+CANCELS = 6
+CANCELLED_WITHIN = 800
+"""Cycles, in which a round of jobs is somewhere."""
 
 
 class JobBench(Bench):
@@ -153,12 +159,24 @@ class EngineBench(JobBench):
         self.margins = Stream(self, "margins", margins, self.predicted.observe)
         self.model_in = Stream(self, "model_in", word, self.words_taken.append)
         self.model_out = Stream(self, "model_out", word, self.words.observe)
+        self.cancel = self.port("cancel")
 
     @property
     def inputs(self) -> list[Port]:
         sources = (self.job, self.epochs, self.beats, self.model_in)
         ports = [port for source in sources for port in (source.valid, source.payload)]
-        return [*ports, self.model_out.ready, self.margins.ready]
+        return [*ports, self.model_out.ready, self.margins.ready, self.cancel]
+
+    def forget(self) -> None:
+        """The present job will not be done, and what is offered of it is withdrawn."""
+        streams = (self.job, self.epochs, self.beats, self.margins, self.model_in, self.model_out)
+        for stream in streams:
+            stream.drop()
+        self.present = None
+        for board in (self.words, self.predicted):
+            board.drop()
+        for taken in (self.words_taken, self.beats_taken, self.epochs_taken):
+            taken.clear()
 
     def read_status(self) -> dict[str, int]:
         status: dict[str, int] = self.status.get()
@@ -260,23 +278,35 @@ class Stimulus:
         return values
 
 
+def play(bench: EngineBench, stimulus: Stimulus, gap: float) -> list[Any]:
+    """Send all of it; the last of the tasks ends when the last job has been taken."""
+    tasks = (
+        bench.epochs.send(stimulus.epochs, gap),
+        bench.beats.send(stimulus.beats, gap),
+        bench.model_in.send(stimulus.words, gap),
+        bench.model_out.drain(gap),
+        bench.margins.drain(gap),
+        bench.job.send(stimulus.jobs, gap),
+    )
+    return [cocotb.start_soon(task) for task in tasks]
+
+
+async def finish_jobs(bench: EngineBench, tasks: list[Any]) -> None:
+    await tasks[-1]
+    for _ in range(PATIENCE_CYCLES):
+        await bench.tick()
+        if not bench.words.missing:
+            break
+    bench.end_job()
+
+
 async def run(dut: Any, gap: float) -> None:
     bench = EngineBench(dut, stalls=gap > 0)
     await bench.reset(*bench.inputs)
     stimulus = Stimulus(bench)
     for kind in KINDS:
         stimulus.add_round(kind)
-    cocotb.start_soon(bench.epochs.send(stimulus.epochs, gap))
-    cocotb.start_soon(bench.beats.send(stimulus.beats, gap))
-    cocotb.start_soon(bench.model_in.send(stimulus.words, gap))
-    cocotb.start_soon(bench.model_out.drain(gap))
-    cocotb.start_soon(bench.margins.drain(gap))
-    await bench.job.send(stimulus.jobs, gap)
-    for _ in range(PATIENCE_CYCLES):
-        await bench.tick()
-        if not bench.words.missing:
-            break
-    bench.end_job()
+    await finish_jobs(bench, play(bench, stimulus, gap))
     await bench.finish()
     assert bench.refused >= len(KINDS)
     assert bench.saturations.all(), f"something never saturated: {bench.saturations}"
@@ -292,3 +322,43 @@ async def random_gaps(dut: Any) -> None:
 async def no_gaps(dut: Any) -> None:
     """The cycle model, to the cycle."""
     await run(dut, gap=0.0)
+
+
+@test
+async def cancelled_jobs(dut: Any) -> None:
+    """Wherever a job is cancelled, the engine is soon idle, and the next ones know nothing of it,
+    to the cycle."""
+    bench = EngineBench(dut, stalls=False)
+    await bench.reset(*bench.inputs)
+    for _ in range(CANCELS):
+        stimulus = Stimulus(bench)
+        stimulus.add_round("any")
+        await cancel_somewhere(bench, stimulus)
+        stimulus = Stimulus(bench)
+        stimulus.add_round("calm")
+        tasks = play(bench, stimulus, 0.0)
+        await finish_jobs(bench, tasks)
+        for task in tasks:
+            task.cancel()
+    await bench.finish()
+
+
+async def cancel_somewhere(bench: EngineBench, stimulus: Stimulus) -> None:
+    tasks = play(bench, stimulus, 0.0)
+    await bench.tick(int(bench.rng.integers(1, CANCELLED_WITHIN)))
+    for task in tasks:
+        task.cancel()
+    for port in bench.inputs:
+        port.set(0)
+    bench.cancel.set(1)
+    bench.forget()
+    await bench.tick()
+    bench.cancel.set(0)
+    for _ in range(settle_cycles(bench.config) + MARGIN_DEPTH + 8):
+        bench.forget()
+        await bench.tick()
+        assert not bench.margins.valid.get(), "margins of a job that was cancelled"
+    assert bench.job.ready.get(), "the engine is not idle"
+    # Of a job that was cancelled they say how far it came; the next pass counts from zero.
+    status = bench.read_status()
+    bench.counters = {name: status[name] for name in bench.counters}

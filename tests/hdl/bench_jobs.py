@@ -27,7 +27,8 @@ class JobsBench(Bench):
         super().__init__(dut)
         self.layout = job_layout(self.config)
         self.job = self.port("job", self.layout)
-        self.start, self.passes = self.port("start"), self.port("passes")
+        self.start, self.start_pass = self.port("start"), self.port("start_pass")
+        self.start_move = self.port("start_move")
         self.done, self.settled = self.port("done"), self.port("settled")
         self.error = self.port("error", 2)
         self.starts = self.scoreboard("start")
@@ -53,7 +54,8 @@ class JobsBench(Bench):
 
     def watch(self) -> None:
         if self.start.get():
-            self.starts.observe([self.job.get(), self.passes.get()])
+            self.starts.observe([self.job.get(), self.start_pass.get()])
+        assert self.start.get() == self.start_pass.get() + self.start_move.get()
         if self.checked and self.cycle == self.checked[0]:
             self.errors.expect(self.checked[1].value)
             self.errors.observe(self.error.get())
@@ -103,7 +105,9 @@ def _fields(layout: data.StructLayout, bits: int) -> dict[str, int]:
 @test
 async def good_and_bad(dut: Any) -> None:
     bench = JobsBench(dut)
-    await bench.reset(bench.i.valid, bench.i.payload, bench.done, bench.settled)
+    await bench.reset(
+        bench.i.valid, bench.i.payload, bench.done, bench.settled, bench.port("cancel")
+    )
     bench.monitor(bench.watch)
     cocotb.start_soon(bench.work())
     await bench.i.send(bench.jobs(), gap=0.2)

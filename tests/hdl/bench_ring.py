@@ -45,7 +45,7 @@ class RingBench(Bench):
 
 async def run(dut: Any, rates: list[tuple[float, float]]) -> None:
     bench = RingBench(dut)
-    await bench.reset(bench.i, bench.write, bench.advance)
+    await bench.reset(bench.i, bench.write, bench.advance, bench.port("clear"))
     bench.monitor(bench.watch)
     for writes, reads in rates:
         for _ in range(CYCLES // len(rates)):

@@ -189,7 +189,9 @@ async def run(dut: Any, gap: float, most_late: int) -> None:
     bench = SlotsBench(dut, most_late, gap)
     sources = (bench.beats, bench.epochs)
     ports = [port for source in sources for port in (source.valid, source.payload)]
-    await bench.reset(bench.job, bench.start, bench.room, bench.errors_soon, *ports)
+    await bench.reset(
+        bench.job, bench.start, bench.room, bench.errors_soon, bench.port("cancel"), *ports
+    )
     for watch in (bench.watch_pass, bench.watch_token):
         bench.monitor(watch)
     endless = (random_bits(bench.rng, bench.config.beat_bits) for _ in itertools.count())

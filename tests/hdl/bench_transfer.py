@@ -93,7 +93,7 @@ class TransferBench(Bench):
 async def run(dut: Any, gap: float) -> None:
     bench = TransferBench(dut)
     inputs = (bench.i.valid, bench.i.payload, bench.o.ready)
-    await bench.reset(bench.job, bench.start, bench.x, *inputs)
+    await bench.reset(bench.job, bench.start, bench.x, bench.port("cancel"), *inputs)
     bench.monitor(bench.watch_rows)
     cocotb.start_soon(bench.o.drain(gap))
     cocotb.start_soon(bench.show_rows())

@@ -77,10 +77,12 @@ def simulate(
     netlist: str | None = None,
     **parameters: int,
 ) -> None:
-    """Run every cocotb test of ``tests.hdl.<bench>`` on ``component``; fail with what they say.
+    """Run every cocotb test of a bench on ``component``; fail with what they say.
 
     Parameters
     ----------
+    bench : str
+        Module below `tests.hdl`, or below `tests` if there is a dot in it.
     geometry : str
         Name of the component's configuration in `tests.geometries`.
     simulator : str
@@ -111,7 +113,7 @@ def simulate(
     passed = True
     try:
         _runner(simulator).test(
-            test_module=f"tests.hdl.{bench}",
+            test_module=f"tests.{bench}" if "." in bench else f"tests.hdl.{bench}",
             hdl_toplevel="top",
             hdl_toplevel_lang="verilog",
             seed=seed,

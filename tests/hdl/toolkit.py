@@ -77,8 +77,10 @@ class Scoreboard:
         return bool(self._expected) and self._expected[0][1] == self._bench.cycle
 
     def drop(self) -> None:
-        """What was expected will not come: the design was told to forget it."""
+        """What was expected will not come, and what has come is no result: the design was told to
+        forget it."""
         self._expected.clear()
+        self._observed.clear()
 
     def _compare(self) -> None:
         while self._expected and self._observed:
@@ -181,13 +183,15 @@ class Bench:
             port.set(0)
         await self.run_clock(self.dut.rst, active=1)
 
-    async def run_clock(self, reset: Any, active: int) -> None:
-        """Start the clock, hold ``reset`` for a while, then start the monitors."""
-        reset.value = active
+    async def run_clock(self, reset: Any | None, active: int = 1) -> None:
+        """Start the clock, hold ``reset`` for a while if there is one, then start the monitors."""
+        if reset is not None:
+            reset.value = active
         Clock(self.clock, CLOCK_NS, "ns").start()
         for _ in range(RESET_CYCLES):
             await RisingEdge(self.clock)
-        reset.value = 1 - active
+        if reset is not None:
+            reset.value = 1 - active
         cocotb.start_soon(self._sample())
 
     async def _sample(self) -> None:
@@ -248,6 +252,10 @@ class Stream:
         self._waiting = None if taken else item
         if taken and self._on_item is not None:
             self._on_item(item)
+
+    def drop(self) -> None:
+        """Whatever was offered may be withdrawn."""
+        self._waiting = None
 
     async def send(self, items: Iterable[Any], gap: float) -> None:
         """Send ``items``; the stream rests in a cycle with probability ``gap``."""
