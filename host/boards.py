@@ -40,6 +40,8 @@ def building(name: str) -> Iterator[None]:
         ) from fault
     except FlowError as fault:
         raise BuildError(f"{name}: {fault}") from fault
+    except ValueError as fault:  # of a clock rate or memory that cannot be had
+        raise BuildError(f"{name} cannot be built: {fault}") from fault
     except CompileError as fault:  # a cache that cannot be written
         raise BuildError(str(fault)) from fault
 

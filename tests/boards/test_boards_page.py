@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Fragment
 from typer.testing import CliRunner
 
 from boards.board import Board
@@ -50,7 +51,9 @@ def test_its_commands_exist() -> None:
 @EACH
 def test_the_largest_data_set_is_the_largest(board: Board) -> None:
     config, samples = board.engine, predict(board).samples
-    port = board.samples.build(config, board.clock_hz).port.signature
+    memory = board.samples.build(config, board.clock_hz)
+    Fragment.get(memory, None)  # or Amaranth warns that it is not used
+    port = memory.port.signature
     beats = predicted_job(config, 1, 1).group_beats(config)
     groups, depth = samples // config.banks, board.samples.bytes * 8 // port.width
     SamplePlan(beats=groups * beats).check(config.beat_bits, port.width, depth)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,16 @@ def test_what_is_missed_exits_4(seeds: Seeds, tmp_path: Path) -> None:
 def test_an_unknown_board(command: str) -> None:
     refused = run(command, "spartan", code=InputError.exit_code)
     assert f"no board spartan; take one of {', '.join(BOARDS)}" in refused.stderr
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_clock_that_no_pll_makes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blink(BLINK, monkeypatch)
+    monkeypatch.setitem(BOARDS, "icebreaker", replace(BOARD, clock_hz=12_345_678))
+    refused = run("build", "icebreaker", "-o", str(tmp_path / "made.bin"), code=4)
+    assert "icebreaker cannot be built: the PLL cannot make 12.3457 MHz exactly" in refused.stderr
+    del refused
+    gc.collect()  # what was begun, while its warnings are ignored
 
 
 def test_missing_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
