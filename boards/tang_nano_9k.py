@@ -26,11 +26,11 @@ TANG_NANO_9K = Board(
     # Its oscillator's own.
     clock_hz=27_000_000,
     engine=ENGINES["small"],
-    samples=BlockSamples(1 << 15),
+    samples=BlockSamples(1 << 14),
     programmer=Programmer(
         name="tangnano9k", usb="0403:6010", product="JTAG Debugger", chip="GW1N(R)-9C"
     ),
     baud=1_000_000,
     leds=tuple(("led", number) for number in range(4)),
-    note="for study: least squares on 32 KiB of samples",
+    note="for study: least squares on 16 KiB of samples",
 )

@@ -14,6 +14,8 @@ _CELL = re.compile(r"(_|(?<=\.))(SB_)?[A-Z][A-Z0-9]{2,}(_|$)")
 _PART = re.compile(r"(\.\d+)+$")
 """What Yosys adds to the parts of a memory."""
 
+_GOWIN_MULTIPLEXER = re.compile(r"_MUX2_LUT\d_[A-Z]+\d?$")
+
 _COUNTED = re.compile(r"(\$\d+)+$")
 """What Amaranth adds to the second and later of one name."""
 
@@ -101,6 +103,10 @@ def _kind(step: Step) -> Kind:
         return CARRY
     if re.fullmatch(r"P\d+", step.to_port):
         return MULTIPLIER
-    if step.to_port.startswith("OF") or re.fullmatch(r"FX[AB]|M|I\d+SEL|SEL", step.port):
+    if (
+        step.to_port.startswith("OF")
+        or step.port in ("FXA", "FXB", "M")
+        or _GOWIN_MULTIPLEXER.search(step.cell)
+    ):
         return MULTIPLEXER
     return LUT

@@ -253,6 +253,16 @@ def test_critical_paths_in_words() -> None:
         "from a memory of ring to a multiplier of dot: 1 multiplexer, 5.8 ns in cells, 1.0 ns in "
         "wires"
     )
+    gowin = (
+        Step("clk-to-q", 0.5, "device.link.session_DFFRE_Q", "Q"),
+        Step("logic", 0.5, "link.a_LUT4_F", "I2", "link.a_LUT4_F", "F"),
+        Step("logic", 0.5, "link.a_LUT4_F_I0_MUX2_LUT5_O", "I0", "link.a_LUT4_F_MUX2_LUT5_O", "O"),
+        Step("setup", 0.5, "device.ring.memory.0.0", "ADB7"),
+    )
+    assert in_words(gowin) == (
+        "from register session of link to a memory of ring: 1 LUT and 1 multiplexer, 2.0 ns in "
+        "cells, 0.0 ns in wires"
+    )
     assert in_words(()) == "there is no path from register to register"
 
 
