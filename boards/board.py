@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 from hdl.link.link import BUFFER_BYTES
 from hdl.memory.block import BlockMemory
 from hdl.memory.sdram import Sdram
@@ -121,6 +122,31 @@ class SpramSamples:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Programmer:
+    """The way to a board's FPGA, in the words of openFPGALoader.
+
+    Parameters
+    ----------
+    name : str
+        Its name of the board.
+    usb : str
+        Vendor and product of the board's USB bridge.
+    product : str
+        Words of what the bridge calls itself; "" if its maker left it without.
+    chip : str
+        Its name of the FPGA, or how that begins; "" if there is no JTAG to ask by.
+    sram : bool
+        Whether the FPGA can be configured directly, without writing the flash that it starts from.
+    """
+
+    name: str
+    usb: str
+    product: str = ""
+    chip: str = ""
+    sram: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """A board and the device that is built for it.
 
@@ -138,8 +164,7 @@ class Board:
     engine : EngineConfig
     samples : SdramSamples, BlockSamples or SpramSamples
         Where samples are kept.
-    programmer : str
-        What openFPGALoader calls the board.
+    programmer : Programmer
     baud : int
         Rate of the UART.
     buffer_bytes : int
@@ -164,7 +189,7 @@ class Board:
     clock_hz: int
     engine: EngineConfig
     samples: SdramSamples | BlockSamples | SpramSamples
-    programmer: str
+    programmer: Programmer
     baud: int = 3_000_000
     buffer_bytes: int = BUFFER_BYTES
     leds: tuple[tuple[str, int], ...] = tuple(("led", n) for n in range(4))
@@ -172,3 +197,21 @@ class Board:
     max_area: float = 0.9
     seeds: int = 3
     note: str = ""
+
+    @property
+    def train_options(self) -> str:
+        """What `zipsgd train` must be told to train for its engine; "" if that is the default.
+
+        Raises
+        ------
+        ValueError
+            If the engine is none of `hdl.engines.ENGINES` with other lanes or banks.
+        """
+        lanes, banks = self.engine.lanes, self.engine.banks
+        for name, base in ENGINES.items():
+            if replace(base, lanes=lanes, banks=banks) == self.engine:
+                options = [f"--engine {name}"] if base != EngineConfig() else []
+                options += [f"--lanes {lanes}"] if lanes != base.lanes else []
+                options += [f"--banks {banks}"] if banks != base.banks else []
+                return " ".join(options)
+        raise ValueError(f"{self.name}: its engine has no name; add it to ENGINES of hdl.engines")

@@ -6,8 +6,10 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import shutil
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,6 +24,7 @@ from . import ecp5_netlist
 from .board import Board
 from .flows import FLOWS, MAPS, TOP, YOSYS
 from .place_and_route import (
+    Clock,
     MissingToolError,
     Result,
     Source,
@@ -37,7 +40,13 @@ from .top import BoardTop
 RESULT, BITSTREAM = "result.json", "bitstream"
 """What is kept of a seed."""
 
-CONSTRAINTS = {".lpf": "lpf", ".pcf": "pcf"}
+logger = logging.getLogger(__name__)
+
+CONSTRAINTS = (".lpf", ".pcf", ".cst")
+"""Suffixes of the files that say where pins are."""
+
+Names = tuple[tuple[str, ...], tuple[str, ...]]
+"""What place and route, and the packer, call an FPGA."""
 
 
 class MissedError(Exception):
@@ -66,6 +75,9 @@ class Build:
     Parameters
     ----------
     board : Board
+    keep : Path, optional
+        Folder in which all steps are done, nothing found: their files, the tools' logs and their
+        own reports stay there.
 
     Raises
     ------
@@ -73,18 +85,19 @@ class Build:
         If amaranth-boards is not installed.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, keep: Path | None = None) -> None:
         if importlib.util.find_spec("amaranth_boards") is None:
             raise MissingToolError("pins and clocks need amaranth-boards")
-        self.board = board
+        self.board, self._keep = board, keep
 
     @cached_property
     def part(self) -> Part:
-        platform = self.board.platform()
+        device, packer = DEVICES[self._family](self.board.platform())
         return Part(
             family=self._family,
-            device=DEVICES[self._family](platform),
+            device=device,
             clock_mhz=self.board.clock_hz / 1e6,
+            packer=packer,
         )
 
     @property
@@ -93,7 +106,7 @@ class Build:
         if family == "xilinx":
             raise MissingToolError(
                 f"{self.board.title}: its bitstream needs the vendor's tools; `zipsgd build "
-                f"{self.board.name} --project FOLDER` writes what they take"
+                f"{self.board.name}` writes what they take"
             )
         return family
 
@@ -106,6 +119,15 @@ class Build:
         )
         return Source(plan.files[f"{TOP}.il"], ".il"), constraints
 
+    def project(self) -> dict[str, bytes]:
+        """The files that the vendor's tools take, by name."""
+        plan = self.board.platform().prepare(BoardTop(self.board), TOP, emit_src=False)
+        return {
+            name: content.encode() if isinstance(content, str) else content
+            for name, content in plan.files.items()
+        }
+
+    @cached_property
     def netlist(self) -> Path:
         """The synthesised design."""
         source, _ = self.design
@@ -121,41 +143,65 @@ class Build:
         def make(work: Path) -> Path:
             return synthesise(source, self._family, work)
 
-        return cached("netlist.json", parts, make)
+        return self._step("synthesis", "netlist.json", parts, make)
 
     def seed(self, seed: int) -> Built:
         """What one seed gives."""
         _, constraints = self.design
         flow, part = FLOWS[self._family], self.part
         # The netlist's content: a new version of Yosys need not change it.
-        netlist = self.netlist()
+        netlist = self.netlist
         parts = (
             hashlib.sha256(netlist.read_bytes()).hexdigest(),
             constraints,
             repr((part, flow.options, seed)),
             _version(flow.place.package),
+            _version(flow.pack.package),
         )
 
         def make(work: Path) -> Path:
             local = work / f"{TOP}.json"
-            shutil.copy(netlist, local)
+            if local != netlist:
+                shutil.copy(netlist, local)
             (result,) = place_and_route(local, part, range(seed, seed + 1), constraints)
-            content = bitstream(routed_file(work, part.family, seed), part.family)
+            content = bitstream(routed_file(work, part.family, seed), part)
             path = work / "made.zip"
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr(RESULT, json.dumps(asdict(result)))
                 archive.write(content, BITSTREAM)
             return path
 
-        with zipfile.ZipFile(cached("routed.zip", parts, make)) as archive:
+        step = f"place and route, seed {seed}"
+        with zipfile.ZipFile(self._step(step, "routed.zip", parts, make)) as archive:
             result = _result(json.loads(archive.read(RESULT)))
             return Built(self.board, result, archive.read(BITSTREAM))
 
     def seeds(self, seeds: range) -> list[Built]:
         """All of some seeds, as many at a time as there are processors."""
-        self.netlist()
+        _ = self.netlist  # once, before they all want it
         with ThreadPoolExecutor(cpu_count() or 1) as pool:
             return list(pool.map(self.seed, seeds))
+
+    def _step(
+        self, what: str, name: str, parts: tuple[str, ...], make: Callable[[Path], Path]
+    ) -> Path:
+        """What ``make`` makes, see `sim.build.cached`."""
+        found = True
+
+        def work(folder: Path) -> Path:
+            nonlocal found
+            found = False
+            logger.info("%s: %s, some minutes", self.board.name, what)
+            return make(folder)
+
+        if self._keep:
+            folder = self._keep / what.replace(" ", "-").replace(",", "")
+            folder.mkdir(parents=True, exist_ok=True)
+            return work(folder)
+        path = cached(name, parts, work)
+        if found:
+            logger.info("%s: %s was done before", self.board.name, what)
+        return path
 
     def build(self) -> Built:
         """The first seed that reaches the clock rate.
@@ -200,7 +246,9 @@ def _placed(board: Board) -> Family:
 
 
 def _result(content: dict[str, Any]) -> Result:
-    return Result(**content | {"path": tuple(Step(**step) for step in content["path"])})
+    path = tuple(Step(**step) for step in content.pop("path"))
+    clocks = tuple(Clock(**clock) for clock in content.pop("clocks"))
+    return Result(path=path, clocks=clocks, **content)
 
 
 def _version(package: str) -> str:
@@ -211,18 +259,27 @@ def _version(package: str) -> str:
         raise MissingToolError(f"the build needs {name}") from fault
 
 
-def _ecp5_device(platform: Any) -> tuple[str, ...]:
+def _ecp5_names(platform: Any) -> Names:
     """Such as LFE5U-85F, BG381, 6."""
     size = platform.device.removeprefix("LFE5U-").removesuffix("F")
     package = platform.package.replace("BG", "CABGA")
-    return (f"--{size}k", "--package", package, "--speed", platform.speed)
+    return (f"--{size}k", "--package", package, "--speed", platform.speed), ()
 
 
-def _ice40_device(platform: Any) -> tuple[str, ...]:
+def _ice40_names(platform: Any) -> Names:
     """Such as iCE40UP5K, SG48."""
     name = platform.device.removeprefix("iCE40").lower()
-    return (f"--{name}", "--package", platform.package.lower())
+    return (f"--{name}", "--package", platform.package.lower()), ()
 
 
-DEVICES = {"ecp5": _ecp5_device, "ice40": _ice40_device}
-"""What place and route calls the FPGA of a platform."""
+def _gowin_names(platform: Any) -> Names:
+    """Such as GW1NR-LV9QN88PC6/I5 of the family GW1NR-9C, which is a GW1N-9C and more memory."""
+    family = platform.family.replace("GW1NR", "GW1N")
+    return ("--device", platform.part, "--vopt", f"family={family}"), ("-d", family)
+
+
+DEVICES: dict[Family, Callable[[Any], Names]] = {
+    "ecp5": _ecp5_names,
+    "ice40": _ice40_names,
+    "gowin": _gowin_names,
+}

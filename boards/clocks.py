@@ -100,8 +100,13 @@ def _no_such_clock(in_hz: int, out_hz: int) -> NoSuchClockError:
     )
 
 
+def sync_domain(family: str) -> ClockDomain:
+    """The domain that `BoardClock` drives, for the module around it."""
+    return ClockDomain("sync", reset_less=family != "ice40")
+
+
 class BoardClock(Elaboratable):
-    """Domain ``sync`` at a rate that is the oscillator's, or that a PLL makes of it.
+    """Drives `sync_domain` at a rate that is the oscillator's, or that a PLL makes of it.
 
     Where the clock can be stopped it starts when it is stable, and registers need no reset: their
     initial values are those of the configuration. On an iCE40, whose block RAM is not readable at
@@ -130,7 +135,6 @@ class BoardClock(Elaboratable):
             self._ice40(m, given, in_hz)
             return m
         m.submodules.buffer = buffer = io.Buffer("i", given)
-        m.domains.sync = ClockDomain("sync", reset_less=True)
         if self._clock_hz == in_hz:
             m.d.comb += ClockSignal().eq(buffer.i)
         elif self._family == "ecp5":
@@ -194,7 +198,6 @@ class BoardClock(Elaboratable):
                 o_LOCK=stable,
             )
         m.domains.begin = ClockDomain("begin", reset_less=True, local=True)
-        m.domains.sync = ClockDomain("sync")
         waited = Signal(range(int(ICE40_WAIT_S * self._clock_hz) + 1), init=0)
         ready = Signal()
         m.submodules.stable = FFSynchronizer(stable, locked := Signal(), o_domain="begin")

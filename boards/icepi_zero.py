@@ -10,7 +10,7 @@ from typing import Any
 from hdl.config import EngineConfig
 from hdl.memory.sdram_chip import W9825G6KH_6
 
-from .board import Board, SdramSamples
+from .board import Board, Programmer, SdramSamples
 
 
 def _platform() -> Any:
@@ -27,6 +27,6 @@ ICEPI_ZERO = Board(
     clock_hz=80_000_000,
     engine=EngineConfig(lanes=16, banks=1),
     samples=SdramSamples(W9825G6KH_6),
-    programmer="icepi-zero",
+    programmer=Programmer(name="icepi-zero", usb="0403:6015", chip="LFE5U-25"),
     note="the same engine as the ULX3S on a quarter of the FPGA",
 )

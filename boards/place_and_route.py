@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .ecp5_netlist import pack
-from .flows import FLOWS, MAPS, TOP, YOSYS, Tool
+from .flows import FLOWS, MAPS, TOP, YOSYS, Flow, Tool
 from .targets import Family, Part
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 2 * 3600
 YOSYS_LOG = "yosys.log"
 LOG_TAIL_LINES = 12
+PINS = "pins.txt"
 READERS = {".v": "read_verilog", ".il": "read_rtlil"}
 """Of Yosys, by suffix."""
 
@@ -44,11 +45,24 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup."""
+    """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup; it goes from a
+    ``port`` of ``cell`` to ``to_port`` of ``to_cell``."""
 
     kind: str
     delay_ns: float
     cell: str
+    port: str = ""
+    to_cell: str = ""
+    to_port: str = ""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock of the design: the highest rate at which its paths hold, and what it must be."""
+
+    name: str
+    achieved_mhz: float
+    wanted_mhz: float
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,14 @@ class Result:
     Parameters
     ----------
     clock_mhz : float
-        Highest clock rate after routing, for the slowest corner that the tool knows.
+        Highest clock rate after routing, for the slowest corner that the tool knows; of the clock
+        that is furthest from what it should be.
     used, available : dict of str to int
         Cells by kind.
     path : tuple of Step
         Critical path.
+    clocks : tuple of Clock
+        All of them.
     """
 
     seed: int
@@ -70,6 +87,7 @@ class Result:
     used: dict[str, int]
     available: dict[str, int]
     path: tuple[Step, ...]
+    clocks: tuple[Clock, ...] = ()
 
 
 def synthesise(source: Source, family: Family, folder: Path) -> Path:
@@ -91,7 +109,7 @@ def synthesise(source: Source, family: Family, folder: Path) -> Path:
     yosys(f"{reader} {file.name}; {flow.synthesis} -json {netlist.name}", folder)
     if family == "ecp5":
         content = json.loads(netlist.read_text())
-        logger.info("packed %s", pack(content, TOP))
+        logger.debug("packed %s", pack(content, TOP))
         netlist.write_text(json.dumps(content))
     return netlist
 
@@ -106,6 +124,8 @@ def place_and_route(
     netlist: Path, part: Part, seeds: range, constraints: str = ""
 ) -> Iterator[Result]:
     """Place and route once a seed; the routed designs stay beside the netlist.
+
+    A design that does not fit is an error at once: some placers would look for room without end.
 
     Parameters
     ----------
@@ -123,16 +143,31 @@ def place_and_route(
     flow, folder = FLOWS[part.family], netlist.parent
     pins: list[str] = []
     if constraints:
-        file = folder / f"pins{flow.constraints.replace('--', '.')}"
+        file = folder / PINS
         file.write_text(constraints)
-        pins = [flow.constraints, file.name, f"{flow.constraints}-allow-unconstrained"]
+        pins = [option.format(file.name) for option in flow.pins]
+    usual = ["--json", netlist.name, *part.device, "--freq", str(part.clock_mhz), *pins]
+    _check_fits(flow, usual, folder)
     for seed in seeds:
         report, routed = folder / f"report.{seed}.json", routed_file(folder, part.family, seed)
-        arguments = ["--json", netlist.name, "--report", report.name, "--seed", str(seed)]
-        arguments += [*part.device, "--freq", str(part.clock_mhz), "--timing-allow-fail"]
-        arguments += [*flow.options, *pins, flow.routed[0], routed.name]
+        arguments = [*usual, "--report", report.name, "--seed", str(seed), "--timing-allow-fail"]
+        arguments += [*flow.options, flow.routed[0], routed.name]
         _run(flow.place, arguments, folder, f"place and route, seed {seed}")
         yield read_report(report, seed)
+
+
+def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> None:
+    """Raise `FlowError` if the FPGA has too few cells of some kind."""
+    report = folder / "fits.json"
+    _run(flow.place, [*arguments, "--pack-only", "--report", report.name], folder, "packing")
+    used, available = _cells(json.loads(report.read_text()))
+    missing = [
+        f"{count:,} {kind} and the FPGA has {available[kind]:,}"
+        for kind, count in used.items()
+        if count > available[kind]
+    ]
+    if missing:
+        raise FlowError(f"the design does not fit: it needs {', '.join(missing)}")
 
 
 def routed_file(folder: Path, family: Family, seed: int) -> Path:
@@ -140,29 +175,56 @@ def routed_file(folder: Path, family: Family, seed: int) -> Path:
     return folder / f"{TOP}.{seed}{FLOWS[family].routed[1]}"
 
 
-def bitstream(routed: Path, family: Family) -> Path:
+def bitstream(routed: Path, part: Part) -> Path:
     """What the FPGA is configured with; raises as `synthesise`."""
-    flow = FLOWS[family]
+    flow = FLOWS[part.family]
     file = routed.with_suffix(flow.suffix)
-    _run(flow.pack, [routed.name, file.name], routed.parent, "packing the bitstream")
+    arguments = [option.format(routed.name, file.name) for option in flow.packing]
+    _run(flow.pack, [*part.packer, *arguments], routed.parent, "writing the bitstream")
     return file
 
 
 def read_report(file: Path, seed: int) -> Result:
-    """What nextpnr reports of the clock that is furthest from what it should be."""
+    """What nextpnr reports."""
     content = json.loads(file.read_text())
-    clocks = content["fmax"].values()
-    worst_clock = min(clocks, key=lambda clock: float(clock["achieved"]) / clock["constraint"])
-    cells = {kind: count for kind, count in content["utilization"].items() if count["used"]}
+    clocks = tuple(
+        Clock(name, clock["achieved"], clock["constraint"])
+        for name, clock in content["fmax"].items()
+    )
+    worst_clock = min(clocks, key=lambda clock: clock.achieved_mhz / clock.wanted_mhz)
+    used, available = _cells(content)
     path = tuple(
-        Step(step["type"], step["delay"], step["from"]["cell"]) for step in _critical(content)
+        Step(
+            step["type"],
+            step["delay"],
+            step["from"]["cell"],
+            step["from"]["port"],
+            step["to"]["cell"],
+            step["to"]["port"],
+        )
+        for step in _critical(content)
     )
     return Result(
         seed=seed,
-        clock_mhz=worst_clock["achieved"],
-        used={kind: count["used"] for kind, count in cells.items()},
-        available={kind: count["available"] for kind, count in cells.items()},
+        clock_mhz=worst_clock.achieved_mhz,
+        used=used,
+        available=available,
         path=path,
+        clocks=clocks,
+    )
+
+
+def _cells(content: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """Cells that are used, by kind, and how many there are; some kinds of Gowin's are counted as
+    others, of which there are some."""
+    cells = {
+        kind: count
+        for kind, count in content["utilization"].items()
+        if count["used"] and count["available"]
+    }
+    return (
+        {kind: count["used"] for kind, count in cells.items()},
+        {kind: count["available"] for kind, count in cells.items()},
     )
 
 
@@ -185,7 +247,8 @@ def _run(tool: Tool, arguments: list[str], folder: Path, what: str) -> None:
     package = tool.package
     if not _installed(package):
         raise MissingToolError(f"{what} needs {package.replace('_', '-')}")
-    call = f"import sys, {package}; sys.exit({package}.{tool.function}(sys.argv[1:]))"
+    module, arguments_of_it = tool.module or package, "" if tool.module else "sys.argv[1:]"
+    call = f"import sys, {module}; sys.exit({module}.{tool.function}({arguments_of_it}))"
     log = folder / f"{tool.function.removeprefix('run_')}.log"
     with log.open("w") as stream:
         try:

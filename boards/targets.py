@@ -24,11 +24,14 @@ class Part:
         What its place and route calls it, with package and speed grade.
     clock_mhz : float
         What place and route aims at.
+    packer : tuple of str
+        What the packer of its bitstream calls it, if that must be told.
     """
 
     family: Family
     device: tuple[str, ...]
     clock_mhz: float
+    packer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from hdl.link.uart import FRAME_BITS, Uart
 from hdl.relay import Relay
 
 from .board import Board, SdramSamples
-from .clocks import BoardClock
+from .clocks import BoardClock, sync_domain
 
 
 class BoardDevice(wiring.Component):
@@ -56,7 +56,7 @@ class BoardDevice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         board, device = self._board, self._device
-        m.submodules.memory, m.submodules.device = memory, _ = self._memory, device
+        m.submodules.samples, m.submodules.device = memory, _ = self._memory, device
         m.submodules.uart = uart = Uart(board.clock_hz, board.baud)
         m.submodules.lights = lights = Lights(board.clock_hz)
         wiring.connect(m, uart.o, device.i)
@@ -161,6 +161,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        m.domains.sync = sync_domain(self._board.family)
         m.submodules.clock = BoardClock(self._board.family, self._board.clock_hz)
         m.submodules.device = PaddedDevice(self._board, request_pads(self._board, platform))
         return m

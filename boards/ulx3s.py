@@ -10,7 +10,7 @@ from typing import Any
 from hdl.config import EngineConfig
 from hdl.memory.sdram_chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
 
-from .board import BlockSamples, Board, SdramSamples
+from .board import BlockSamples, Board, Programmer, SdramSamples
 
 CLOCK_HZ = 100_000_000
 
@@ -24,6 +24,8 @@ def _platform() -> Any:
 # Batches of the board came with one or another of these.
 SDRAM = SdramSamples(any_of(AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6))
 
+PROGRAMMER = Programmer(name="ulx3s", usb="0403:6015", product="ULX3S FPGA 85K", chip="LFE5U-85")
+
 # Low, the ESP32 beside the FPGA would restart the board.
 HIGH = (("esp32", "gpio0"),)
 
@@ -35,7 +37,7 @@ ULX3S_85F = Board(
     clock_hz=CLOCK_HZ,
     engine=EngineConfig(lanes=16, banks=1),
     samples=SDRAM,
-    programmer="ulx3s",
+    programmer=PROGRAMMER,
     high=HIGH,
     note="large data sets: a beat is as wide as the SDRAM",
 )
@@ -48,7 +50,7 @@ ULX3S_85F_WIDE = Board(
     clock_hz=CLOCK_HZ,
     engine=EngineConfig(lanes=16, banks=4),
     samples=BlockSamples(1 << 17),
-    programmer="ulx3s",
+    programmer=PROGRAMMER,
     high=HIGH,
     note="small data sets as fast as the engine takes them",
 )

@@ -24,11 +24,32 @@ def code(text: str) -> str:
 
     Made of the text itself, so that it is the same for every version of Python.
     """
-    lines = text.splitlines()
+    inside = _ends_inside(text)
+    lines = [(line, number in inside) for number, line in enumerate(text.split("\n"), 1)]
     for (first, begin), (last, end) in sorted(_passive(text), reverse=True):
-        before, after = lines[first - 1][:begin], lines[last - 1][end:]
-        lines[first - 1 : last] = [before + after]
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+        (before, _), (after, open_end) = lines[first - 1], lines[last - 1]
+        lines[first - 1 : last] = [(before[:begin] + after[end:], open_end)]
+    kept, open_begin = [], False
+    for line, open_end in lines:
+        if line.strip() or open_begin or open_end:
+            kept.append(line if open_end else line.rstrip())
+        open_begin = open_end
+    return "\n".join(kept)
+
+
+def _ends_inside(text: str) -> set[int]:
+    """Lines of which the end is inside a string: there blanks count."""
+    found: set[int] = set()
+    begun: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        name = tokenize.tok_name[token.type]  # Python 3.12 has several tokens of an f-string
+        if name == "STRING":
+            found.update(range(token.start[0], token.end[0]))
+        elif name == "FSTRING_START":
+            begun.append(token.start[0])
+        elif name == "FSTRING_END":
+            found.update(range(begun.pop(), token.end[0]))
+    return found
 
 
 def _passive(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -36,7 +57,7 @@ def _passive(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start, token.end
-    lines = text.splitlines()
+    lines = text.split("\n")
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
             continue

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from . import bench_cli, data_cli, doctor_cli, plan_cli, predict_cli, report_cli
+from . import bench_cli, boards_cli, data_cli, doctor_cli, plan_cli, predict_cli, report_cli
 from .choices import Interface
 from .commands import DeviceName, FastLoad, Json, takes_options
 from .data_cli import Impute, OneHot, column_names
@@ -50,6 +50,10 @@ app.add_typer(data_cli.app, name="data")
 app.command("eval")(predict_cli.eval_command)
 app.command("predict")(predict_cli.predict_command)
 app.command("plan")(plan_cli.plan_command)
+app.command("boards")(boards_cli.boards_command)
+app.command("build")(boards_cli.build_command)
+app.command("flash")(boards_cli.flash_command)
+app.command("detect")(boards_cli.detect_command)
 app.command("report")(report_cli.report_command)
 app.command("doctor")(doctor_cli.doctor_command)
 
@@ -314,6 +318,6 @@ def save_snapshot(output: Path, task: Task, epoch: Epoch) -> None:
 def main() -> None:
     """Entry point of ``zipsgd``."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for package in ("host", "sim"):
+    for package in ("host", "sim", "boards"):
         logging.getLogger(package).setLevel(logging.INFO)
     app(prog_name="zipsgd")

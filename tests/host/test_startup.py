@@ -9,7 +9,15 @@ import sys
 import pytest
 
 OURS = {
-    *("host", "host.bench_cli", "host.choices", "host.cli", "host.commands", "host.data_cli"),
+    *(
+        "host",
+        "host.bench_cli",
+        "host.boards_cli",
+        "host.choices",
+        "host.cli",
+        "host.commands",
+        "host.data_cli",
+    ),
     *("host.doctor_cli", "host.engines"),
     *("host.errors", "host.options", "host.plan_cli", "host.predict_cli", "host.report_cli"),
     *("hdl", "hdl.config", "hdl.engines"),
