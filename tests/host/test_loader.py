@@ -21,7 +21,7 @@ from host.cli import app
 from host.errors import BuildError, DeviceError, InputError, ToolMissingError
 from sim.link import LinkModel
 from tests.host.hash_device import HashDevice
-from tests.host.test_link_pty import board
+from tests.host.test_serial_port import board
 
 # What version 1.1.1 printed here without a board and without its libraries; the rest is from its
 # sources and from what its users have reported.
@@ -239,7 +239,7 @@ def findings(*arguments: str, code: int = 0) -> list[dict[str, Any]]:
 
 def test_what_is_connected(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.says({"--scan-usb": (SCAN, 0), "--detect": (DETECT, 0)})
-    with board(tmp_path / "ttyUSB0"):
+    with board(tmp_path / "ttyUSB0", HashDevice()):
         serial, known, other, fpga = findings()
     assert serial["place"] == str(tmp_path / "ttyUSB0") and serial["boards"] == []
     assert "16 x 4" in serial["found"] and "48 MHz, 16,384 bytes" in serial["found"]
