@@ -15,7 +15,7 @@ class LeanTransfer(wiring.Component):
     """What `hdl.transfer.Transfer` does without a row of its own: words that come are shifted into
     that of `hdl.lean_update.LeanUpdate`, and words that go are chosen from ``x``.
 
-    Throughput: loading a row in ``lanes + 2`` cycles, dumping it in ``read_latency + 1 + lanes`` cycles.
+    Throughput: loading a row in ``lanes + 2`` cycles, dumping it in ``read_latency + 1 + lanes``.
     Back-pressure: the streams' own.
 
     Members

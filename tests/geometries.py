@@ -19,8 +19,9 @@ GEOMETRIES = {
     "32x8": EngineConfig(lanes=32, banks=8, max_chunks=2, max_delay=2, replay_beats=64),
     # A label word is half a beat.
     "64x1": EngineConfig(lanes=64, banks=1, max_chunks=2, max_delay=2, replay_beats=64),
-    # Few bits: everything saturates, more often than can be counted, every dropped bit is random, the correction is aligned. The
-    # replay buffer does not hold every job, nor does that of two bits.
+    # Few bits: everything saturates, more often than can be counted, every dropped bit is random,
+    # the correction is aligned. The replay buffer does not hold every job, nor does that of two
+    # bits.
     "narrow": EngineConfig(
         lanes=4,
         banks=2,

@@ -166,7 +166,7 @@ class CommandDecoder(wiring.Component):
                 ]
                 with m.If(left == 0):
                     m.next = "END"
-                    with m.If(request.command == Command.RUN):
+                    with m.If(intake.command == Command.RUN):
                         m.next = "START"
                 with m.Elif(quiet[-1]):
                     m.d.sync += answer.code.eq(Code.BUSY)
@@ -212,7 +212,7 @@ class CommandDecoder(wiring.Component):
         end = Signal(range(2 * max(memory_bytes, 1 << len(amount))))
         outside, bad_write, bad_read = Signal(), Signal(), Signal()
         m.d.comb += [
-            amount.eq(Mux(request.command == Command.READ_MEMORY, request.count, request.length)),
+            amount.eq(Mux(intake.command == Command.READ_MEMORY, request.count, request.length)),
             end.eq(request.address[: len(end) - 1] + amount),
             outside.eq(
                 _odd(request.address, word_bytes)
@@ -292,6 +292,7 @@ class CommandDecoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.model_out), outlet.model)
         wiring.connect(m, wiring.flipped(self.margins), outlet.margins)
         m.d.comb += [
+            # Of an unknown command as well, but that gets no further than its check.
             intake.command.eq(request.command),
             intake.i.payload.eq(self.data.payload),
             intake.reset.eq(self.reset),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.hdl.runner import SIMULATORS, simulate
 @pytest.mark.parametrize(("depth", "read_latency"), [(8, 2), (32, 2), (16, 1)])
 def test_queue(depth: int, read_latency: int, simulator: str, tmp_path: Path) -> None:
     queue = Queue(16, depth, read_latency)
-    parameters = {"width": 16, "depth": depth, "read_latency": read_latency}
+    parameters: dict[str, Any] = {"width": 16, "depth": depth, "read_latency": read_latency}
     simulate(queue, "bench_queue", "4x2", simulator, tmp_path, **parameters)
 
 

@@ -31,7 +31,9 @@ def test_spram(width: int, simulator: str, tmp_path: Path) -> None:
         depth=1 << memory.port.signature.address_bits,
         longest=16,
         latency=LATENCY,
-        first=(max(1, 16 // width) << BLOCK_ADDRESS_BITS) - 64 if width < 64 else 0,  # over the end of a block
+        first=(max(1, 16 // width) << BLOCK_ADDRESS_BITS) - 64
+        if width < 64
+        else 0,  # over the end of a block
     )
 
 

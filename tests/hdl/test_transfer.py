@@ -30,7 +30,9 @@ class LentRow(wiring.Component):
         m.submodules.transfer = transfer = self._transfer
         wiring.connect(m, wiring.flipped(self.i), transfer.i)
         wiring.connect(m, transfer.o, wiring.flipped(self.o))
-        m.d.comb += [getattr(transfer, name).eq(getattr(self, name)) for name in ("job", "start", "x")]
+        m.d.comb += [
+            getattr(transfer, name).eq(getattr(self, name)) for name in ("job", "start", "x")
+        ]
         outputs = ("done", "chunk", "write", "active")
         m.d.comb += [getattr(self, name).eq(getattr(transfer, name)) for name in outputs]
         row, word = self.row.as_value(), self.i.payload

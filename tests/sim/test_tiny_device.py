@@ -1,4 +1,4 @@
-"""The smallest device, at the end of a UART, against the golden model: jobs in a row and training."""
+"""The smallest device, at the end of a UART, against the golden model."""
 
 from __future__ import annotations
 
