@@ -114,7 +114,15 @@ def _verilog(config: EngineConfig, signature: MemorySignature, words: int, baud:
 
     def elaborate(work: Path) -> Path:
         clock_hz = LINE_CLOCK_HZ if baud else CLOCK_HZ
-        device = Device(config, signature, words, clock_hz=clock_hz, depth=DEPTH_WORDS)
+        byte_cycles = FRAME_BITS * clock_hz // baud if baud else 1
+        device = Device(
+            config,
+            signature,
+            words,
+            clock_hz=clock_hz,
+            depth=DEPTH_WORDS,
+            byte_cycles=byte_cycles,
+        )
         top = DeviceOnLine(device, signature, clock_hz, baud) if baud else device
         path = work / "device.v"
         path.write_text(to_verilog(top, TOP, reset=False), encoding="utf-8")

@@ -35,7 +35,7 @@ class Intake(wiring.Component):
 
     Members
     -------
-    command : In(8)
+    command : In(range(len(Command)))
         Where bytes go: a `Command` that writes.
     begin : In(1)
         Drop what is left of a model word or an epoch.
@@ -56,7 +56,7 @@ class Intake(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "command": In(8),
+                "command": In(range(len(Command))),
                 "begin": In(1),
                 "i": In(stream.Signature(8)),
                 "words": Out(stream.Signature(8)),
@@ -127,7 +127,7 @@ class Outlet(wiring.Component):
 
     Members
     -------
-    command : In(8)
+    command : In(range(len(Command)))
         Where bytes come from: a `Command` that reads.
     beats : In(stream of beat_bits)
     model : In(stream of signed(model_bits))
@@ -143,7 +143,7 @@ class Outlet(wiring.Component):
         word = Shape(config.model_bits, signed=True)
         super().__init__(
             {
-                "command": In(8),
+                "command": In(range(len(Command))),
                 "beats": In(stream.Signature(config.beat_bits)),
                 "model": In(stream.Signature(word)),
                 "margins": In(stream.Signature(data.ArrayLayout(word, config.banks))),

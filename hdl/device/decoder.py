@@ -173,7 +173,7 @@ class CommandDecoder(wiring.Component):
                 ]
                 with m.If(~more):
                     m.next = "END"
-                    with m.If(request.command == Command.RUN):
+                    with m.If(intake.command == Command.RUN):
                         m.next = "START"
                 with m.Elif(quiet[-1]):
                     m.d.sync += answer.code.eq(Code.BUSY)
@@ -222,7 +222,7 @@ class CommandDecoder(wiring.Component):
         many_epochs, crowded, bad_run, long = Signal(), Signal(), Signal(), Signal()
         frame = epochs_a_frame(config) * epoch_bytes(config)
         m.d.comb += [
-            amount.eq(Mux(request.command == Command.READ_MEMORY, request.count, request.length)),
+            amount.eq(Mux(intake.command == Command.READ_MEMORY, request.count, request.length)),
             end.eq(request.address[: len(end) - 1] + amount),
             outside.eq(
                 _odd(request.address, word_bytes)
@@ -310,6 +310,7 @@ class CommandDecoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.model_out), outlet.model)
         wiring.connect(m, wiring.flipped(self.margins), outlet.margins)
         m.d.comb += [
+            # Of an unknown command as well, but that gets no further than its check.
             intake.command.eq(request.command),
             intake.reset.eq(self.reset),
             outlet.command.eq(request.command),

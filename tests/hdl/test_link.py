@@ -7,16 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from hdl.link.checksum import BITS
 from hdl.link.frames import MAX_PAYLOAD
 from hdl.link.link import Link, LocalCommands
 from hdl.link.receiver import FrameBuffer, Receiver
 from tests.hdl.bench_link import BUFFER_BYTES, IDENTITY
-from tests.hdl.runner import over, simulate
+from tests.hdl.runner import SIMULATORS, over, simulate
 
 
 @over(("4x2",))
 def test_link(geometry: str, simulator: str, tmp_path: Path) -> None:
-    simulate(Link(IDENTITY, BUFFER_BYTES), "bench_link", geometry, simulator, tmp_path)
+    link = Link(IDENTITY, BUFFER_BYTES)
+    simulate(link, "bench_link", geometry, simulator, tmp_path, byte_cycles=1)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS[-1:])
+def test_link_with_checksums_of_a_bit_at_a_time(simulator: str, tmp_path: Path) -> None:
+    link = Link(IDENTITY, BUFFER_BYTES, BITS + 1)
+    simulate(link, "bench_link", "4x2", simulator, tmp_path, byte_cycles=BITS + 1)
 
 
 def test_what_cannot_be_built() -> None:
