@@ -263,6 +263,11 @@ def _run(tool: Tool, arguments: list[str], folder: Path, what: str) -> None:
             )
         except subprocess.TimeoutExpired as fault:
             raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
+    if done.returncode < 0:
+        raise FlowError(
+            f"{what} was ended by signal {-done.returncode}; if nobody did, there was too little "
+            "memory: end other programs, then try again"
+        )
     if done.returncode:
         detail = folder / YOSYS_LOG
         if tool == YOSYS and detail.exists():

