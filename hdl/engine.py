@@ -113,10 +113,12 @@ class Engine(wiring.Component):
         m.d.comb += [
             slots.start.eq(jobs.start_pass),
             transfer.start.eq(jobs.start_move),
-            jobs.done.eq(slots.done | transfer.done),
             jobs.cancel.eq(self.cancel),
             *(component.cancel.eq(jobs.cancelled) for component in (slots, transfer)),
         ]
+
+        # A cycle late: what settles takes longer.
+        m.d.sync += jobs.done.eq(slots.done | transfer.done)
 
         # after[n] is the token n cycles after it was issued with its beat. Replayed beats and
         # errors are addressed at once, model words x_wait later; the rest follows from latencies.

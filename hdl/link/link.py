@@ -194,7 +194,10 @@ class Link(wiring.Component):
         m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles)
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
-        wiring.connect(m, receiver.o, session.i)
+        # Neither the buffer's memory nor its pointers are on a path to whoever takes its bytes.
+        m.submodules.requests = requests = Relay(8)
+        wiring.connect(m, receiver.o, requests.i)
+        wiring.connect(m, requests.o, session.i)
         wiring.connect(m, session.command, local.command)
         wiring.connect(m, session.data, local.data)
         m.submodules.answers = answers = Relay(ReplyByte)
@@ -211,8 +214,9 @@ class Link(wiring.Component):
             "repeated": session.repeated,
         }
         for name, event in events.items():
-            count = Signal(LINK_COUNTER_BITS, name=name)
+            count, happened = Signal(LINK_COUNTER_BITS, name=name), Signal(name=f"{name}_one")
             m.d.comb += self.counters[name].eq(count)
-            with m.If(event):
+            m.d.sync += happened.eq(event)
+            with m.If(happened):
                 m.d.sync += count.eq(count + 1)
         return m
