@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -299,8 +299,8 @@ class CommandDecoder(wiring.Component):
             outlet.command.eq(request.command),
             outlet.reset.eq(self.reset),
             self.address.eq(request.address >> word_bits),
-            self.job.payload.eq(intake.run.job),
-            *(plan[name].eq(intake.run.plan[name]) for name, _ in plan.shape()),
+            *(self.job.payload[name].eq(value) for name, value in _fields(intake.run.job)),
+            *(plan[name].eq(value) for name, value in _fields(intake.run.plan)),
         ]
         with m.If(reads):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
@@ -310,6 +310,11 @@ class CommandDecoder(wiring.Component):
                 plan.copies.eq(1),
                 plan.epochs[0].eq(1),  # it ends with the answer if others are set
             ]
+
+
+def _fields(view: data.View) -> Iterator[tuple[str, Value]]:
+    for name, _ in view.shape():
+        yield name, view[name]
 
 
 def _odd(value: Value, unit: int) -> Value:

@@ -27,8 +27,8 @@ class SampleReader(wiring.Component):
 
     Latency: from a job to its first request 4 cycles, from a memory's word to its beat that of
     `Queue`, one more if their widths differ. Throughput: of the memory or of the engine, whichever
-    is lower. Back-pressure: of ``beats``. Overflow: none, and a plan with a count of zero is over at
-    once; that a plan fits the memory is the host's to check (`SamplePlan.check`).
+    is lower. Back-pressure: of ``beats``. Overflow: none, and a plan with a count of zero is over
+    at once; that a plan fits the memory is the host's to check (`SamplePlan.check`).
 
     Parameters
     ----------
