@@ -20,7 +20,7 @@ from .lean_transfer import LeanTransfer
 from .lean_update import LeanUpdate
 from .loss import Loss
 from .model import Model
-from .protocol import Status, asked, epoch_layout, group_layout, job_layout
+from .protocol import Status, epoch_layout, group_layout, job_layout
 from .random import RandomSource
 from .ring import Ring
 from .slots import SlotController
@@ -235,20 +235,20 @@ class Engine(wiring.Component):
         config, job, latency = self.config, jobs.job, self.config.read_latency
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
-        regularised = _regularised(m, config, asked(job, "regularised"), after[0], latency)
+        regularised = _regularised(m, config, job.regularised, after[0], latency)
         m.d.comb += [
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(after[latency]),
             gradient.beat.eq(beat),
             *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
-            gradient.model_drop.eq(asked(job, "model_drop")),
+            gradient.model_drop.eq(job.model_drop),
             gradient.random.eq(fields),
             correction.odd.eq(job.unsigned),
             correction.beat.eq(beat),
             correction.group.eq(errors.item),
             correction.regularised.eq(regularised),
             correction.x.eq(model.x),
-            update.model_drop.eq(asked(job, "model_drop")),
+            update.model_drop.eq(job.model_drop),
             update.i_valid.eq(_ends_replayed_chunk(after[latency + config.gradient_latency])),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),

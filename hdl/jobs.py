@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import chain
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
@@ -12,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 from .arith import registered_product
 from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
 from .evaluate import SUM_LATENCY
-from .job import Mode
-from .protocol import Error, asked, job_layout
+from .job import PARTS, Mode
+from .protocol import Error, job_layout
 
 
 def settle_cycles(config: EngineConfig) -> int:
@@ -77,7 +78,11 @@ class JobController(wiring.Component):
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         settling = Signal(range(settle_cycles(config)))
-        bad_chunks, bad, too_long, passes = Signal(), Signal(), Signal(), Signal()
+        # Fields of parts that the engine is built without stay zero: nothing is left of them.
+        lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
+        absent = set(chain.from_iterable(lacking))
+        bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
+        passes = Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
@@ -86,6 +91,7 @@ class JobController(wiring.Component):
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
+                    asks_absent,
                     job.mode > max(Mode),
                     *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
                     ~reduce(or_, (job.loss == loss for loss in config.losses)),
@@ -96,14 +102,15 @@ class JobController(wiring.Component):
                     job.epochs == 0,
                     job.delay == 0,
                     job.delay > config.max_delay,
-                    asked(job, "model_drop") > COARSE_BITS,
-                    asked(job, "error_drop") > NOISE_BITS,
+                    job.model_drop > COARSE_BITS,
+                    job.error_drop > NOISE_BITS,
                 ).any()
             ),
         ]
-        checked = Signal(range(3))
+        checked, asked = Signal(range(3)), self.i.payload
+        copies = [job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent]
         if not self._keeps:
-            m.d.comb += job.eq(self.i.payload)
+            m.d.comb += copies
         starts = (self.start, self.start_pass, self.start_move)
         m.d.sync += [start.eq(0) for start in starts]  # registers: all counters hang on them
         with m.If(self.cancel):
@@ -111,9 +118,12 @@ class JobController(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [checked.eq(2), self.cancelled.eq(0)]
-                if self._keeps:
-                    m.d.sync += job.eq(self.i.payload)
+                m.d.sync += [
+                    checked.eq(2),
+                    asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
+                    *(copies if self._keeps else []),
+                    self.cancelled.eq(0),
+                ]
                 with m.If(self.i.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):

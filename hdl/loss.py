@@ -17,7 +17,7 @@ from .config import (
 )
 from .derivative import Derivative
 from .margin import Margin
-from .protocol import asked, epoch_layout, group_layout, job_layout, sample_layout
+from .protocol import epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError
 
 
@@ -125,7 +125,7 @@ class Loss(wiring.Component):
             margin.bits.eq(self.job.bits),
             margin.product.eq(self.product[bank]),
             self.z[bank].eq(margin.z),
-            derivative.variance.eq(asked(self.epoch, "variance")),
+            derivative.variance.eq(self.epoch.variance),
             derivative.z.eq(margin.z),
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
@@ -158,7 +158,7 @@ class Loss(wiring.Component):
         grid, threshold = Signal(signed(COARSE_BITS + 1)), Signal(THRESHOLD_BITS + 1)
         used = Cat(threshold_noise[:bits], threshold_noise[bits:][:COARSE_BITS] & ~grid[:-1])
         m.d.sync += [
-            grid.eq(-(1 << asked(self.job, "model_drop"))),
+            grid.eq(-(1 << self.job.model_drop)),
             threshold.eq((self.epoch.threshold + used) >> bits),
             group.decay.eq(clamp(m, decay, config.coefficient_bits)),
             group.threshold.eq((threshold & grid)[: THRESHOLD_BITS + 1]),

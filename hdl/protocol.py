@@ -4,9 +4,7 @@ Bytes are made with ``layout.const({...}).as_bits()`` and read with ``layout.fro
 field offset is written anywhere else.
 """
 
-from typing import Any
-
-from amaranth.hdl import Const, Value, signed
+from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
 from .config import (
@@ -21,9 +19,8 @@ from .config import (
     VARIANCE_BITS,
     WEIGHT_BITS,
     EngineConfig,
-    Loss,
 )
-from .job import PARTS, Epoch, Job, Mode
+from .job import Epoch, Job, Mode
 
 EPOCH_COUNT_BITS = 16
 LOSS_SUM_BITS = 96
@@ -89,59 +86,44 @@ def sample_layout(config: EngineConfig) -> data.StructLayout:
 
 
 def job_layout(config: EngineConfig) -> data.StructLayout:
-    """What the engine is told before it starts; the fields are those of `hdl.job.Job`, but for
-    those that ask for a part which the engine was built without (`asked`)."""
-    fields: dict[str, Any] = {
-        "mode": MODE_BITS,
-        "loss": LOSS_BITS,
-        "bits": range(config.max_bits + 1),
-        "unsigned": 1,
-        "chunks": range(config.max_chunks + 1),
-        "groups": config.count_bits,
-        "batch_groups": config.count_bits,
-        "epochs": EPOCH_COUNT_BITS,
-        "delay": range(config.max_delay + 1),
-        "sync": 1,
-        "weighted": 1,
-        "offset": 1,
-        "regularised": range(config.max_features + 1),
-        "model_drop": range(COARSE_BITS + 1),
-        "error_drop": range(NOISE_BITS + 1),
-        "seed": SEED_BITS,
-    }
-    for part, names in PARTS.items():
-        if not getattr(config, part):
-            fields = {name: shape for name, shape in fields.items() if name not in names}
-    return data.StructLayout(fields)
+    """What the engine is told before it starts; the fields are those of `hdl.job.Job`."""
+    return data.StructLayout(
+        {
+            "mode": MODE_BITS,
+            "loss": LOSS_BITS,
+            "bits": range(config.max_bits + 1),
+            "unsigned": 1,
+            "chunks": range(config.max_chunks + 1),
+            "groups": config.count_bits,
+            "batch_groups": config.count_bits,
+            "epochs": EPOCH_COUNT_BITS,
+            "delay": range(config.max_delay + 1),
+            "sync": 1,
+            "weighted": 1,
+            "offset": 1,
+            "regularised": range(config.max_features + 1),
+            "model_drop": range(COARSE_BITS + 1),
+            "error_drop": range(NOISE_BITS + 1),
+            "seed": SEED_BITS,
+        }
+    )
 
 
 def epoch_layout(config: EngineConfig) -> data.StructLayout:
     """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
 
     ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
-    What nothing in the engine reads is left out (`asked`).
     """
-    fields: dict[str, Any] = {
-        "step_mantissa": config.mantissa_bits,
-        "step_drop": range(STEP_DROPS),
-        "correction": config.correction_unit_bits,
-    }
-    if config.regularisation:
-        fields["decay"] = config.correction_unit_bits
-        fields["threshold"] = THRESHOLD_BITS + config.random_bits
-    if Loss.LOGISTIC in config.losses:
-        fields["variance"] = VARIANCE_BITS
-    return data.StructLayout(fields)
-
-
-def asked(view: data.View, name: str) -> Value:
-    """A field of a job or an epoch, or zero if the engine was built without what reads it."""
-    return view[name] if name in dict(view.shape()) else Const(0, 1)
-
-
-def _packed(layout: data.StructLayout, values: dict[str, Any]) -> int:
-    bits: int = layout.const({name: values[name] for name, _ in layout}).as_bits()
-    return bits
+    return data.StructLayout(
+        {
+            "step_mantissa": config.mantissa_bits,
+            "step_drop": range(STEP_DROPS),
+            "correction": config.correction_unit_bits,
+            "decay": config.correction_unit_bits,
+            "threshold": THRESHOLD_BITS + config.random_bits,
+            "variance": VARIANCE_BITS,
+        }
+    )
 
 
 def pack_job(config: EngineConfig, job: Job) -> int:
@@ -171,7 +153,7 @@ def pack_job(config: EngineConfig, job: Job) -> int:
         "error_drop": job.error_drop,
         "seed": job.seed,
     }
-    return _packed(job_layout(config), fields)
+    return job_layout(config).const(fields).as_bits()
 
 
 def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
@@ -184,7 +166,7 @@ def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
         "threshold": epoch.threshold(config),
         "variance": epoch.variance(),
     }
-    return _packed(epoch_layout(config), fields)
+    return epoch_layout(config).const(fields).as_bits()
 
 
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:

@@ -25,7 +25,7 @@ from .config import (
     WEIGHT_FRAC,
     EngineConfig,
 )
-from .protocol import CURVATURE_BITS, asked, epoch_layout, error_layout, job_layout
+from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 
 
 class ScaledError(wiring.Component):
@@ -116,7 +116,7 @@ class ScaledError(wiring.Component):
         full = delay(m, shifted[1 : config.error_bits + 1] == most, 1)
         limit = Const(most) ^ sign.replicate(config.error_bits)
         grid = Signal(signed(NOISE_BITS + 1), init=-1)
-        m.d.sync += grid.eq(-(1 << asked(self.job, "error_drop")))
+        m.d.sync += grid.eq(-(1 << self.job.error_drop))
         noise = delay(m, self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 1)
         noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
         h = Mux(far, limit, low).as_signed()

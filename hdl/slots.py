@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from .arith import delay
 from .config import EngineConfig
 from .job import Mode
-from .protocol import EPOCH_COUNT_BITS, asked, epoch_layout, job_layout, token_layout
+from .protocol import EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
 
 PAST = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
@@ -313,9 +313,8 @@ class SlotController(wiring.Component):
         last_plane, last_chunk = Signal(), Signal()
         one_beat = config.label_beats == 1
         last_beat = beat == config.label_beats - 1
-        weighted, offset = asked(job, "weighted"), asked(job, "offset")
         # Words are sent in the order of their numbers, without those the job leaves out.
-        more = Mux(word == 0, weighted | offset, (word == 1) & offset)
+        more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)
         m.d.sync += [
             before_last_plane.eq(job.bits - 2),
             top_chunk.eq(job.chunks - 1),
@@ -341,11 +340,11 @@ class SlotController(wiring.Component):
         with m.If(step & label):
             m.d.sync += [beat.eq(beat + 1), at_end.eq((beat == config.label_beats - 2) & ~more)]
             with m.If(last_beat):
-                weight_next = (word == 0) & weighted
+                weight_next = (word == 0) & job.weighted
                 m.d.sync += [
                     beat.eq(0),
                     word.eq(Mux(weight_next, 1, 2)),
-                    at_end.eq(one_beat & ~(weight_next & offset)),
+                    at_end.eq(one_beat & ~(weight_next & job.offset)),
                 ]
             with m.If(at_end):
                 m.d.sync += [word.eq(0), label.eq(0), at_end.eq(0)]

@@ -16,6 +16,7 @@ from hdl.device.layouts import (
     WORD_BITS,
     epoch_item_layout,
     epochs_a_frame,
+    narrowed,
     run_layout,
 )
 from hdl.job import Epoch, Job, Mode
@@ -27,7 +28,14 @@ from hdl.link.frames import (
     to_bytes,
 )
 from hdl.memory.plan import SamplePlan, copy_words
-from hdl.protocol import Error, pack_epoch, pack_job, pack_transfer
+from hdl.protocol import (
+    Error,
+    epoch_layout,
+    job_layout,
+    pack_epoch,
+    pack_job,
+    pack_transfer,
+)
 from sim.golden import Counters
 from sim.memory import Waits
 
@@ -226,15 +234,16 @@ class LinkedDevice:
         return Counters(**{each.name: int(status.engine[each.name]) for each in fields(Counters)})
 
     def _epoch(self, job: Job, epoch: Epoch) -> bytes:
-        layout = epoch_item_layout(self.config)
-        bits = pack_epoch(self.config, job, epoch)
-        return to_bytes(layout, {"epoch": layout["epoch"].shape.from_bits(bits)})
+        layout, bits = epoch_item_layout(self.config), pack_epoch(self.config, job, epoch)
+        fields = narrowed(epoch_layout(self.config), bits, layout["epoch"].shape)
+        return to_bytes(layout, {"epoch": fields})
 
     def _start(self, job: int, plan: dict[str, int], phase: str) -> None:
         word_bytes = self.identity.word_bytes
         words = self.identity.memory_bytes // word_bytes
         layout = run_layout(self.config, 8 * word_bytes, words)
-        values: dict[str, Any] = {"job": layout["job"].shape.from_bits(job), "plan": plan}
+        fields = narrowed(job_layout(self.config), job, layout["job"].shape)
+        values: dict[str, Any] = {"job": fields, "plan": plan}
         self.link.request(Command.RUN, to_bytes(layout, values), phase=phase)
 
     def _queue_epochs(self, epochs: list[bytes], room: int) -> list[bytes]:

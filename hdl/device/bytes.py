@@ -71,15 +71,17 @@ class Intake(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = epoch_item_layout(self._config)
-        waits = fifo.SyncFIFOBuffered(width=item["epoch"].width, depth=EPOCH_DEPTH)
+        epoch = item["epoch"].shape
+        waits = fifo.SyncFIFOBuffered(width=epoch.size, depth=EPOCH_DEPTH)
+        waiting = data.View(epoch, waits.r_data)
         m.submodules.waits = ResetInserter(self.reset)(waits)
         # The last bytes, and where the next one's coming shows: a one moves up.
         last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
         gives, taken, ready, chosen = Signal(), Signal(), Signal(), Signal.like(self.command)
         m.d.comb += [
             waits.w_data.eq(last[-item.size :]),
+            *(self.epochs.payload[name].eq(waiting[name]) for name, _ in epoch),
             waits.r_en.eq(self.epochs.ready),
-            self.epochs.payload.eq(waits.r_data),
             self.epochs.valid.eq(waits.r_rdy),
             self.waiting.eq(waits.level),
             self.model.payload.eq(last[-WORD_BITS:].as_signed()),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
@@ -116,7 +118,7 @@ class CommandDecoder(wiring.Component):
         intake, outlet, answer = self._intake, self._outlet, self.answer.payload
         request, busy, idle = self.command.payload, Signal(), Signal()
         left, more = Signal(range(MAX_PAYLOAD + 1)), Signal()
-        quiet, moved = Signal(range(QUIET_CYCLES + 1)), Signal()
+        quiet, moved, has_moved = Signal(range(QUIET_CYCLES + 1)), Signal(), Signal()
         # What the last command left of its payload is not the next one's.
         taken = relayed(m, "taken", wiring.flipped(self.data), idle, self._config)
         settling, asks = Signal(), Signal()
@@ -129,9 +131,11 @@ class CommandDecoder(wiring.Component):
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
-        m.d.sync += quiet.eq(quiet + 1)
+        m.d.sync += [quiet.eq(quiet + 1), has_moved.eq(moved)]
+        with m.If(has_moved):
+            m.d.sync += quiet.eq(0)
         with m.If(moved):
-            m.d.sync += [left.eq(left - 1), more.eq(left != 1), quiet.eq(0)]
+            m.d.sync += [left.eq(left - 1), more.eq(left != 1)]
 
         rules = self._rules(m, request, busy)
         with m.FSM():
@@ -147,6 +151,8 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += [quiet.eq(0), was_busy.eq(busy)]
                 self._check(m, request, rules, left, more)
             with m.State("STATUS"):
+                m.next = "KEEP"
+            with m.State("KEEP"):
                 # Two bytes at once, so that no field of theirs changes between them.
                 m.d.sync += word.eq(status)
                 m.next = "LOW"
@@ -278,7 +284,7 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += code.eq(Code.UNKNOWN)
 
     def _status(self, m: Module, left: Value, busy: Value) -> Signal:
-        """The next two bytes of `DeviceStatus` where ``left`` are left."""
+        """The next two bytes of `DeviceStatus` if ``left`` of them were left a cycle ago."""
         status, begun = Signal(DeviceStatus), Signal.like(self.status.cycles[:16])
         m.d.comb += [
             status.busy.eq(busy),
@@ -292,10 +298,11 @@ class CommandDecoder(wiring.Component):
         with m.Elif(self.epochs.valid & self.epochs.ready):
             m.d.sync += begun.eq(begun + 1)
         word, size = Signal(2 * 8), byte_count(DeviceStatus)
-        with m.Switch(left[: size.bit_length()]):
-            for place in range(0, size, 2):
-                with m.Case(size - place):
-                    m.d.comb += word.eq(status.as_value()[8 * place :])
+        given = []
+        for place in range(0, size, 2):
+            m.d.sync += (chosen := Signal(name=f"at_{place}")).eq(left == size - place)
+            given.append(Mux(chosen, status.as_value()[8 * place :][:16], 0))
+        m.d.comb += word.eq(reduce(or_, given))
         return word
 
     def _connect(self, m: Module, request: data.View, reads: Value) -> None:
@@ -316,8 +323,8 @@ class CommandDecoder(wiring.Component):
             outlet.command.eq(request.command),
             outlet.reset.eq(self.reset),
             self.address.eq(request.address >> word_bits),
-            self.job.payload.eq(intake.run.job),
-            *(plan[name].eq(intake.run.plan[name]) for name, _ in plan.shape()),
+            *(self.job.payload[name].eq(value) for name, value in _fields(intake.run.job)),
+            *(plan[name].eq(value) for name, value in _fields(intake.run.plan)),
         ]
         with m.If(reads):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
@@ -327,6 +334,11 @@ class CommandDecoder(wiring.Component):
                 plan.copies.eq(1),
                 plan.epochs[0].eq(1),  # it ends with the answer if others are set
             ]
+
+
+def _fields(view: data.View) -> Iterator[tuple[str, Value]]:
+    for name, _ in view.shape():
+        yield name, view[name]
 
 
 def _odd(value: Value, unit: int) -> Value:

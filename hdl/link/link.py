@@ -69,7 +69,7 @@ class LocalCommands(wiring.Component):
         )
         read = rom.read_port()
         index, left = (
-            Signal(range(len(self._identity) + 1)),
+            Signal(range(len(self._identity) + 2)),  # of the byte after the one that is shown
             Signal(range(MAX_PAYLOAD + 1)),
         )
         answer, moved = self.answer.payload, Signal()
@@ -78,13 +78,15 @@ class LocalCommands(wiring.Component):
             self.device_command.payload.eq(self.command.payload),
             self.device_data.payload.eq(self.data.payload),
             answer.code.eq(Code.OK),
+            read.addr.eq(index),
+            read.en.eq(0),
         ]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [index.eq(0), left.eq(self.command.payload.length)]
                 with m.Switch(self.command.payload.command):
                     for command, state in (
-                        (Command.IDENTIFY, "IDENTIFY"),
+                        (Command.IDENTIFY, "FETCH"),
                         (Command.ECHO, "ECHO"),
                     ):
                         with m.Case(command):
@@ -98,12 +100,16 @@ class LocalCommands(wiring.Component):
                         ]
                         with m.If(self.command.valid & self.command.ready):
                             m.next = "PASS"
+            with m.State("FETCH"):
+                m.d.comb += read.en.eq(1)
+                m.d.sync += index.eq(1)
+                m.next = "IDENTIFY"
             with m.State("IDENTIFY"):
                 m.d.comb += [
                     self.answer.valid.eq(1),
                     answer.data.eq(read.data),
-                    answer.end.eq(index == len(self._identity)),
-                    read.addr.eq(index + moved),
+                    answer.end.eq(index == len(self._identity) + 1),
+                    read.en.eq(moved),
                 ]
                 with m.If(moved):
                     m.d.sync += index.eq(index + 1)

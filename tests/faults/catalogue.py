@@ -316,6 +316,14 @@ OTHERS = (
         new="token.commit.eq(self.job.batch_groups == 1)",
     ),
     Fault(
+        name="jobs-part",
+        stage="jobs",
+        what="a job that asks for a part that the engine lacks is done",
+        old="asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any())",
+        new="asks_absent.eq(0)",
+        geometry="small",
+    ),
+    Fault(
         name="lean-carry",
         stage="lean_update",
         what="the second plane does without the carry that the first one's sign needs",

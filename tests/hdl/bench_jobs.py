@@ -36,6 +36,7 @@ class JobsBench(Bench):
         self.i = Stream(self, "i", self.layout, self.watch_job)
         self.checked: tuple[int, Error] | None = None  # when the last job's error must show
         self.ended: int | None = None
+        self.was_ready = self.was_settled = 0
         self.refused = {Error.RANGE: 0, Error.REPLAY: 0}
 
     def watch_job(self, fields: dict[str, int]) -> None:
@@ -63,8 +64,10 @@ class JobsBench(Bench):
                 assert self.i.ready.get(), "a refused job keeps the engine"
         if self.done.get():
             self.ended = self.cycle
-        if self.ended is not None and not self.settled.get():
-            assert not self.i.ready.get(), "the next job before the last has settled"
+        ready, settled = self.i.ready.get(), self.settled.get()
+        if self.ended is not None and ready and not self.was_ready:
+            assert self.was_settled, "the next job before the last has settled"
+        self.was_ready, self.was_settled = ready, settled
 
     async def work(self) -> None:
         """What a good job does."""
