@@ -24,8 +24,8 @@ class Intake(wiring.Component):
                     |                          +-> [queue] -> epochs
                     +-> [the last ones] -> run
 
-    Throughput: a byte a cycle, and one cycle more a model word or epoch. Back-pressure: of the
-    stream that ``command`` names, and of the queue while it is full. Overflow: none.
+    Throughput: a byte a cycle to ``words``, one in two cycles else. Back-pressure: of the stream
+    that ``command`` names, and of the queue while it is full. Overflow: none.
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ class Intake(wiring.Component):
         m.submodules.waits = ResetInserter(self.reset)(waits)
         # The last bytes, and where the next one's coming shows: a one moves up.
         last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
-        gives, taken, ready, chosen = Signal(), Signal(), Signal(), Signal.like(self.command)
+        gives, taken, chosen = Signal(), Signal(), Signal.like(self.command)
+        byte, came = Signal(8), Signal()  # a register, because so many others hang on it
         m.d.comb += [
             waits.w_data.eq(last[-item.size :]),
             *(self.epochs.payload[name].eq(waiting[name]) for name, _ in epoch),
@@ -86,34 +87,36 @@ class Intake(wiring.Component):
             self.waiting.eq(waits.level),
             self.model.payload.eq(last[-WORD_BITS:].as_signed()),
             self.words.payload.eq(self.i.payload),
-            ready.eq(~gives),  # not while one is given, so that no path leads through
         ]
-        m.d.sync += chosen.eq(self.command)
+        m.d.sync += [
+            chosen.eq(self.command),
+            byte.eq(self.i.payload),
+            came.eq(self.i.valid & self.i.ready),
+        ]
         with m.Switch(chosen):
             with m.Case(Command.WRITE_MODEL):
                 m.d.comb += [
                     gives.eq(filled[WORD_BITS // 8]),
                     self.model.valid.eq(gives),
                     taken.eq(self.model.ready),
-                    self.i.ready.eq(ready),
+                    self.i.ready.eq(~came & ~gives),
                 ]
             with m.Case(Command.WRITE_EPOCHS):
                 m.d.comb += [
                     gives.eq(filled[item.size // 8]),
                     waits.w_en.eq(gives),
                     taken.eq(waits.w_rdy),
-                    self.i.ready.eq(ready),
+                    self.i.ready.eq(~came & ~gives),
                 ]
             with m.Case(Command.WRITE_MEMORY):
                 m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
             with m.Case(Command.RUN):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
+                m.d.comb += self.i.ready.eq(~came)
+                with m.If(came):
                     run = self.run.as_value()
-                    m.d.sync += run.eq(Cat(run[8:], self.i.payload))
-        with m.If(ready & self.i.valid):
-            m.d.sync += last.eq(Cat(last[8:], self.i.payload))
-            m.d.sync += filled.eq(filled << 1)
+                    m.d.sync += run.eq(Cat(run[8:], byte))
+        with m.If(came):
+            m.d.sync += [last.eq(Cat(last[8:], byte)), filled.eq(filled << 1)]
         with m.Elif(gives & taken):
             m.d.sync += filled.eq(1)
         with m.If(self.begin):

@@ -145,6 +145,8 @@ class CommandDecoder(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "EXAMINE"
             with m.State("EXAMINE"):
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.comb += intake.begin.eq(1)
@@ -216,8 +218,7 @@ class CommandDecoder(wiring.Component):
         return m
 
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
-        """What becomes of each command. Refusals are known in the cycle after the one in which it
-        is seen."""
+        """What becomes of each command. Refusals are known two cycles after it is."""
         config, intake = self._config, self._intake
         word_bytes = self._port.width // 8
         wide_bytes = max(word_bytes, config.beat_bytes)
@@ -229,7 +230,6 @@ class CommandDecoder(wiring.Component):
         frame = epochs_a_frame(config) * epoch_bytes(config)
         m.d.comb += [
             amount.eq(Mux(intake.command == Command.READ_MEMORY, request.count, request.length)),
-            end.eq(request.address[: len(end) - 1] + amount),
             outside.eq(
                 _odd(request.address, word_bytes)
                 | request.address[len(end) - 1 :].any()
@@ -237,6 +237,7 @@ class CommandDecoder(wiring.Component):
             ),
         ]
         m.d.sync += [
+            end.eq(request.address[: len(end) - 1] + amount),
             bad_write.eq(outside | _odd(request.length, word_bytes)),
             bad_read.eq(outside | _odd(request.count, wide_bytes)),
             long.eq(request.count > MAX_PAYLOAD),
