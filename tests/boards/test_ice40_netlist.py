@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boards.place_and_route import ICE40, MAPS, yosys
+from boards.flows import FLOWS, MAPS, WITHOUT_NAMES
+from boards.place_and_route import yosys
 from hdl.lean_update import LeanUpdate
 from hdl.verilog import to_verilog
 from tests.boards.ice40_cells import CELLS, MULTIPLY_AND_ADD
@@ -31,8 +32,7 @@ def test_lean_update(simulator: str, tmp_path: Path) -> None:
     (tmp_path / "top.v").write_text(to_verilog(update, "top"), encoding="utf-8")
     shutil.copy(MAPS["ice40"], tmp_path)
     yosys(
-        "read_verilog top.v; hierarchy -top top; proc; flatten; opt_clean -purge; "
-        f"{ICE40} -run begin:map_ram; techmap -map ice40.v; {ICE40} -run map_ram:; "
+        f"read_verilog top.v; {WITHOUT_NAMES}; {FLOWS['ice40'].synthesis}; "
         "write_json cells.json; write_verilog -noattr -selected mapped.v",
         tmp_path,
     )
