@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hdl.lean_loss import LeanLoss
 from hdl.loss import Loss
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
@@ -13,8 +12,3 @@ from tests.hdl.runner import over, simulate
 @over(("4x2", "16x1", "narrow", "2bit", "16bit", "32bit"))
 def test_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Loss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)
-
-
-@over(("small", "tiny"))
-def test_lean_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
-    simulate(LeanLoss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)
