@@ -75,7 +75,7 @@ class Session(wiring.Component):
         answer, item = self.answer.payload, self.o.payload
         passes = self.data.valid & self.data.ready
         moved = self.o.valid & self.o.ready
-        shifts = Signal()
+        shifts, shown = Signal(), Signal(8)
         m.d.comb += [
             ahead.eq(header.sequence - expected),
             self.command.payload.eq(header),
@@ -164,12 +164,16 @@ class Session(wiring.Component):
                         m.d.comb += read.en.eq(1)
                         m.next = "END"
                         with m.If(repeats & (last_length != 0)):
-                            m.next = "PAYLOAD"
+                            m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.sync += shown.eq(read.data)  # a memory's data comes late in a cycle
+                m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
-                m.d.comb += [self.o.valid.eq(1), item.data.eq(read.data)]
+                m.d.comb += [self.o.valid.eq(1), item.data.eq(shown)]
                 m.d.comb += read.en.eq(moved)
                 with m.If(moved):
                     m.d.sync += sent.eq(sent + 1)
+                    m.next = "FETCH"
                     with m.If(sent == last_length):
                         m.next = "END"
             with m.State("END"):
