@@ -27,7 +27,6 @@ from .place_and_route import (
     Clock,
     MissingToolError,
     Result,
-    Source,
     Step,
     bitstream,
     place_and_route,
@@ -111,13 +110,16 @@ class Build:
         return family
 
     @cached_property
-    def design(self) -> tuple[Source, str]:
-        """The elaborated design, and where its pins are."""
-        plan = self.board.platform().prepare(BoardTop(self.board), TOP, emit_src=False)
+    def design(self) -> tuple[str, str]:
+        """The design in Verilog, and where its pins are."""
+        platform = self.board.platform()
+        plan = platform.prepare(BoardTop(self.board), TOP, emit_src=False, debug_verilog=True)
         constraints = next(
             text for name, text in plan.files.items() if Path(name).suffix in CONSTRAINTS
         )
-        return Source(plan.files[f"{TOP}.il"], ".il"), constraints
+        # Not its RTLIL, in which memories show what was there before they are written: Yosys would
+        # build that around every one.
+        return plan.files[f"{TOP}.debug.v"], constraints
 
     def project(self) -> dict[str, bytes]:
         """The files that the vendor's tools take, by name."""
@@ -130,10 +132,10 @@ class Build:
     @cached_property
     def netlist(self) -> Path:
         """The synthesised design."""
-        source, _ = self.design
+        verilog, _ = self.design
         flow = FLOWS[self._family]
         parts = (
-            source.text,
+            verilog,
             flow.synthesis,
             MAPS[self._family].read_text() if self._family in MAPS else "",
             sources_digest(Path(ecp5_netlist.__file__).parent, [Path(ecp5_netlist.__file__)]).hex(),
@@ -141,7 +143,7 @@ class Build:
         )
 
         def make(work: Path) -> Path:
-            return synthesise(source, self._family, work)
+            return synthesise(verilog, self._family, work)
 
         return self._step("synthesis", "netlist.json", parts, make)
 

@@ -25,7 +25,8 @@ ICEBREAKER = Board(
     platform=_platform,
     clock_hz=12_000_000,
     engine=ENGINES["tiny"],
-    samples=SpramSamples(),
+    samples=SpramSamples(width=8),  # that of a beat: no gearbox
+    buffer_bytes=2048,
     # Its jumpers, as delivered, lead from USB to the flash.
     programmer=Programmer(name="ice40_generic", usb="0403:6010", product="iCEBreaker", sram=False),
     baud=1_000_000,

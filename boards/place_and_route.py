@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from .ecp5_netlist import pack
 from .flows import FLOWS, MAPS, TOP, YOSYS, Flow, Tool
@@ -24,8 +24,6 @@ TIMEOUT_S = 2 * 3600
 YOSYS_LOG = "yosys.log"
 LOG_TAIL_LINES = 12
 PINS = "pins.txt"
-READERS = {".v": "read_verilog", ".il": "read_rtlil"}
-"""Of Yosys, by suffix."""
 
 
 class MissingToolError(Exception):
@@ -34,13 +32,6 @@ class MissingToolError(Exception):
 
 class FlowError(Exception):
     """A tool failed, because the design does not fit for instance, or it took too long."""
-
-
-class Source(NamedTuple):
-    """A design, its module called `TOP`: ``suffix`` is one of `READERS`."""
-
-    text: str
-    suffix: str = ".v"
 
 
 @dataclass(frozen=True)
@@ -90,8 +81,15 @@ class Result:
     clocks: tuple[Clock, ...] = ()
 
 
-def synthesise(source: Source, family: Family, folder: Path) -> Path:
+def synthesise(verilog: str, family: Family, folder: Path) -> Path:
     """Write the netlist of a design, packed where `boards` knows how; returns its file.
+
+    Parameters
+    ----------
+    verilog : str
+        Its module is called `TOP`.
+    family : str
+    folder : Path
 
     Raises
     ------
@@ -101,12 +99,11 @@ def synthesise(source: Source, family: Family, folder: Path) -> Path:
         If it fails.
     """
     flow = FLOWS[family]
-    file, netlist = folder / f"{TOP}{source.suffix}", folder / f"{TOP}.json"
-    file.write_text(source.text)
+    file, netlist = folder / f"{TOP}.v", folder / f"{TOP}.json"
+    file.write_text(verilog)
     if family in MAPS:
         shutil.copy(MAPS[family], folder)  # the tool's own /tmp hides the machine's
-    reader = READERS[source.suffix]
-    yosys(f"{reader} {file.name}; {flow.synthesis} -json {netlist.name}", folder)
+    yosys(f"read_verilog {file.name}; {flow.synthesis} -json {netlist.name}", folder)
     if family == "ecp5":
         content = json.loads(netlist.read_text())
         logger.debug("packed %s", pack(content, TOP))

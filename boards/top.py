@@ -161,7 +161,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.domains.sync = sync_domain(self._board.family)
+        m.domains.sync = sync_domain()
         m.submodules.clock = BoardClock(self._board.family, self._board.clock_hz)
         m.submodules.device = PaddedDevice(self._board, request_pads(self._board, platform))
         return m

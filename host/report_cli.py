@@ -130,7 +130,6 @@ def _bare(
     from boards.place_and_route import (
         FlowError,
         MissingToolError,
-        Source,
         place_and_route,
         synthesise,
     )
@@ -148,7 +147,7 @@ def _bare(
     try:
         with _folder(keep), tempfile.TemporaryDirectory() as scratch:
             folder = keep or Path(scratch)
-            source = Source(to_verilog(Bare(Engine(config)), TOP))
+            source = to_verilog(Bare(Engine(config)), TOP)
             netlist = synthesise(source, chosen.family, folder)
             return name, list(place_and_route(netlist, chosen, seeds, chosen.constraints))
     except MissingToolError as fault:

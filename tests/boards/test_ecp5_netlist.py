@@ -9,7 +9,7 @@ import pytest
 from amaranth.lib import wiring
 
 from boards.flows import TOP
-from boards.place_and_route import Source, synthesise, yosys
+from boards.place_and_route import synthesise, yosys
 from hdl.correction import Correction
 from hdl.derivative import Derivative
 from hdl.gradient import Gradient
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[wiring.Component, tuple[str, ...], dict[str, int]]] = {
 def test_packed_netlist(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     component, packed, parameters = CASES[name]
     with caplog.at_level("INFO", logger="boards.place_and_route"):
-        netlist = synthesise(Source(to_verilog(component, TOP)), "ecp5", tmp_path)
+        netlist = synthesise(to_verilog(component, TOP), "ecp5", tmp_path)
     for what in packed:
         assert f"{what}=0" not in caplog.text, f"nothing was packed: {caplog.text}"
     content = json.loads(netlist.read_text())
