@@ -35,7 +35,7 @@ class Blink(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = sync_domain(self.board.family)
+        m.domains.sync = sync_domain()
         m.submodules.clock = BoardClock(self.board.family, self.board.clock_hz)
         m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
         count = Signal(22)
@@ -113,7 +113,7 @@ def test_a_bitstream_is_made_once(
     kept = Build(BOARD, tmp_path / "kept").build()
     assert kept == made
     names = {path.name for path in (tmp_path / "kept").rglob("*")}
-    assert {"top.il", "top.json", "yosys.log", "report.1.json", "pins.txt", "top.1.asc"} <= names
+    assert {"top.v", "top.json", "yosys.log", "report.1.json", "pins.txt", "top.1.asc"} <= names
 
 
 def test_a_bitstream_for_gowin(monkeypatch: pytest.MonkeyPatch) -> None:
