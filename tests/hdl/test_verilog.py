@@ -15,7 +15,7 @@ from tests.geometries import GEOMETRIES
 
 STREAMS = ("job", "epochs", "beats", "margins", "model_in", "model_out")
 PORTS = {
-    *("clk", "rst", "status"),
+    *("clk", "rst", "status", "cancel"),
     *(f"{stream}__{part}" for stream in STREAMS for part in ("payload", "valid", "ready")),
 }
 AXI_PORTS = {

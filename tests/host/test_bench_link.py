@@ -51,7 +51,7 @@ def test_link_fills_the_line(on_line: LinkedDevice) -> None:
     elapsed_s = on_line.link.transport.clock.now() - begin
     assert [way.name for way in ways] == ["upload", "read back"]
     assert ways[0].line_bytes_per_s == BAUD / 10
-    assert LEAST_SHARE <= ways[0].share < 1 and 0.8 < ways[1].share < 1
+    assert LEAST_SHARE <= ways[0].share < 1 and 0.75 < ways[1].share < 1
     assert sum(way.seconds for way in ways) == pytest.approx(elapsed_s)
     assert not any(way.retries for way in ways)
     bench_link.check("sim", ways[0])

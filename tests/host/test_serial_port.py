@@ -19,7 +19,7 @@ from host.link.serial_port import SerialPort, open_serial
 from host.selftest import open_linked
 from sim.byte_port import BytePort
 from sim.line import Endpoint, Faults
-from sim.whole_device import open_whole_device
+from sim.whole_device import FIRST_WORD_CYCLES, open_whole_device
 from tests.host.hash_device import HashDevice
 from tests.host.terminal import terminal
 from tests.host.test_bench_link import SMALL
@@ -162,7 +162,7 @@ def test_benches_of_a_board(
             assert way["line_bytes_per_s"] == 100_000
             assert way["size"] == 1 << 13 and way["seconds"] > 0 and not way["retries"]
         (computed,) = bench("compute")
-        assert computed["cycles"] == computed["predicted_cycles"] + 4
+        assert computed["cycles"] == computed["predicted_cycles"] + FIRST_WORD_CYCLES
         assert computed["clock_hz"] == 1e6, "the board's"
         assert computed["most_wait"] is None and computed["simulator_cycles_per_s"] is None
         *parts, total = bench("end-to-end")
