@@ -69,7 +69,7 @@ DERIVATIVE_LATENCY = 6
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
 
-LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 1, 5
+LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 2, 6
 """Cycles from dot product to margin and to the scaled error in `hdl.lean_loss`."""
 
 UPDATE_LATENCY = 3

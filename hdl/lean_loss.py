@@ -13,9 +13,9 @@ class LeanLoss(Loss):
     """`hdl.loss.Loss` of an engine without other losses, sample words, regularisation and
     coarsening: the residual is the derivative, and its curvature is 1::
 
-        1: [A >> q - 1]  2: [saturate -> z; z - Y]  3: [* step]  4: [>> shift]
-                                                    5: [round, saturate, align] -> h
-                                                    5: [step * d**2 + noise, clamp] -> c
+        1: [A >> q - 1]  2: [saturate -> z]  3: [z - Y]  4: [* step]  5: [>> shift]
+                                                6: [round, saturate, align] -> h
+                                                6: [step * d**2 + noise, clamp] -> c
 
     Latency: `LEAN_LOSS_LATENCY`; ``z`` after `LEAN_MARGIN_LATENCY`. All else is as there.
     """
@@ -34,7 +34,9 @@ class LeanLoss(Loss):
         ]
         flags = []
         for bank in range(self._config.banks):
-            margin_flag = self._margin(m, bank) & z_samples[bank].valid & z_valid
+            saturated = Signal(name=f"saturated_{bank}")
+            m.d.sync += saturated.eq(self._margin(m, bank))
+            margin_flag = saturated & z_samples[bank].valid & z_valid
             valid = delay(m, z_samples[bank].valid, after - 1)
             error_flag = self._error(m, bank, valid)
             self._coefficient(m, bank, valid)
@@ -47,7 +49,7 @@ class LeanLoss(Loss):
         return m
 
     def _margin(self, m: Module, bank: int) -> Value:
-        """``z``, and whether it saturated."""
+        """``z``; returns whether it saturates."""
         config = self._config
         # With a bit below the point: the highest that falls, which rounds.
         shifted = Signal(signed(config.dot_bits + 1), name=f"shifted_{bank}")
@@ -56,7 +58,7 @@ class LeanLoss(Loss):
         m.d.sync += shifted.eq(Cat(Const(0, 1), self.product[bank]).as_signed() >> drop)
         nearest = shifted[1:].as_signed() + shifted[0]
         z, overflow = saturate(m, nearest, config.model_bits)
-        m.d.comb += self.z[bank].eq(z)
+        m.d.sync += self.z[bank].eq(z)
         return overflow
 
     def _error(self, m: Module, bank: int, valid: Value) -> Value:
