@@ -8,8 +8,6 @@ from amaranth.hdl import Module, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import EngineConfig
-
 
 class Relay(wiring.Component):
     """Passes a stream on so that no path leads through it, in either direction.
@@ -57,9 +55,9 @@ class Relay(wiring.Component):
         return m
 
 
-def relayed(m: Module, name: str, source: Any, clear: Value, config: EngineConfig) -> Any:
-    """``source`` behind a `Relay`, a submodule ``name``; an engine that is slow needs none."""
-    if config.is_slow:
+def relayed(m: Module, name: str, source: Any, *, needed: bool, clear: Value | int = 0) -> Any:
+    """``source`` behind a `Relay`, a submodule ``name``, if one is ``needed``."""
+    if not needed:
         return source
     m.submodules[name] = relay = Relay(source.payload.shape())
     wiring.connect(m, source, relay.i)

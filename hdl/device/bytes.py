@@ -172,7 +172,13 @@ class Outlet(wiring.Component):
             for command, (source, payload, bits) in sources.items():
                 name = command.name.lower()
                 m.submodules[name] = gearbox = Gearbox(bits, 8)
-                given = relayed(m, f"{name}_bytes", gearbox.o, self.reset, config)
+                given = relayed(
+                    m,
+                    f"{name}_bytes",
+                    gearbox.o,
+                    needed=not config.is_slow,
+                    clear=self.reset,
+                )
                 m.d.comb += [
                     gearbox.clear.eq(self.reset),
                     gearbox.i.payload.eq(payload),

@@ -120,7 +120,9 @@ class CommandDecoder(wiring.Component):
         left, more = Signal(range(MAX_PAYLOAD + 1)), Signal()
         quiet, moved, has_moved = Signal(range(QUIET_CYCLES + 1)), Signal(), Signal()
         # What the last command left of its payload is not the next one's.
-        taken = relayed(m, "taken", wiring.flipped(self.data), idle, self._config)
+        taken = relayed(
+            m, "taken", wiring.flipped(self.data), needed=not self._config.is_slow, clear=idle
+        )
         settling, asks = Signal(), Signal()
         word, was_busy = Signal(2 * 8), Signal()
         status = self._status(m, left, was_busy)

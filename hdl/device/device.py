@@ -91,13 +91,16 @@ class Device(wiring.Component):
         m = Module()
         identity = self.identity
         m.submodules.link = link = Link(
-            identity.to_bytes(), identity.buffer_bytes, self._byte_cycles
+            identity.to_bytes(),
+            identity.buffer_bytes,
+            self._byte_cycles,
+            relays=not self.config.is_slow,
         )
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
         engine = Engine(self.config, keeps_job=False)
         m.submodules.engine = engine
-        beats = relayed(m, "beats", store.beats, decoder.stop, self.config)
+        beats = relayed(m, "beats", store.beats, needed=not self.config.is_slow, clear=decoder.stop)
 
         wiring.connect(m, wiring.flipped(self.i), link.i)
         wiring.connect(m, link.o, wiring.flipped(self.o))

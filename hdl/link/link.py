@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..relay import Relay
+from ..relay import relayed
 from .frames import (
     LINK_COUNTER_BITS,
     MAX_PAYLOAD,
@@ -159,6 +159,8 @@ class Link(wiring.Component):
     byte_cycles : int
         Fewest cycles from a byte of the line to the next, where it is a UART for instance: with
         more than eight of them the link takes fewer cells.
+    relays : bool
+        Whether registers cut the paths between its parts, for a high clock rate.
 
     Members
     -------
@@ -177,10 +179,15 @@ class Link(wiring.Component):
     """
 
     def __init__(
-        self, identity: bytes, buffer_bytes: int = BUFFER_BYTES, byte_cycles: int = 1
+        self,
+        identity: bytes,
+        buffer_bytes: int = BUFFER_BYTES,
+        byte_cycles: int = 1,
+        *,
+        relays: bool = True,
     ) -> None:
         self._identity, self._buffer_bytes = identity, buffer_bytes
-        self._byte_cycles = byte_cycles
+        self._byte_cycles, self._relays = byte_cycles, relays
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -197,18 +204,16 @@ class Link(wiring.Component):
         m.submodules.receiver = receiver = Receiver(self._buffer_bytes, self._byte_cycles)
         m.submodules.session = session = Session()
         m.submodules.local = local = LocalCommands(self._identity)
-        m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles)
+        m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles, relays=self._relays)
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         # Neither the buffer's memory nor its pointers are on a path to whoever takes its bytes.
-        m.submodules.requests = requests = Relay(8)
-        wiring.connect(m, receiver.o, requests.i)
-        wiring.connect(m, requests.o, session.i)
+        requests = relayed(m, "requests", receiver.o, needed=self._relays)
+        answers = relayed(m, "answers", local.answer, needed=self._relays)
+        wiring.connect(m, requests, session.i)
         wiring.connect(m, session.command, local.command)
         wiring.connect(m, session.data, local.data)
-        m.submodules.answers = answers = Relay(ReplyByte)
-        wiring.connect(m, local.answer, answers.i)
-        wiring.connect(m, answers.o, session.answer)
+        wiring.connect(m, answers, session.answer)
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))
         wiring.connect(m, wiring.flipped(self.answer), local.device_answer)

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..relay import Relay
+from ..relay import Relay, relayed
 from .checksum import Checksum
 from .cobs import CobsEncoder
 from .frames import CRC_BYTES, FrameByte
@@ -23,6 +23,8 @@ class Transmitter(wiring.Component):
     ----------
     byte_cycles : int
         Of `hdl.link.checksum.Checksum`.
+    relays : bool
+        Of `hdl.link.link.Link`.
 
     Members
     -------
@@ -31,19 +33,21 @@ class Transmitter(wiring.Component):
     o : Out(stream of 8)
     """
 
-    def __init__(self, byte_cycles: int = 1) -> None:
-        self._byte_cycles = byte_cycles
+    def __init__(self, byte_cycles: int = 1, *, relays: bool = True) -> None:
+        self._byte_cycles, self._relays = byte_cycles, relays
         super().__init__({"i": In(stream.Signature(FrameByte)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.cobs = cobs = CobsEncoder()
-        m.submodules.framed, m.submodules.given = framed, given = Relay(FrameByte), Relay(FrameByte)
         m.submodules.check = check = Checksum(self._byte_cycles)
         wiring.connect(m, cobs.o, wiring.flipped(self.o))
-        wiring.connect(m, wiring.flipped(self.i), given.i)
-        wiring.connect(m, framed.o, cobs.i)
-        index, item, source = Signal(range(CRC_BYTES)), framed.i, given.o
+        source = relayed(m, "given", wiring.flipped(self.i), needed=self._relays)
+        index, item = Signal(range(CRC_BYTES)), cobs.i
+        if self._relays:
+            m.submodules.framed = framed = Relay(FrameByte)
+            wiring.connect(m, framed.o, cobs.i)
+            item = framed.i
         m.d.comb += [
             item.payload.data.eq(source.payload.data),
             check.data.eq(source.payload.data),
