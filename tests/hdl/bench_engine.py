@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -49,7 +50,7 @@ CANCELLED_WITHIN = (60, 900)
 """Cycles, in which a round of jobs has got to its first ones, or is somewhere."""
 
 
-class JobBench(Bench):
+class JobBench(Bench, ABC):
     """Monitors note what the engine takes, through whatever ports it has; at the end of a job the
     golden model is given the same.
     """
@@ -71,9 +72,9 @@ class JobBench(Bench):
         self.refused = 0
         self.seen: set[Mode] = set()
 
+    @abstractmethod
     def read_status(self) -> dict[str, int]:
         """What the engine says of the job that has just ended."""
-        raise NotImplementedError
 
     def watch_job(self, fields: dict[str, int]) -> None:
         """The engine takes a job: it is done with the last one."""
