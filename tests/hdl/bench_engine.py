@@ -11,9 +11,9 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import SEED_BITS, WEIGHT_BITS
+from hdl.config import SEED_BITS, WEIGHT_BITS, EngineConfig
 from hdl.engine import MARGIN_DEPTH
-from hdl.job import Job, Mode
+from hdl.job import Epoch, Job, Mode, Step
 from hdl.jobs import settle_cycles
 from hdl.protocol import (
     Error,
@@ -28,6 +28,7 @@ from host.devices import samples_of
 from host.weaving import Woven, code_range, weave
 from sim import golden
 from tests.hdl.jobs import (
+    any_job,
     bad_fields,
     calm_job,
     job_of,
@@ -37,7 +38,16 @@ from tests.hdl.jobs import (
     steepest_job,
     verdict,
 )
-from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Ints, Port, Stream, random_signed, test
+from tests.hdl.toolkit import (
+    DRAIN_CYCLES,
+    PATIENCE_CYCLES,
+    Bench,
+    Ints,
+    Port,
+    Stream,
+    random_signed,
+    test,
+)
 
 GROUPS = 6
 SATURATING = ("margin", "error", "model")
@@ -283,6 +293,7 @@ def play(
     bench: EngineBench, stimulus: Stimulus, gap: float, takes_margins: bool = True
 ) -> list[Any]:
     """Send all of it; the last of the tasks ends when the last job has been taken."""
+    bench.margins.ready.set(0)  # the last play may have left it set
     tasks = (
         bench.epochs.send(stimulus.epochs, gap),
         bench.beats.send(stimulus.beats, gap),
@@ -346,9 +357,56 @@ async def cancelled_jobs(dut: Any) -> None:
     await bench.finish()
 
 
+@test
+async def cancelled_where_most_is_left(dut: Any) -> None:
+    """Jobs that have come to a stand inside a group, within its labels, with errors that wait for
+    their update, and with margins that wait to be taken: the next ones know nothing of it."""
+    bench = EngineBench(dut, stalls=False)
+    config = bench.config
+    await bench.reset(*bench.inputs)
+    job = waiting_job(config)
+    beats = job.group_beats(config)
+    learns, predicts = replace(job, mode=Mode.TRAIN), replace(job, mode=Mode.PREDICT)
+    cases = [(learns, 1), (learns, beats - 1), (learns, beats), (predicts, GROUPS * beats - 1)]
+    for cancelled, taken in cases:
+        words = bench.rng.integers(1 << config.model_frac, size=config.lanes)
+        stimulus = Stimulus(bench)
+        stimulus.add_pass("any", cancelled, words)
+        del stimulus.beats[taken:]
+        tasks = play(bench, stimulus, 0.0, takes_margins=False)
+        await bench.until(lambda count=taken: len(bench.beats_taken) == count, "at a stand")
+        await bench.tick(DRAIN_CYCLES)
+        assert bench.margins.valid.get() == (cancelled is predicts)
+        await cancel(bench, tasks)
+
+        stimulus = Stimulus(bench)
+        stimulus.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
+        stimulus.words += words.tolist()
+        for following in (learns, predicts):
+            stimulus.add_pass("any", following, words)
+        stimulus.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
+        tasks = play(bench, stimulus, 0.0)
+        await finish_jobs(bench, tasks)
+        for task in tasks:
+            task.cancel()
+    await bench.finish()
+
+
+def waiting_job(config: EngineConfig) -> Job:
+    """A job that replays a group as soon as its errors are there, in its shortest slots: one error
+    too many and it is done too early."""
+    return any_job(config, epochs=(Epoch(step=Step.nearest(2.0**-4, config)),), groups=GROUPS)
+
+
 async def cancel_somewhere(bench: EngineBench, stimulus: Stimulus, within: int) -> None:
     tasks = play(bench, stimulus, 0.0, takes_margins=False)
     await bench.tick(int(bench.rng.integers(1, within)))
+    await cancel(bench, tasks)
+
+
+async def cancel(bench: EngineBench, tasks: list[Any]) -> None:
+    """Withdraw all that ``tasks`` send, cancel the present job, and see that the engine is soon
+    idle."""
     for task in tasks:
         task.cancel()
     for port in bench.inputs:
