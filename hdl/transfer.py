@@ -94,24 +94,26 @@ class Transfer(wiring.Component):
             m.d.sync += self.active.eq(1)
         with m.If(ended):
             m.d.sync += self.active.eq(0)
-        m.d.sync += self.write.eq(0)
+        written = Signal()
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
                         m.d.sync += wait.eq(read_latency + 2)
                         m.next = "READ"
             with m.State("LOAD"):
-                written = Signal()
                 m.d.comb += [
                     self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
                     self.done.eq(written & taken),
                 ]
-                m.d.sync += [self.write.eq(moved & last_lane), written.eq(self.write)]
+                m.d.sync += [
+                    self.write.eq(moved & last_lane & ~self.cancel),
+                    written.eq(self.write),
+                ]
                 with m.If(moved & last_lane):
                     m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
                 with m.If(written):

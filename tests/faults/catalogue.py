@@ -295,10 +295,16 @@ OTHERS = (
     Fault(
         name="cancel-write",
         stage="transfer",
-        what="a transfer that was cancelled goes on writing",
-        old="m.d.sync += self.write.eq(0)",
-        new="m.d.sync += self.write.eq(self.write)",
-        bench="engine",
+        what="a row is written after its transfer was cancelled",
+        old="moved & last_lane & ~self.cancel",
+        new="moved & last_lane",
+    ),
+    Fault(
+        name="cancel-written",
+        stage="transfer",
+        what="a write in whose cycle a transfer was cancelled counts in the next one",
+        old="taken.eq(0), written.eq(0)]",
+        new="taken.eq(0)]",
     ),
     Fault(
         name="cancel-margins",
