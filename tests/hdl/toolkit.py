@@ -285,10 +285,6 @@ class Stream:
                 )
         self.rest()
 
-    def forget(self) -> None:
-        """What was offered will not come: the design was told to forget it."""
-        self._waiting = None
-
     def rest(self) -> None:
         self.valid.set(0)
         if not self._keeps:
