@@ -370,12 +370,7 @@ async def cancelled_where_most_is_left(dut: Any) -> None:
     cases = [(learns, 1), (learns, beats - 1), (learns, beats), (predicts, GROUPS * beats - 1)]
     for cancelled, taken in cases:
         words = bench.rng.integers(1 << config.model_frac, size=config.lanes)
-        stimulus = Stimulus(bench)
-        stimulus.add_pass("any", cancelled, words)
-        del stimulus.beats[taken:]
-        tasks = play(bench, stimulus, 0.0, takes_margins=False)
-        await bench.until(lambda count=taken: len(bench.beats_taken) == count, "at a stand")
-        await bench.tick(DRAIN_CYCLES)
+        tasks = await stand_still(bench, cancelled, taken, words)
         assert bench.margins.valid.get() == (cancelled is predicts)
         await cancel(bench, tasks)
 
@@ -396,6 +391,17 @@ def waiting_job(config: EngineConfig) -> Job:
     """A job that replays a group as soon as its errors are there, in its shortest slots: one error
     too many and it is done too early."""
     return any_job(config, epochs=(Epoch(step=Step.nearest(2.0**-4, config)),), groups=GROUPS)
+
+
+async def stand_still(bench: EngineBench, job: Job, beats: int, words: Ints) -> list[Any]:
+    """Start ``job``, whose stream ends too early: after so many ``beats``."""
+    stimulus = Stimulus(bench)
+    stimulus.add_pass("any", job, words)
+    del stimulus.beats[beats:]
+    tasks = play(bench, stimulus, 0.0, takes_margins=False)
+    await bench.until(lambda: len(bench.beats_taken) == beats, "at a stand")
+    await bench.tick(DRAIN_CYCLES)
+    return tasks
 
 
 async def cancel_somewhere(bench: EngineBench, stimulus: Stimulus, within: int) -> None:
