@@ -149,5 +149,29 @@ CANCELS = (
         new="margins.r_en.eq(self.margins.ready)",
         bench="engine",
     ),
+    Fault(
+        name="cancel-offer",
+        stage="engine",
+        what="margins of a cancelled job are offered",
+        old="margins.r_rdy & ~jobs.cancelled",
+        new="margins.r_rdy",
+        bench="engine",
+    ),
+    Fault(
+        name="cancel-slot",
+        stage="slots",
+        what="the next job begins inside the slot in which one was cancelled",
+        old="held = (running, go, open_, waiting",
+        new="held = (running, go, waiting",
+        bench="engine",
+    ),
+    Fault(
+        name="cancel-past",
+        stage="slots",
+        what="groups of a cancelled job are replayed in the next one",
+        old="[past.eq(0) for past in history[1:]]",
+        new="[]",
+        bench="engine",
+    ),
 )
 """What a job that was cancelled leaves to the next one."""

@@ -10,6 +10,7 @@ import cocotb
 import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
+from cocotb.triggers import FallingEdge
 
 from hdl.config import SEED_BITS, WEIGHT_BITS, EngineConfig
 from hdl.engine import MARGIN_DEPTH
@@ -359,26 +360,27 @@ async def cancelled_jobs(dut: Any) -> None:
 
 @test
 async def cancelled_where_most_is_left(dut: Any) -> None:
-    """Jobs that have come to a stand inside a group, within its labels, with errors that wait for
-    their update, and with margins that wait to be taken: the next ones know nothing of it."""
+    """Jobs that have come to a stand without an epoch, inside a group, within its labels, with
+    errors that wait for their update, and with margins that wait to be taken: the next ones, which
+    begin at once, know nothing of it."""
     bench = EngineBench(dut, stalls=False)
     config = bench.config
     await bench.reset(*bench.inputs)
     job = waiting_job(config)
     beats = job.group_beats(config)
     learns, predicts = replace(job, mode=Mode.TRAIN), replace(job, mode=Mode.PREDICT)
-    cases = [(learns, 1), (learns, beats - 1), (learns, beats), (predicts, GROUPS * beats - 1)]
-    for cancelled, taken in cases:
+    # The first of the next jobs tells a slot too many that is remembered, the second an error.
+    following = (replace(learns, delay=config.max_delay), learns, predicts)
+    cases = [(learns, taken) for taken in (0, 1, beats - 1, beats)]
+    for cancelled, taken in (*cases, (predicts, GROUPS * beats - 1)):
         words = bench.rng.integers(1 << config.model_frac, size=config.lanes)
         tasks = await stand_still(bench, cancelled, taken, words)
         assert bench.margins.valid.get() == (cancelled is predicts)
         await cancel(bench, tasks)
 
         stimulus = Stimulus(bench)
-        stimulus.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
-        stimulus.words += words.tolist()
-        for following in (learns, predicts):
-            stimulus.add_pass("any", following, words)
+        for job in following:
+            stimulus.add_pass("any", job, words)
         stimulus.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
         tasks = play(bench, stimulus, 0.0)
         await finish_jobs(bench, tasks)
@@ -394,12 +396,22 @@ def waiting_job(config: EngineConfig) -> Job:
 
 
 async def stand_still(bench: EngineBench, job: Job, beats: int, words: Ints) -> list[Any]:
-    """Start ``job``, whose stream ends too early: after so many ``beats``."""
+    """Load ``words`` and start ``job``, whose stream ends before it can change them: after so many
+    ``beats``, or before its epoch."""
     stimulus = Stimulus(bench)
+    stimulus.jobs.append(pack_transfer(bench.config, Mode.LOAD, job.chunks))
+    stimulus.words += words.tolist()
     stimulus.add_pass("any", job, words)
     del stimulus.beats[beats:]
+    if not beats:
+        stimulus.epochs.clear()
     tasks = play(bench, stimulus, 0.0, takes_margins=False)
-    await bench.until(lambda: len(bench.beats_taken) == beats, "at a stand")
+
+    def came_so_far() -> bool:
+        started = bench.present is not None and bench.present["mode"] == job.mode
+        return started and len(bench.beats_taken) == beats
+
+    await bench.until(came_so_far, "at a stand")
     await bench.tick(DRAIN_CYCLES)
     return tasks
 
@@ -421,10 +433,16 @@ async def cancel(bench: EngineBench, tasks: list[Any]) -> None:
     bench.forget()
     await bench.tick()
     bench.cancel.set(0)
+    bench.forget()
     for _ in range(settle_cycles(bench.config) + MARGIN_DEPTH + 8):
-        bench.forget()
+        await FallingEdge(bench.clock)
+        assert not bench.margins.valid.get(), "margins of a cancelled job are offered"
+        idle = bench.job.ready.get()
         await bench.tick()
-    assert bench.job.ready.get(), "the engine is not idle"
+        if idle:
+            break
+    else:
+        raise AssertionError("the engine is not idle")
     # Of a job that was cancelled they say how far it came; the next pass counts from zero.
     status = bench.read_status()
     bench.counters = {name: status[name] for name in bench.counters}
