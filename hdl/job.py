@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from .config import (
+from .config import EngineConfig
+from .config import Loss as Loss
+from .formats import (
     COARSE_BITS,
     MIN_BITS,
     NOISE_BITS,
@@ -15,9 +17,7 @@ from .config import (
     THRESHOLD_BITS,
     VARIANCE_BITS,
     VARIANCE_FRAC,
-    EngineConfig,
 )
-from .config import Loss as Loss
 
 
 class Mode(IntEnum):

@@ -7,13 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import (
-    RANDOM_WORD_BITS,
-    SEED_BITS,
-    XORSHIFT_TRIPLE,
-    EngineConfig,
-    generator_constant,
-)
+from .config import RANDOM_WORD_BITS, XORSHIFT_TRIPLE, EngineConfig, generator_constant
+from .formats import SEED_BITS
 
 
 class RandomSource(wiring.Component):

@@ -12,8 +12,9 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 from cocotb.triggers import FallingEdge
 
-from hdl.config import SEED_BITS, WEIGHT_BITS, EngineConfig
+from hdl.config import EngineConfig
 from hdl.engine import MARGIN_DEPTH
+from hdl.formats import SEED_BITS, WEIGHT_BITS
 from hdl.job import Epoch, Job, Mode, Step
 from hdl.jobs import settle_cycles
 from hdl.protocol import (

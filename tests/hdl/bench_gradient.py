@@ -10,7 +10,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.arith import HANDS
-from hdl.config import COARSE_BITS
+from hdl.formats import COARSE_BITS
 from hdl.protocol import error_layout
 from sim import golden
 from tests.hdl.planes import PlaneBench, random_errors

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import MIN_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import MIN_BITS
 from hdl.protocol import token_layout
 from tests.hdl.toolkit import Bench, Ints, pack_plane, random_bits, random_signed, unpack_plane
 
