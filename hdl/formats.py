@@ -38,7 +38,5 @@ STEP_DROPS = 32
 NOISE_BITS = 16
 """Most low bits of a scaled error that a job may round away."""
 
-SEED_BITS = 32
-
 MAX_COUNT_BITS = 32
 """Widest counters of groups, and the width of those of saturations."""

@@ -14,12 +14,12 @@ from .formats import (
     LABEL_WORD_BITS,
     MAX_COUNT_BITS,
     NOISE_BITS,
-    SEED_BITS,
     STEP_DROPS,
     THRESHOLD_BITS,
     VARIANCE_BITS,
     WEIGHT_BITS,
 )
+from .generators import SEED_BITS
 from .job import Epoch, Job, Mode
 
 EPOCH_COUNT_BITS = 16

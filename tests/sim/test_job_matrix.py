@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hdl.config import EngineConfig
-from hdl.formats import COARSE_BITS, NOISE_BITS, SEED_BITS, WEIGHT_BITS
+from hdl.formats import COARSE_BITS, NOISE_BITS, WEIGHT_BITS
+from hdl.generators import SEED_BITS
 from hdl.job import Epoch, Job, Loss, Mode, Step
 from host.devices import samples_of
 from host.rounding import Draws, Ints, Rounding, round_codes
