@@ -1,7 +1,7 @@
 """Configuration of an engine: every width and latency is derived here.
 
-Plain Python, so that host, golden model, gateware and testbench share one truth. The number formats
-are those of the design contract; a name that ends in ``_frac`` counts fractional bits.
+Plain Python, so that host, golden model, gateware and testbench share one truth. What is the same
+in every engine is in `hdl.formats`; a name that ends in ``_frac`` counts fractional bits.
 """
 
 from __future__ import annotations
@@ -12,49 +12,19 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, Self
 
-MIN_BITS = 2
-"""Fewest bits of a code: below two there is no odd grid with a sign."""
-
-MAX_BITS = 32
-"""Most bits of a code that any engine takes: 16 and 32 are the full-precision baseline."""
-
-MAX_BEAT_BITS = 4096
-"""Widest beat: eight times the widest memory port in sight, and a guard against slips."""
-
-LABEL_WORD_BITS = 32
-"""Bits of a sample's label word in the woven stream, and of each word that a job adds to it."""
-
-WEIGHT_BITS, WEIGHT_FRAC = 12, 8
-"""Format of a sample's weight (unsigned)."""
-
-CURVATURE_FRAC = 10
-"""Fractional bits of a loss's second derivative f', which is at most 1."""
-
-VARIANCE_BITS, VARIANCE_FRAC = 10, 8
-"""Format of the margin variance s2 (unsigned)."""
-
-THRESHOLD_BITS = 12
-"""Integer bits of the soft threshold, in units of the model's last place."""
-
-COARSE_BITS = 9
-"""Most low bits of a model word that a job may hold at zero."""
-
-STEP_DROPS = 32
-"""Right shifts that the product of a step's mantissa and a residual can take: 0 to 31."""
-
-NOISE_BITS = 16
-"""Most low bits of a scaled error that a job may round away."""
-
-RANDOM_WORD_BITS = 64
-"""State and output bits of one xorshift generator."""
-
-XORSHIFT_TRIPLE = (13, 7, 17)
-"""Its left, right, left shifts (Marsaglia, Xorshift RNGs, J. Stat. Software 8(14), 2003)."""
-
-SEED_BITS = 32
-
-MAX_COUNT_BITS = 32
-"""Widest counters of groups, and the width of those of saturations."""
+from .formats import (
+    COARSE_BITS,
+    LABEL_WORD_BITS,
+    MAX_BEAT_BITS,
+    MAX_BITS,
+    MAX_COUNT_BITS,
+    MIN_BITS,
+    NOISE_BITS,
+    STEP_DROPS,
+    WEIGHT_BITS,
+    WEIGHT_FRAC,
+)
+from .generators import RANDOM_WORD_BITS
 
 LABELS_LATENCY = 2
 """Cycles from a group's last beat to its labels (see `hdl.labels`)."""
@@ -64,7 +34,6 @@ MARGIN_LATENCY = 3
 
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
-
 
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
@@ -492,16 +461,3 @@ class EngineConfig:
     def generators(self, fields: int) -> int:
         """Generators that give ``fields`` fields a draw."""
         return math.ceil(fields / self.fields_per_word)
-
-
-def generator_constant(index: int) -> int:
-    """Constant that tells generator ``index`` from the others; its upper half is never zero.
-
-    The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014, figure 12) applied to the index.
-    """
-    mask = (1 << RANDOM_WORD_BITS) - 1
-    word = (index + 1) * 0x9E3779B97F4A7C15 & mask
-    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & mask
-    word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
-    word ^= word >> 31
-    return word | 1 << (RANDOM_WORD_BITS - 1)

@@ -7,7 +7,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import add_or_subtract, delay, registered_product
-from .config import CURVATURE_FRAC, VARIANCE_BITS, VARIANCE_FRAC, EngineConfig
+from .config import EngineConfig
+from .formats import CURVATURE_FRAC, VARIANCE_BITS, VARIANCE_FRAC
 from .job import Loss
 from .protocol import CURVATURE_BITS, LOSS_BITS
 from .tables import ENTRIES, fraction_bits, rows

@@ -7,7 +7,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, long_product, registered_product, round_nearest
-from .config import WEIGHT_FRAC, EngineConfig
+from .config import EngineConfig
+from .formats import WEIGHT_FRAC
 from .job import Loss
 from .protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from .tables import ENTRIES, fraction_bits, rows

@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import add_or_subtract, delay, dither, handed_on, sum_tree
-from .config import COARSE_BITS, EngineConfig
+from .config import EngineConfig
+from .formats import COARSE_BITS
 from .protocol import error_layout, token_layout
 
 

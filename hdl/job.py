@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from .config import (
-    COARSE_BITS,
-    MIN_BITS,
-    NOISE_BITS,
-    SEED_BITS,
-    THRESHOLD_BITS,
-    VARIANCE_BITS,
-    VARIANCE_FRAC,
-    EngineConfig,
-)
+from .config import EngineConfig
 from .config import Loss as Loss
+from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS, THRESHOLD_BITS, VARIANCE_BITS, VARIANCE_FRAC
+from .generators import SEED_BITS
 
 
 class Mode(IntEnum):

@@ -11,8 +11,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import registered_product
-from .config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
+from .config import EngineConfig
 from .evaluate import SUM_LATENCY
+from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS
 from .job import PARTS, Mode
 from .protocol import Error, job_layout
 

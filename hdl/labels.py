@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import WEIGHT_FRAC, EngineConfig
+from .config import EngineConfig
+from .formats import WEIGHT_FRAC
 from .protocol import (
     job_layout,
     label_layout,

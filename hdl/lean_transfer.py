@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from .config import EngineConfig
 from .job import Mode
-from .protocol import job_layout, row_layout
+from .transfer import transfer_members
 
 
 class LeanTransfer(wiring.Component):
@@ -20,44 +20,15 @@ class LeanTransfer(wiring.Component):
 
     Members
     -------
-    job : In(job_layout)
-        Stable from ``start`` to ``done``; its mode is `Mode.LOAD` or `Mode.DUMP`.
-    start : In(1)
-    done : Out(1)
-        Set for one cycle.
-    cancel : In(1)
-        End the job at once, without ``done``.
-    i, o : stream of signed(model_bits)
-    chunk : Out(range(max_chunks))
-        Row to read or write.
-    x : In(row_layout)
-        The row at ``chunk``, ``read_latency + 1`` cycles later.
+    Those of `Transfer`, but instead of its ``row``
+
     shift : Out(1)
         ``i.payload`` is the row's next word.
-    write : Out(1)
-        Whether ``chunk`` takes the row of the next cycle.
-    active : Out(1)
-        Between ``start`` and ``done``: the model is addressed from here.
     """
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        words = stream.Signature(signed(config.model_bits))
-        super().__init__(
-            {
-                "job": In(job_layout(config)),
-                "start": In(1),
-                "done": Out(1),
-                "cancel": In(1),
-                "i": In(words),
-                "o": Out(words),
-                "chunk": Out(range(config.max_chunks)),
-                "x": In(row_layout(config)),
-                "shift": Out(1),
-                "write": Out(1),
-                "active": Out(1),
-            }
-        )
+        super().__init__({**transfer_members(config), "shift": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -7,15 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import clamp, delay, dither, sum_comb
-from .config import (
-    COARSE_BITS,
-    DERIVATIVE_LATENCY,
-    ERROR_LATENCY,
-    MARGIN_LATENCY,
-    THRESHOLD_BITS,
-    EngineConfig,
-)
+from .config import DERIVATIVE_LATENCY, ERROR_LATENCY, MARGIN_LATENCY, EngineConfig
 from .derivative import Derivative
+from .formats import COARSE_BITS, THRESHOLD_BITS
 from .margin import Margin
 from .protocol import epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError

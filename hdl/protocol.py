@@ -7,19 +7,19 @@ field offset is written anywhere else.
 from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
-from .config import (
+from .config import EngineConfig
+from .formats import (
     COARSE_BITS,
     CURVATURE_FRAC,
     LABEL_WORD_BITS,
     MAX_COUNT_BITS,
     NOISE_BITS,
-    SEED_BITS,
     STEP_DROPS,
     THRESHOLD_BITS,
     VARIANCE_BITS,
     WEIGHT_BITS,
-    EngineConfig,
 )
+from .generators import SEED_BITS
 from .job import Epoch, Job, Mode
 
 EPOCH_COUNT_BITS = 16
@@ -62,7 +62,7 @@ def label_layout(config: EngineConfig) -> data.StructLayout:
 
 
 def weight_layout() -> data.StructLayout:
-    """A sample's word in a weighted job: its weight, `hdl.config.WEIGHT_FRAC` fractional bits."""
+    """A sample's word in a weighted job: its weight, `hdl.formats.WEIGHT_FRAC` fractional bits."""
     return data.StructLayout({"weight": WEIGHT_BITS, "reserved": LABEL_WORD_BITS - WEIGHT_BITS})
 
 

@@ -7,13 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
-from .config import (
-    RANDOM_WORD_BITS,
-    SEED_BITS,
-    XORSHIFT_TRIPLE,
-    EngineConfig,
-    generator_constant,
-)
+from .config import EngineConfig
+from .generators import RANDOM_WORD_BITS, SEED_BITS, XORSHIFT_TRIPLE, generator_constant
 
 
 class RandomSource(wiring.Component):

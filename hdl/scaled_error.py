@@ -15,16 +15,8 @@ from .arith import (
     saturate,
     sum_with_carry,
 )
-from .config import (
-    CURVATURE_FRAC,
-    DERIVATIVE_LATENCY,
-    ERROR_LATENCY,
-    NOISE_BITS,
-    STEP_DROPS,
-    WEIGHT_BITS,
-    WEIGHT_FRAC,
-    EngineConfig,
-)
+from .config import DERIVATIVE_LATENCY, ERROR_LATENCY, EngineConfig
+from .formats import CURVATURE_FRAC, NOISE_BITS, STEP_DROPS, WEIGHT_BITS, WEIGHT_FRAC
 from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 
 

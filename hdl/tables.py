@@ -13,7 +13,8 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from .config import CURVATURE_FRAC, EngineConfig
+from .config import EngineConfig
+from .formats import CURVATURE_FRAC
 
 RANGE_BITS = 4
 """The tables end at |z| = 2**RANGE_BITS."""

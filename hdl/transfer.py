@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from .config import EngineConfig
 from .job import Mode
 from .protocol import job_layout, row_layout
+
+
+def transfer_members(config: EngineConfig) -> dict[str, Member]:
+    """Members of `Transfer` and of `hdl.lean_transfer.LeanTransfer`."""
+    words = stream.Signature(signed(config.model_bits))
+    return {
+        "job": In(job_layout(config)),
+        "start": In(1),
+        "done": Out(1),
+        "cancel": In(1),
+        "i": In(words),
+        "o": Out(words),
+        "chunk": Out(range(config.max_chunks)),
+        "x": In(row_layout(config)),
+        "write": Out(1),
+        "active": Out(1),
+    }
 
 
 class Transfer(wiring.Component):
@@ -34,32 +51,17 @@ class Transfer(wiring.Component):
         Row to read or write.
     x : In(row_layout)
         The row at ``chunk``, ``read_latency + 1`` cycles later.
-    row : Out(row_layout)
-        The row to write.
     write : Out(1)
         Whether ``chunk`` takes the row of the next cycle.
     active : Out(1)
         Between ``start`` and ``done``: the model is addressed from here.
+    row : Out(row_layout)
+        The row to write.
     """
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        words = stream.Signature(signed(config.model_bits))
-        super().__init__(
-            {
-                "job": In(job_layout(config)),
-                "start": In(1),
-                "done": Out(1),
-                "cancel": In(1),
-                "i": In(words),
-                "o": Out(words),
-                "chunk": Out(range(config.max_chunks)),
-                "x": In(row_layout(config)),
-                "row": Out(row_layout(config)),
-                "write": Out(1),
-                "active": Out(1),
-            }
-        )
+        super().__init__({**transfer_members(config), "row": Out(row_layout(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -94,24 +96,26 @@ class Transfer(wiring.Component):
             m.d.sync += self.active.eq(1)
         with m.If(ended):
             m.d.sync += self.active.eq(0)
-        m.d.sync += self.write.eq(0)
+        written = Signal()
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
                         m.d.sync += wait.eq(read_latency + 2)
                         m.next = "READ"
             with m.State("LOAD"):
-                written = Signal()
                 m.d.comb += [
                     self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
                     self.done.eq(written & taken),
                 ]
-                m.d.sync += [self.write.eq(moved & last_lane), written.eq(self.write)]
+                m.d.sync += [
+                    self.write.eq(moved & last_lane & ~self.cancel),
+                    written.eq(self.write),
+                ]
                 with m.If(moved & last_lane):
                     m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
                 with m.If(written):

@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, handed_on, sum_tree
-from .config import COARSE_BITS, THRESHOLD_BITS, EngineConfig, tree_latency
+from .config import EngineConfig, tree_latency
+from .formats import COARSE_BITS, THRESHOLD_BITS
 from .protocol import row_layout
 
 COUNT_LEVELS = 2

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.config import WEIGHT_FRAC, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Job, Mode, Step
 
 from .dataset import Floats

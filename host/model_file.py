@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self, get_args
 
 import numpy as np
 
-from hdl.config import MAX_BITS, MIN_BITS
+from hdl.formats import MAX_BITS, MIN_BITS
 
 from .choices import LossName
 from .dataset import Floats

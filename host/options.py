@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from typer import BadParameter, Option
 
-from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import COARSE_BITS, MIN_BITS, NOISE_BITS
 
 from .choices import ClassWeight, Correction, FeatureScale, LossName, Rounding, Schedule
 from .engines import DEFAULT, EngineName, engine_config

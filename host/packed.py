@@ -23,7 +23,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import MAX_BITS, MIN_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import MAX_BITS, MIN_BITS
 
 from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows

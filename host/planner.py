@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from hdl.config import MAX_BEAT_BITS, EngineConfig, is_power_of_two
+from hdl.config import EngineConfig, is_power_of_two
+from hdl.formats import MAX_BEAT_BITS
 from hdl.job import Epoch, Job, Step
 from sim.fast import predict_cycles
 

@@ -22,7 +22,8 @@ from typing import Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import MAX_BITS, MIN_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import MAX_BITS, MIN_BITS
 
 from .choices import Rounding as Rounding
 from .dataset import Floats

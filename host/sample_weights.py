@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.config import WEIGHT_BITS, WEIGHT_FRAC
+from hdl.formats import WEIGHT_BITS, WEIGHT_FRAC
 
 from .checks import listed
 from .choices import ClassWeight

@@ -21,7 +21,8 @@ from amaranth.hdl import Shape
 from amaranth.lib.data import Field
 from numpy.typing import NDArray
 
-from hdl.config import LABEL_WORD_BITS, WEIGHT_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import LABEL_WORD_BITS, WEIGHT_BITS
 from hdl.protocol import label_layout, offset_layout, weight_layout
 
 from .errors import InputError
@@ -99,7 +100,7 @@ def weave(
     Parameters
     ----------
     weights : int64 (n) or None
-        Of each sample's loss, with `hdl.config.WEIGHT_FRAC` fractional bits.
+        Of each sample's loss, with `hdl.formats.WEIGHT_FRAC` fractional bits.
     offsets : int64 (n) or None
         Added to each sample's margin, with ``model_frac`` fractional bits.
     unsigned : bool

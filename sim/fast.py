@@ -13,13 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hdl.config import (
-    CURVATURE_FRAC,
-    VARIANCE_FRAC,
-    WEIGHT_FRAC,
-    XORSHIFT_TRIPLE,
-    EngineConfig,
-)
+from hdl.config import EngineConfig
+from hdl.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
+from hdl.generators import XORSHIFT_TRIPLE
 from hdl.job import Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 

@@ -16,15 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import (
-    CURVATURE_FRAC,
-    RANDOM_WORD_BITS,
-    VARIANCE_FRAC,
-    WEIGHT_FRAC,
-    XORSHIFT_TRIPLE,
-    EngineConfig,
-    generator_constant,
-)
+from hdl.config import EngineConfig
+from hdl.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
+from hdl.generators import RANDOM_WORD_BITS, XORSHIFT_TRIPLE, generator_constant
 from hdl.job import Epoch, Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 

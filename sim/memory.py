@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import generator_constant
+from hdl.generators import generator_constant
 from hdl.memory.interface import MemorySignature, request_layout
 
 MOST_GAPS = 0.99

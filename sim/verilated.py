@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hdl
-from hdl.config import EngineConfig, generator_constant
+from hdl.config import EngineConfig
 from hdl.engine import Engine
+from hdl.generators import generator_constant
 from hdl.job import Job, Mode
 from hdl.protocol import Error, Status, pack_epoch, pack_job, pack_transfer
 from hdl.verilog import to_verilog

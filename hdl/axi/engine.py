@@ -6,8 +6,9 @@ from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import LABEL_WORD_BITS, EngineConfig
+from ..config import EngineConfig
 from ..engine import Engine
+from ..formats import LABEL_WORD_BITS
 from .control import Control
 from .lite import CHANNELS, LiteSlave
 

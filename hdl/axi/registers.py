@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from amaranth.lib import data
 
-from ..config import COARSE_BITS, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC, EngineConfig
+from ..config import EngineConfig
+from ..formats import COARSE_BITS, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
 from ..job import Loss, Mode
 from ..protocol import Error, Status, epoch_layout, job_layout
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import data
 
-from ..config import MAX_COUNT_BITS
+from ..formats import MAX_COUNT_BITS
 from ..protocol import EPOCH_COUNT_BITS
 
 

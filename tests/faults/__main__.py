@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .catalogue import FAULTS, Fault
+from .catalogue import FAULTS
+from .fault import Fault
 from .planting import SIMULATOR, Verdict, copy_project, find, run_testbench
 
 NOT_FOUND = 5

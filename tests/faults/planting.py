@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.geometries import SMALL
 from tests.hdl.runner import BUILDS, SEED_VARIABLE, SIMULATORS
 
-from .catalogue import Fault
+from .fault import Fault
 
 PROJECT = Path(__file__).parents[2]
 COPIED = ("hdl", "host", "sim", "tests", "pyproject.toml")

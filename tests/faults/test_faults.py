@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.catalogue import DATAPATH, FAULTS, Fault
+from tests.faults.catalogue import FAULTS
+from tests.faults.datapath import SUMS
+from tests.faults.fault import Fault
 from tests.faults.planting import PROJECT, Verdict, copy_project, find, run_testbench
 
-BENCHES = sorted({(fault.stage, fault.geometry) for fault in DATAPATH})
+BENCHES = sorted({(fault.stage, fault.geometry) for fault in SUMS})
 
 
 @pytest.mark.parametrize(("stage", "geometry"), BENCHES)
@@ -19,7 +21,7 @@ def test_passes_without_fault(stage: str, geometry: str, tmp_path: Path) -> None
     assert run_testbench(copy_project(tmp_path), stage, geometry) == Verdict.PASSED
 
 
-@pytest.mark.parametrize("fault", DATAPATH, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", SUMS, ids=lambda fault: fault.name)
 def test_fault_is_found(fault: Fault, tmp_path: Path) -> None:
     assert find(fault, tmp_path) == Verdict.FAILED
 

@@ -10,7 +10,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.arith import HANDS
-from hdl.config import THRESHOLD_BITS
+from hdl.formats import THRESHOLD_BITS
 from hdl.protocol import group_layout, row_layout
 from sim import golden
 from tests.hdl.jobs import any_job

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import DERIVATIVE_LATENCY, VARIANCE_BITS
+from hdl.config import DERIVATIVE_LATENCY
+from hdl.formats import VARIANCE_BITS
 from hdl.job import Loss, Step
 from hdl.protocol import CURVATURE_BITS, LOSS_BITS
 from hdl.tables import ENTRIES, fraction_bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,10 +10,13 @@ import cocotb
 import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
+from cocotb.triggers import FallingEdge
 
-from hdl.config import SEED_BITS, WEIGHT_BITS
+from hdl.config import EngineConfig
 from hdl.engine import MARGIN_DEPTH
-from hdl.job import Job, Mode
+from hdl.formats import WEIGHT_BITS
+from hdl.generators import SEED_BITS
+from hdl.job import Epoch, Job, Mode, Step
 from hdl.jobs import settle_cycles
 from hdl.protocol import (
     Error,
@@ -27,6 +31,7 @@ from host.devices import samples_of
 from host.weaving import Woven, code_range, weave
 from sim import golden
 from tests.hdl.jobs import (
+    any_job,
     bad_fields,
     calm_job,
     job_of,
@@ -36,7 +41,16 @@ from tests.hdl.jobs import (
     steepest_job,
     verdict,
 )
-from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Ints, Port, Stream, random_signed, test
+from tests.hdl.toolkit import (
+    DRAIN_CYCLES,
+    PATIENCE_CYCLES,
+    Bench,
+    Ints,
+    Port,
+    Stream,
+    random_signed,
+    test,
+)
 
 GROUPS = 6
 SATURATING = ("margin", "error", "model")
@@ -49,7 +63,7 @@ CANCELLED_WITHIN = (60, 900)
 """Cycles, in which a round of jobs has got to its first ones, or is somewhere."""
 
 
-class JobBench(Bench):
+class JobBench(Bench, ABC):
     """Monitors note what the engine takes, through whatever ports it has; at the end of a job the
     golden model is given the same.
     """
@@ -71,9 +85,9 @@ class JobBench(Bench):
         self.refused = 0
         self.seen: set[Mode] = set()
 
+    @abstractmethod
     def read_status(self) -> dict[str, int]:
         """What the engine says of the job that has just ended."""
-        raise NotImplementedError
 
     def watch_job(self, fields: dict[str, int]) -> None:
         """The engine takes a job: it is done with the last one."""
@@ -282,6 +296,7 @@ def play(
     bench: EngineBench, stimulus: Stimulus, gap: float, takes_margins: bool = True
 ) -> list[Any]:
     """Send all of it; the last of the tasks ends when the last job has been taken."""
+    bench.margins.ready.set(0)  # the last play may have left it set
     tasks = (
         bench.epochs.send(stimulus.epochs, gap),
         bench.beats.send(stimulus.beats, gap),
@@ -345,9 +360,73 @@ async def cancelled_jobs(dut: Any) -> None:
     await bench.finish()
 
 
+@test
+async def cancelled_where_most_is_left(dut: Any) -> None:
+    """Jobs that have come to a stand without an epoch, inside a group, within its labels, with
+    errors that wait for their update, and with margins that wait to be taken: the next ones, which
+    begin at once, know nothing of it."""
+    bench = EngineBench(dut, stalls=False)
+    config = bench.config
+    await bench.reset(*bench.inputs)
+    job = waiting_job(config)
+    beats = job.group_beats(config)
+    learns, predicts = replace(job, mode=Mode.TRAIN), replace(job, mode=Mode.PREDICT)
+    # The first of the next jobs tells a slot too many that is remembered, the second an error.
+    following = (replace(learns, delay=config.max_delay), learns, predicts)
+    cases = [(learns, taken) for taken in (0, 1, beats - 1, beats)]
+    for cancelled, taken in (*cases, (predicts, GROUPS * beats - 1)):
+        words = bench.rng.integers(1 << config.model_frac, size=config.lanes)
+        tasks = await stand_still(bench, cancelled, taken, words)
+        assert bench.margins.valid.get() == (cancelled is predicts)
+        await cancel(bench, tasks)
+
+        stimulus = Stimulus(bench)
+        for job in following:
+            stimulus.add_pass("any", job, words)
+        stimulus.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
+        tasks = play(bench, stimulus, 0.0)
+        await finish_jobs(bench, tasks)
+        for task in tasks:
+            task.cancel()
+    await bench.finish()
+
+
+def waiting_job(config: EngineConfig) -> Job:
+    """A job that replays a group as soon as its errors are there, in its shortest slots: one error
+    too many and it is done too early."""
+    return any_job(config, epochs=(Epoch(step=Step.nearest(2.0**-4, config)),), groups=GROUPS)
+
+
+async def stand_still(bench: EngineBench, job: Job, beats: int, words: Ints) -> list[Any]:
+    """Load ``words`` and start ``job``, whose stream ends before it can change them: after so many
+    ``beats``, or before its epoch."""
+    stimulus = Stimulus(bench)
+    stimulus.jobs.append(pack_transfer(bench.config, Mode.LOAD, job.chunks))
+    stimulus.words += words.tolist()
+    stimulus.add_pass("any", job, words)
+    del stimulus.beats[beats:]
+    if not beats:
+        stimulus.epochs.clear()
+    tasks = play(bench, stimulus, 0.0, takes_margins=False)
+
+    def came_so_far() -> bool:
+        started = bench.present is not None and bench.present["mode"] == job.mode
+        return started and len(bench.beats_taken) == beats
+
+    await bench.until(came_so_far, "at a stand")
+    await bench.tick(DRAIN_CYCLES)
+    return tasks
+
+
 async def cancel_somewhere(bench: EngineBench, stimulus: Stimulus, within: int) -> None:
     tasks = play(bench, stimulus, 0.0, takes_margins=False)
     await bench.tick(int(bench.rng.integers(1, within)))
+    await cancel(bench, tasks)
+
+
+async def cancel(bench: EngineBench, tasks: list[Any]) -> None:
+    """Withdraw all that ``tasks`` send, cancel the present job, and see that the engine is soon
+    idle."""
     for task in tasks:
         task.cancel()
     for port in bench.inputs:
@@ -356,10 +435,16 @@ async def cancel_somewhere(bench: EngineBench, stimulus: Stimulus, within: int) 
     bench.forget()
     await bench.tick()
     bench.cancel.set(0)
+    bench.forget()
     for _ in range(settle_cycles(bench.config) + MARGIN_DEPTH + 8):
-        bench.forget()
+        await FallingEdge(bench.clock)
+        assert not bench.margins.valid.get(), "margins of a cancelled job are offered"
+        idle = bench.job.ready.get()
         await bench.tick()
-    assert bench.job.ready.get(), "the engine is not idle"
+        if idle:
+            break
+    else:
+        raise AssertionError("the engine is not idle")
     # Of a job that was cancelled they say how far it came; the next pass counts from zero.
     status = bench.read_status()
     bench.counters = {name: status[name] for name in bench.counters}

@@ -8,8 +8,8 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import WEIGHT_BITS
 from hdl.evaluate import SUM_LATENCY
+from hdl.formats import WEIGHT_BITS
 from hdl.job import Loss
 from hdl.protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from hdl.tables import ENTRIES, fraction_bits

@@ -95,7 +95,7 @@ async def clear_drops_what_is_inside(dut: Any) -> None:
     await bench.tick()
     bench.clear.set(0)
     bench.parts.clear()
-    bench.o.forget()
+    bench.o.drop()
     cocotb.start_soon(bench.o.drain(0.0))
     await bench.i.send(words(bench, WORDS // 10 * 8), 0.0)
     await bench.finish()

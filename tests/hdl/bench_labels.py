@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from amaranth.lib import data
 
-from hdl.config import LABEL_WORD_BITS, LABELS_LATENCY, WEIGHT_FRAC
+from hdl.config import LABELS_LATENCY
+from hdl.formats import LABEL_WORD_BITS, WEIGHT_FRAC
 from hdl.protocol import (
     MAX_LABEL_WORDS,
     job_layout,

@@ -10,35 +10,22 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import MIN_BITS
-from hdl.protocol import error_layout, row_layout, token_layout
+from hdl.protocol import error_layout, row_layout
 from sim import golden
 from tests.hdl.jobs import any_job
-from tests.hdl.toolkit import (
-    DRAIN_CYCLES,
-    Bench,
-    Ints,
-    codes_of,
-    pack_plane,
-    planes,
-    random_bits,
-    random_signed,
-    test,
-    unpack_plane,
-)
+from tests.hdl.planes import PlaneBench, random_errors
+from tests.hdl.toolkit import DRAIN_CYCLES, Ints, random_signed, test
 
 GROUPS = 30
 
 
-class LeanUpdateBench(Bench):
-    """Replays groups of random shapes; the monitor puts codes together from the planes it sees."""
+class LeanUpdateBench(PlaneBench):
+    """Errors stand still while their group is replayed; x follows its chunk."""
 
     def __init__(self, dut: Any) -> None:
-        super().__init__(dut)
+        super().__init__(dut, "replay")
         config, row = self.config, row_layout(self.config)
-        self.is_signed, self.odd = self.port("is_signed"), self.port("odd")
-        self.token = self.port("token", token_layout(config))
-        self.beat = self.port("beat", config.beat_bits)
+        self.odd = self.port("odd")
         self.samples = self.port("samples", data.ArrayLayout(error_layout(config), config.banks))
         self.x, self.acc, self.row = (self.port(name, row) for name in ("x", "acc", "row"))
         self.random = self.port("random", data.ArrayLayout(config.field_bits, config.lanes))
@@ -46,7 +33,6 @@ class LeanUpdateBench(Bench):
         self.word = self.port("word", signed(config.model_bits))
         self.saturations = self.port("saturations", range(config.lanes + 1))
         self.rows, self.counts = self.scoreboard("row"), self.scoreboard("saturations")
-        self.planes: list[Ints] = []
         self.present: Ints = np.zeros(config.lanes, dtype=np.int64)  # x of the token's chunk
         self.shown: deque[Ints] = deque([self.present] * config.x_wait, maxlen=config.x_wait)
         self.gradients: dict[int, Ints] = {}  # by the cycle in which acc and noise join
@@ -58,19 +44,13 @@ class LeanUpdateBench(Bench):
         return (*flags, self.token, self.beat, self.samples, self.x, self.acc, self.random)
 
     def watch_beats(self) -> None:
-        config, token = self.config, self.token.get()
+        config, codes = self.config, self.seen_codes(self.token.get())
         self.shown.append(self.present)
-        if not token["replay"] or token["label"]:
-            return
-        if token["first"]:
-            self.planes = []
-        self.planes.append(unpack_plane(config, self.beat.get()))
-        if not token["last"]:
+        if codes is None:
             return
         samples = self.samples.get()
         h = np.array([sample["error"] for sample in samples])
         c = np.array([sample["coefficient"] for sample in samples])
-        codes = codes_of(self.planes, bool(self.is_signed.get()))
         shrinkage = golden.shrinkage(
             any_job(config, unsigned=bool(self.odd.get())), c, np.zeros((), np.int64), codes
         )
@@ -107,37 +87,12 @@ class LeanUpdateBench(Bench):
             await self.tick()
 
     async def send_group(self, gap: float) -> None:
-        rng, config = self.rng, self.config
-        bits = int(rng.integers(MIN_BITS, config.max_bits + 1))
-        errors = random_signed(rng, config.error_bits, config.banks) << (config.max_bits - bits)
-        scale = int(rng.integers(config.error_bits))
-        self.samples.set(
-            [
-                {
-                    "error": int(error) >> scale,
-                    "coefficient": random_bits(rng, config.coefficient_bits),
-                }
-                for error in errors
-            ]
-        )
-        for chunk in range(int(rng.integers(1, config.max_chunks + 1))):
-            self.present = random_signed(rng, config.model_bits, config.lanes)
-            codes = random_signed(rng, bits, (config.banks, config.lanes))
-            for index, plane in enumerate(planes(codes, bits)):
-                await self.rest(gap)
-                ends = {"first": index == 0, "last": index == bits - 1}
-                self.token.set({"replay": 1, "chunk": chunk, **ends})
-                self.beat.set(pack_plane(plane))
-                await self.tick()
-
-    async def rest(self, gap: float) -> None:
-        """Cycles that must not matter: label beats, slots that replay nothing, or nothing."""
-        while self.chance(gap):
-            replay = self.chance(0.5)
-            noise = {name: self.chance(0.5) for name in ("first", "last", "live", "commit")}
-            self.token.set({"replay": replay, "label": replay, **noise})
-            self.beat.scramble(self.rng)
-            await self.tick()
+        bits, chunks = self.random_shape()
+        drop = int(self.rng.integers(self.config.error_bits))
+        self.samples.set(random_errors(self.rng, self.config, bits, drop))
+        for chunk in range(chunks):
+            self.present = random_signed(self.rng, self.config.model_bits, self.config.lanes)
+            await self.send_chunk(bits, chunk, gap)
 
 
 async def run(dut: Any, gap: float) -> None:

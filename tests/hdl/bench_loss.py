@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hdl.config import WEIGHT_BITS, WEIGHT_FRAC
+from hdl.formats import WEIGHT_BITS, WEIGHT_FRAC
 from hdl.protocol import (
     epoch_layout,
     group_layout,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import MARGIN_LATENCY, MIN_BITS
+from hdl.config import MARGIN_LATENCY
+from hdl.formats import MIN_BITS
 from tests.hdl.jobs import product_margin
 from tests.hdl.toolkit import Bench, random_signed, test
 

@@ -88,7 +88,7 @@ async def clear_drops_what_is_inside(dut: Any) -> None:
         bench.clear.set(0)
         bench.inside = 0
         bench.board.drop()
-        bench.o.forget()
+        bench.o.drop()
         await bench.tick(2)
         drain = cocotb.start_soon(bench.o.drain(0.0))
         await bench.send(20, 0.0)

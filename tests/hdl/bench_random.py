@@ -6,7 +6,7 @@ from typing import Any
 
 from amaranth.lib import data
 
-from hdl.config import SEED_BITS
+from hdl.generators import SEED_BITS
 from sim import golden
 from tests.hdl.toolkit import Bench, random_bits, test
 

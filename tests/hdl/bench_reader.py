@@ -142,7 +142,7 @@ async def stopped_jobs_leave_nothing(dut: Any) -> None:
         await bench.tick()
         bench.stop.set(0)
         bench.board.drop()
-        bench.beats.forget()
+        bench.beats.drop()
         await bench.until_idle()
         await bench.run(bench.any_plan(20))
         assert not bench.board.missing

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import CURVATURE_FRAC, DERIVATIVE_LATENCY, ERROR_LATENCY, NOISE_BITS, WEIGHT_BITS
+from hdl.config import DERIVATIVE_LATENCY, ERROR_LATENCY
+from hdl.formats import CURVATURE_FRAC, NOISE_BITS, WEIGHT_BITS
 from hdl.protocol import (
     CURVATURE_BITS,
     epoch_layout,

@@ -8,12 +8,16 @@ from typing import Any
 import cocotb
 import numpy as np
 from amaranth.hdl import signed
+from cocotb.triggers import FallingEdge
 
 from hdl.job import Mode
 from hdl.protocol import job_layout, pack_transfer, row_layout
 from tests.hdl.toolkit import PATIENCE_CYCLES, Bench, Stream, random_signed, test
 
 TRANSFERS = 6
+
+QUIET_CYCLES = 8
+"""In which a transfer that went on would write, end or send."""
 
 
 class TransferBench(Bench):
@@ -25,7 +29,7 @@ class TransferBench(Bench):
         word, row = signed(config.model_bits), row_layout(config)
         self.job = self.port("job", job_layout(config))
         self.start, self.done = self.port("start"), self.port("done")
-        self.active = self.port("active")
+        self.cancel, self.active = self.port("cancel"), self.port("active")
         self.chunk = self.port("chunk", range(config.max_chunks))
         self.x, self.row = self.port("x", row), self.port("row", row)
         self.write = self.port("write")
@@ -60,20 +64,31 @@ class TransferBench(Bench):
         if self.done.get():
             self.ends.observe(True)
 
+    async def run_model(self, gap: float) -> None:
+        """Reset, and do from now on what the model and the taker of words do."""
+        inputs = (self.i.valid, self.i.payload, self.o.ready)
+        await self.reset(self.job, self.start, self.x, self.cancel, *inputs)
+        self.monitor(self.watch_rows)
+        cocotb.start_soon(self.o.drain(gap))
+        cocotb.start_soon(self.show_rows())
+
     async def show_rows(self) -> None:
         """Rows as a memory would show them."""
         while True:
             self.x.set(self.contents[self.reads[-self.config.read_latency - 1]])
             await self.tick()
 
-    async def move(self, mode: Mode, chunks: int, gap: float) -> int:
-        """One transfer; returns the cycles in which it was active."""
-        count = chunks * self.config.lanes
+    async def begin(self, mode: Mode, chunks: int) -> None:
         self.job.set(pack_transfer(self.config, mode, chunks))
         self.start.set(1)
         self.count = self.busy = 0
         await self.tick()
         self.start.set(0)
+
+    async def move(self, mode: Mode, chunks: int, gap: float) -> int:
+        """One transfer; returns the cycles in which it was active."""
+        count = chunks * self.config.lanes
+        await self.begin(mode, chunks)
         if mode == Mode.LOAD:
             await self.i.send(random_signed(self.rng, self.config.model_bits, count), gap)
         else:
@@ -89,14 +104,35 @@ class TransferBench(Bench):
         assert not self.active.get(), "still active after the last word"
         return self.busy
 
+    async def move_until(self, mode: Mode, cycles: int) -> None:
+        """A transfer that is cancelled after so many cycles: from then on it is as if there had
+        never been one."""
+        config = self.config
+        await self.begin(mode, config.max_chunks)
+        count = config.max_features if mode == Mode.LOAD else 0
+        words = random_signed(self.rng, config.model_bits, count)
+        sending = cocotb.start_soon(self.i.send(words, 0.0))
+        await self.tick(cycles)
+        self.cancel.set(1)
+        await self.tick()
+        self.cancel.set(0)
+        sending.cancel()
+        self.i.rest()
+        self.i.drop()
+        self.o.drop()
+        for _ in range(QUIET_CYCLES):
+            await FallingEdge(self.clock)
+            assert not (self.write.get() or self.active.get() or self.done.get()), "not cancelled"
+            assert not (self.i.ready.get() or self.o.valid.get()), "words move after a cancel"
+            await self.tick()
+        for board in (self.writes, self.words, self.ends):
+            board.drop()
+        self.coming = []
+
 
 async def run(dut: Any, gap: float) -> None:
     bench = TransferBench(dut)
-    inputs = (bench.i.valid, bench.i.payload, bench.o.ready)
-    await bench.reset(bench.job, bench.start, bench.x, bench.port("cancel"), *inputs)
-    bench.monitor(bench.watch_rows)
-    cocotb.start_soon(bench.o.drain(gap))
-    cocotb.start_soon(bench.show_rows())
+    await bench.run_model(gap)
     lanes = bench.config.lanes
     for _ in range(TRANSFERS):
         loaded, dumped = map(int, bench.rng.integers(1, bench.config.max_chunks + 1, 2))
@@ -119,3 +155,16 @@ async def no_gaps(dut: Any) -> None:
     """A word a cycle in and two more, a row in ``read_latency + 1 + 2 * lanes`` out, or as
     `LeanTransfer` promises."""
     await run(dut, gap=0.0)
+
+
+@test
+async def cancelled_anywhere(dut: Any) -> None:
+    """In whichever cycle a transfer is cancelled, it ends there, and the next ones are whole."""
+    bench = TransferBench(dut)
+    await bench.run_model(gap=0.0)
+    for cycles in range(2 * bench.config.lanes + 5):
+        for mode in (Mode.LOAD, Mode.DUMP):
+            await bench.move_until(mode, cycles)
+            await bench.move(Mode.LOAD, 2, gap=0.0)
+            await bench.move(Mode.DUMP, 2, gap=0.0)
+    await bench.finish()

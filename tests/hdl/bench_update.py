@@ -9,7 +9,8 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.arith import HANDS
-from hdl.config import COARSE_BITS, THRESHOLD_BITS, UPDATE_LATENCY
+from hdl.config import UPDATE_LATENCY
+from hdl.formats import COARSE_BITS, THRESHOLD_BITS
 from hdl.protocol import row_layout
 from hdl.update import count_latency
 from sim import golden

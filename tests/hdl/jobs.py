@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import COARSE_BITS, MIN_BITS, NOISE_BITS, SEED_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import COARSE_BITS, MIN_BITS, NOISE_BITS
+from hdl.generators import SEED_BITS
 from hdl.job import PARTS, Epoch, Job, Loss, Mode, Step
 from hdl.protocol import LOSS_BITS, Error, job_layout
 from sim import golden

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hdl.config import EngineConfig, bits_for_sum, generator_constant, tree_latency
+from hdl.config import EngineConfig, bits_for_sum, tree_latency
+from hdl.generators import generator_constant
 from hdl.job import Epoch, Job, Loss, Mode, Step
 from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
 from tests.geometries import GEOMETRIES

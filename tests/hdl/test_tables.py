@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hdl.config import CURVATURE_FRAC, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import CURVATURE_FRAC
 from hdl.job import Epoch, Loss, Step
 from hdl.tables import ENTRIES, RANGE_BITS, STEP_BITS, fraction_bits, rows
 from sim import golden

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cocotb
@@ -285,10 +285,6 @@ class Stream:
                 )
         self.rest()
 
-    def forget(self) -> None:
-        """What was offered will not come: the design was told to forget it."""
-        self._waiting = None
-
     def rest(self) -> None:
         self.valid.set(0)
         if not self._keeps:
@@ -332,20 +328,6 @@ def random_signed(rng: np.random.Generator, bits: int, shape: Any) -> Ints:
     if kind == 2:
         limit = 1 << int(rng.integers(bits))
     return rng.integers(-limit, limit, shape)
-
-
-def planes(codes: Ints, bits: int) -> Iterator[Ints]:
-    """The bit planes of ``codes``, most significant first."""
-    for weight in reversed(range(bits)):
-        yield codes >> weight & 1
-
-
-def codes_of(bit_planes: list[Ints], is_signed: bool) -> Ints:
-    """The codes with these bit planes, most significant first; two's complement if signed."""
-    codes = -bit_planes[0] if is_signed else bit_planes[0]
-    for plane in bit_planes[1:]:
-        codes = 2 * codes + plane
-    return codes
 
 
 def pack_plane(plane: Ints) -> int:

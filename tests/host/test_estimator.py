@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.config import WEIGHT_FRAC, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Job, Loss, Step
 from host.dataset import Floats
 from host.rounding import Ints, Rounding, round_codes

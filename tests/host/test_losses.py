@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdl.config import CURVATURE_FRAC, WEIGHT_FRAC, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import CURVATURE_FRAC, WEIGHT_FRAC
 from hdl.job import Epoch, Job, Loss, Step
 from host.choices import LossName
 from host.dataset import Floats

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdl.config import WEIGHT_FRAC, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Job, Loss, Step
 from host.copies import Part, round_copies
 from host.dataset import Floats

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl.config import WEIGHT_FRAC
+from hdl.formats import WEIGHT_FRAC
 from host.copies import Part
 from host.dataset import Dataset, Floats
 from host.errors import InputError

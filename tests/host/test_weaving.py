@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.config import WEIGHT_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import WEIGHT_BITS
 from hdl.job import Job
 from hdl.protocol import label_layout, offset_layout, weight_layout
 from host import fused

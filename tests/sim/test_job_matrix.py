@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hdl.config import COARSE_BITS, NOISE_BITS, SEED_BITS, WEIGHT_BITS, EngineConfig
+from hdl.config import EngineConfig
+from hdl.formats import COARSE_BITS, NOISE_BITS, WEIGHT_BITS
+from hdl.generators import SEED_BITS
 from hdl.job import Epoch, Job, Loss, Mode, Step
 from host.devices import samples_of
 from host.rounding import Draws, Ints, Rounding, round_codes

@@ -22,8 +22,9 @@ import pytest
 from amaranth.hdl import Module, Signal
 from numpy.typing import NDArray
 
-from hdl.config import WEIGHT_BITS, EngineConfig
+from hdl.config import EngineConfig
 from hdl.engine import Engine
+from hdl.formats import WEIGHT_BITS
 from hdl.job import Epoch, Job, Mode, Step
 from hdl.verilog import to_verilog
 from host.devices import samples_of

@@ -1,0 +1,42 @@
+"""Number formats and limits that are the same in every engine: those of the design contract.
+
+A name that ends in ``_FRAC`` counts fractional bits.
+"""
+
+from __future__ import annotations
+
+MIN_BITS = 2
+"""Fewest bits of a code: below two there is no odd grid with a sign."""
+
+MAX_BITS = 32
+"""Most bits of a code that any engine takes: 16 and 32 are the full-precision baseline."""
+
+MAX_BEAT_BITS = 4096
+"""Widest beat: eight times the widest memory port in sight, and a guard against slips."""
+
+LABEL_WORD_BITS = 32
+"""Bits of a sample's label word in the woven stream, and of each word that a job adds to it."""
+
+WEIGHT_BITS, WEIGHT_FRAC = 12, 8
+"""Format of a sample's weight (unsigned)."""
+
+CURVATURE_FRAC = 10
+"""Fractional bits of a loss's second derivative f', which is at most 1."""
+
+VARIANCE_BITS, VARIANCE_FRAC = 10, 8
+"""Format of the margin variance s2 (unsigned)."""
+
+THRESHOLD_BITS = 12
+"""Integer bits of the soft threshold, in units of the model's last place."""
+
+COARSE_BITS = 9
+"""Most low bits of a model word that a job may hold at zero."""
+
+STEP_DROPS = 32
+"""Right shifts that the product of a step's mantissa and a residual can take: 0 to 31."""
+
+NOISE_BITS = 16
+"""Most low bits of a scaled error that a job may round away."""
+
+MAX_COUNT_BITS = 32
+"""Widest counters of groups, and the width of those of saturations."""
