@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 from hdl.memory.sdram_chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
 
 from .board import BlockSamples, Board, Programmer, SdramSamples
@@ -48,9 +49,9 @@ ULX3S_85F_WIDE = Board(
     family="ecp5",
     platform=_platform,
     clock_hz=CLOCK_HZ,
-    engine=EngineConfig(lanes=16, banks=4),
+    engine=ENGINES["wide"],
     samples=BlockSamples(1 << 17),
     programmer=PROGRAMMER,
     high=HIGH,
-    note="small data sets as fast as the engine takes them",
+    note="small data sets as fast as the engine takes them; least squares, an 18-bit model",
 )

@@ -346,8 +346,9 @@ class EngineConfig:
 
     @property
     def is_lean(self) -> bool:
-        """Whether nothing but the drop of bits stands between gradient and model word."""
-        return not (self.regularisation or self.coarsening)
+        """Whether gradient, correction and update are one: nothing but the drop of bits stands
+        between gradient and model word, and cells matter more than the clock rate."""
+        return self.is_slow and not (self.regularisation or self.coarsening)
 
     @property
     def is_slow(self) -> bool:

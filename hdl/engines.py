@@ -42,6 +42,20 @@ ENGINES = {
         error_frac=16,
         evaluate=False,
     ),
+    # Least squares alone, for beats as wide as a clock of 100 MHz allows.
+    "wide": EngineConfig(
+        lanes=16,
+        banks=4,
+        model_bits=18,
+        model_frac=12,
+        error_bits=18,
+        error_frac=14,
+        losses=(Loss.LEAST_SQUARES,),
+        evaluate=False,
+        sample_words=False,
+        regularisation=False,
+        coarsening=False,
+    ),
     # Fits an iCE40-UP5K.
     "small": _SMALL,
     # Fits one together with link, memory and UART.

@@ -64,11 +64,12 @@ class Gradient(wiring.Component):
         levels = config.code_tree_latency
         # Waits for the correction here, where there are fewer bits than in the sums.
         wait = config.gradient_latency - levels - 2
-        token, beat = delay(m, self.token, wait), delay(m, self.beat, wait)
         errors = [delay(m, sample.error, wait) for sample in self.errors]
-        summed = delay(m, token, levels)
-        takes_plane = delay(m, token.replay & ~token.label, levels)
-        negative = delay(m, token.first & self.is_signed, levels)
+        # All lanes hang on these: with ``wait``, so that they are registers without a tree too.
+        token, beat = self.token, delay(m, self.beat, wait)
+        first = delay(m, token.first, wait + levels)
+        takes_plane = delay(m, token.replay & ~token.label, wait + levels)
+        negative = delay(m, token.first & self.is_signed, wait + levels)
         widest = config.random_bits + COARSE_BITS
         reach = Signal(widest, init=(1 << config.random_bits) - 1)
         m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
@@ -79,7 +80,7 @@ class Gradient(wiring.Component):
             ]
             partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
-            upper = Mux(summed.first, 0, horner << 1)
+            upper = Mux(first, 0, horner << 1)
             with m.If(takes_plane):
                 m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
 

@@ -53,8 +53,12 @@ class RandomSource(wiring.Component):
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
         # Registers, because all bits of the states hang on them.
-        starts, steps = Signal(), Signal()
-        m.d.sync += [starts.eq(self.restart), steps.eq(self.restart | self.draw)]
+        starts, draws, steps = Signal(), Signal(), Signal()
+        m.d.sync += [
+            starts.eq(self.restart),
+            draws.eq(self.draw),
+            steps.eq(self.restart | self.draw),
+        ]
         seed = self.seed if self._config.is_slow else delay(m, self.seed, 1)
         fields = []
         for index in range(self._config.generators(count)):
@@ -63,8 +67,15 @@ class RandomSource(wiring.Component):
             kept_as = (1 << RANDOM_WORD_BITS) - 1 if self._config.is_lean else 0
             kept = Signal(RANDOM_WORD_BITS, init=constant ^ kept_as, name=f"state_{index}")
             state = (kept ^ kept_as)[:RANDOM_WORD_BITS]
+            begun, following = constant ^ seed ^ kept_as, _xorshift(state) ^ kept_as
+            seeded, fixed = kept[:SEED_BITS], kept[SEED_BITS:]
             with m.If(steps):
-                m.d.sync += kept.eq(Mux(starts, constant ^ seed, _xorshift(state)) ^ kept_as)
+                m.d.sync += seeded.eq(Mux(starts, begun[:SEED_BITS], following[:SEED_BITS]))
+            # What no seed reaches begins as a constant: a reset, with nothing before its wire.
+            with m.If(starts):
+                m.d.sync += fixed.eq((constant ^ kept_as) >> SEED_BITS)
+            with m.Elif(draws):
+                m.d.sync += fixed.eq(following[SEED_BITS:])
             fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
         m.d.comb += self.fields.eq(Cat(fields[:count]))
         return m
