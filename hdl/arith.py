@@ -6,6 +6,7 @@ say how many.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,13 +164,13 @@ def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
     return register
 
 
-def handed_on(m: Module, value: Value, lanes: int) -> list[Value]:
+def handed_on(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Value]:
     """``value``, which stands still during a job, for each of ``lanes`` lanes.
 
-    It goes from a few lanes to the next through registers, `HANDS` at most, so that no wire spans
-    all of them.
+    It goes from a few lanes, ``sharing`` or more, to the next through registers, `HANDS` at most,
+    so that no wire spans all of them.
     """
-    sharing = max(4, lanes // HANDS)
+    sharing = max(sharing, math.ceil(lanes / HANDS))
     copies: list[Value] = []
     for lane in range(lanes):
         if lane % sharing == 0:

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay
+from .arith import delay, handed_on
 from .config import EngineConfig
 from .generators import RANDOM_WORD_BITS, SEED_BITS, XORSHIFT_TRIPLE, generator_constant
 
@@ -17,8 +17,8 @@ class RandomSource(wiring.Component):
     A generator's state is its output word (Marsaglia, Xorshift RNGs, 2003). Twin:
     `sim.golden.RandomSource`, which says in which order the engine draws.
 
-    Latency: ``fields`` show the first draw two cycles after ``restart``; each ``draw`` shows the
-    next one two cycles later. Throughput: one draw a cycle.
+    Latency: ``fields`` show the first draw `HANDS` + 1 cycles after ``restart`` at the latest; each
+    ``draw`` shows the next one two cycles later. Throughput: one draw a cycle.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class RandomSource(wiring.Component):
     Members
     -------
     seed : In(SEED_BITS)
-        Still there a cycle after ``restart``.
+        Still there `HANDS` cycles after ``restart``.
     restart : In(1)
-        Seed every generator.
+        Seed every generator, no more than once in `HANDS` cycles and with no draw among them.
     draw : In(1)
         The fields of the next cycle are the last that show the present draw.
     fields : Out(ArrayLayout(field_bits, fields))
@@ -52,16 +52,13 @@ class RandomSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
-        # Registers, because all bits of the states hang on them.
-        starts, draws, steps = Signal(), Signal(), Signal()
-        m.d.sync += [
-            starts.eq(self.restart),
-            draws.eq(self.draw),
-            steps.eq(self.restart | self.draw),
-        ]
+        # Registers, because all bits of the states hang on them. The first draw is long after the
+        # start, which has time to go from one generator to the next.
+        draws = delay(m, self.draw, 1)
+        generators = self._config.generators(count)
         seed = self.seed if self._config.is_slow else delay(m, self.seed, 1)
         fields = []
-        for index in range(self._config.generators(count)):
+        for index, starts in enumerate(handed_on(m, self.restart, generators, sharing=1)):
             constant = generator_constant(self._first + index)
             # `hdl.lean_update` adds the complement, which is kept then: it costs no inverters.
             kept_as = (1 << RANDOM_WORD_BITS) - 1 if self._config.is_lean else 0
@@ -69,7 +66,7 @@ class RandomSource(wiring.Component):
             state = (kept ^ kept_as)[:RANDOM_WORD_BITS]
             begun, following = constant ^ seed ^ kept_as, _xorshift(state) ^ kept_as
             seeded, fixed = kept[:SEED_BITS], kept[SEED_BITS:]
-            with m.If(steps):
+            with m.If(starts | draws):
                 m.d.sync += seeded.eq(Mux(starts, begun[:SEED_BITS], following[:SEED_BITS]))
             # What no seed reaches begins as a constant: a reset, with nothing before its wire.
             with m.If(starts):

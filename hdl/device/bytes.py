@@ -47,7 +47,7 @@ class Intake(wiring.Component):
     waiting : Out(range(EPOCH_DEPTH + 1))
         Epochs in the queue.
     run : Out(run_layout)
-        The last bytes of that kind; they stay until others come.
+        The last bytes of that kind, three cycles after they came; they stay until others come.
     reset : In(1)
         Forget what is inside.
     """
@@ -78,7 +78,8 @@ class Intake(wiring.Component):
         # The last bytes, and where the next one's coming shows: a one moves up.
         last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
         gives, taken, chosen = Signal(), Signal(), Signal.like(self.command)
-        byte, came = Signal(8), Signal()  # a register, because so many others hang on it
+        # Registers, because so many others hang on them.
+        byte, came, runs = Signal(8), Signal(), Signal()
         m.d.comb += [
             waits.w_data.eq(last[-item.size :]),
             *(self.epochs.payload[name].eq(waiting[name]) for name, _ in epoch),
@@ -92,6 +93,7 @@ class Intake(wiring.Component):
             chosen.eq(self.command),
             byte.eq(self.i.payload),
             came.eq(self.i.valid & self.i.ready),
+            runs.eq(came & (chosen == Command.RUN)),
         ]
         with m.Switch(chosen):
             with m.Case(Command.WRITE_MODEL):
@@ -112,15 +114,15 @@ class Intake(wiring.Component):
                 m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
             with m.Case(Command.RUN):
                 m.d.comb += self.i.ready.eq(~came)
-                with m.If(came):
-                    run = self.run.as_value()
-                    m.d.sync += run.eq(Cat(run[8:], byte))
         with m.If(came):
             m.d.sync += [last.eq(Cat(last[8:], byte)), filled.eq(filled << 1)]
         with m.Elif(gives & taken):
             m.d.sync += filled.eq(1)
         with m.If(self.begin):
             m.d.sync += filled.eq(1)
+        run = self.run.as_value()
+        with m.If(runs):
+            m.d.sync += run.eq(Cat(run[8:], last[-8:]))
         return m
 
 

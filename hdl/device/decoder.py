@@ -184,10 +184,12 @@ class CommandDecoder(wiring.Component):
                 with m.If(~more):
                     m.next = "END"
                     with m.If(intake.command == Command.RUN):
-                        m.next = "START"
+                        m.next = "LAST"
                 with m.Elif(quiet[-1]):
                     m.d.sync += answer.code.eq(Code.BUSY)
                     m.next = "END"
+            with m.State("LAST"):
+                m.next = "START"  # with the payload's last byte
             with m.State("START"):
                 m.d.comb += [self.job.valid.eq(~self.writing), self.plan.valid.eq(~self.writing)]
                 with m.If(~self.writing):
