@@ -212,7 +212,10 @@ class Link(wiring.Component):
         answers = relayed(m, "answers", local.answer, needed=self._relays)
         wiring.connect(m, requests, session.i)
         wiring.connect(m, session.command, local.command)
-        wiring.connect(m, session.data, local.data)
+        # What a command has left of its payload is not the next one's.
+        forgets = session.command.valid
+        data = relayed(m, "data", session.data, needed=self._relays, clear=forgets)
+        wiring.connect(m, data, local.data)
         wiring.connect(m, answers, session.answer)
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))

@@ -92,7 +92,7 @@ class Receiver(wiring.Component):
     A frame is kept when it has ended, whole, with the length that its header says and the right
     CRC, and forgotten without a word otherwise: what comes out is sound, and in the line's order.
 
-    Latency: a request can be taken three cycles after its delimiter. Throughput: a byte a cycle.
+    Latency: a request can be taken four cycles after its delimiter. Throughput: a byte a cycle.
     Back-pressure: none, a UART cannot wait: ``i.ready`` is always set.
     Overflow: a frame that finds no room in the buffer is dropped as a whole and counted. It cannot
     happen as long as the unanswered requests fit in the buffer, because a request has left it
@@ -141,7 +141,7 @@ class Receiver(wiring.Component):
         item = cobs.o.payload
         count = Signal(range(MAX_REQUEST + 2))  # bytes of this frame; stops at one too many
         lost = Signal()  # a byte of it found no room
-        comes, ends, fits, sound = Signal(), Signal(), Signal(), Signal()
+        comes, ends, whole, sound = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             cobs.o.ready.eq(1),
             comes.eq(cobs.o.valid & ~item.end),
@@ -151,10 +151,13 @@ class Receiver(wiring.Component):
             check.data.eq(item.data),
             buffer.i.eq(item.data),
             buffer.write.eq(comes & buffer.room & ~lost & (count < MAX_REQUEST)),
-            fits.eq(self._fits(m, count, item)),
-            sound.eq(item.sound & check.match & fits),
-            buffer.keep.eq(ends & sound & ~lost),
-            buffer.forget.eq(ends & ~buffer.keep),
+            sound.eq(item.sound & check.match & self._fits(m, count, item)),
+            whole.eq(sound & ~lost),
+        ]
+        # Registers: by then the next frame's first byte has not come, only how long its run is.
+        m.d.sync += [
+            buffer.keep.eq(ends & whole),
+            buffer.forget.eq(ends & ~whole),
             self.damaged.eq(ends & ~sound),
             self.crowded.eq(ends & sound & lost),
         ]
