@@ -1,4 +1,4 @@
-"""Gradient, correction and update in one, for engines without regularisation and coarsening."""
+"""Gradient, correction and update in one: slow engines without regularisation and coarsening."""
 
 from __future__ import annotations
 

@@ -54,6 +54,8 @@ GEOMETRIES = {
     # Built without most parts.
     "small": ENGINES["small"],
     "tiny": ENGINES["tiny"],
+    # And fast all the same.
+    "wide": ENGINES["wide"],
     # Without those between gradient and model word, but with several samples in a group; slots are
     # as short as they get.
     "lean": EngineConfig(
