@@ -179,6 +179,24 @@ def handed_on(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Val
     return copies
 
 
+def broadcast(m: Module, value: Value, cycles: int, users: int) -> list[Value]:
+    """``value`` for each of many ``users``, ``cycles`` cycles later, through a tree of registers:
+    every cycle there are twice as many, so that none drives users far from each other.
+
+    Neighbours in the tree begin differently, or synthesis would make one register of them: what
+    they begin with must not matter.
+    """
+    shape = value.shape()
+    ones = -1 if shape.signed else (1 << shape.width) - 1
+    copies = [value]
+    for _ in range(cycles):
+        wanted, above = min(2 * len(copies), users), copies
+        copies = [Signal(shape, init=ones * (place % 2)) for place in range(wanted)]
+        for place, copy in enumerate(copies):
+            m.d.sync += copy.eq(above[place * len(above) // wanted])
+    return [copies[user * len(copies) // users] for user in range(users)]
+
+
 def delay(m: Module, value: Any, cycles: int) -> Any:
     """``value``, ``cycles`` cycles later."""
     for _ in range(cycles):

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import add_or_subtract, delay, dither, handed_on, sum_tree
+from .arith import add_or_subtract, broadcast, delay, dither, handed_on, sum_tree
 from .config import EngineConfig
 from .formats import COARSE_BITS
 from .protocol import error_layout, token_layout
@@ -64,25 +64,23 @@ class Gradient(wiring.Component):
         levels = config.code_tree_latency
         # Waits for the correction here, where there are fewer bits than in the sums.
         wait = config.gradient_latency - levels - 2
-        errors = [delay(m, sample.error, wait) for sample in self.errors]
-        # All lanes hang on these: with ``wait``, so that they are registers without a tree too.
-        token, beat = self.token, delay(m, self.beat, wait)
-        first = delay(m, token.first, wait + levels)
-        takes_plane = delay(m, token.replay & ~token.label, wait + levels)
-        negative = delay(m, token.first & self.is_signed, wait + levels)
+        token, beat, lanes = self.token, delay(m, self.beat, wait), config.lanes
+        errors = [broadcast(m, sample.error, wait, lanes) for sample in self.errors]
+        first, takes_plane, negative = (
+            broadcast(m, flag, wait + levels, lanes)
+            for flag in (token.first, token.replay & ~token.label, token.first & self.is_signed)
+        )
         widest = config.random_bits + COARSE_BITS
         reach = Signal(widest, init=(1 << config.random_bits) - 1)
         m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
 
-        for lane, used in enumerate(handed_on(m, reach, config.lanes)):
-            gated = [
-                Mux(beat[bank * config.lanes + lane], error, 0) for bank, error in enumerate(errors)
-            ]
+        for lane, used in enumerate(handed_on(m, reach, lanes)):
+            gated = [Mux(beat[bank * lanes + lane], e[lane], 0) for bank, e in enumerate(errors)]
             partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
-            upper = Mux(first, 0, horner << 1)
-            with m.If(takes_plane):
-                m.d.sync += horner.eq(add_or_subtract(upper, partial, negative))
+            upper = Mux(first[lane], 0, horner << 1)
+            with m.If(takes_plane[lane]):
+                m.d.sync += horner.eq(add_or_subtract(upper, partial, negative[lane]))
 
             noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             aligned = horner << config.gradient_frac - config.code_sum_frac

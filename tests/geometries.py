@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hdl.config import EngineConfig, Loss
 from hdl.engines import ENGINES
 
@@ -55,7 +57,7 @@ GEOMETRIES = {
     "small": ENGINES["small"],
     "tiny": ENGINES["tiny"],
     # And fast all the same.
-    "wide": ENGINES["wide"],
+    "wide": replace(ENGINES["wide"], max_chunks=4, max_delay=3, replay_beats=128),
     # Without those between gradient and model word, but with several samples in a group; slots are
     # as short as they get.
     "lean": EngineConfig(
