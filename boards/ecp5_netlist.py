@@ -177,17 +177,29 @@ def _pack_multiplier(state: _Netlist, name: str, report: Report) -> None:
     report.product_registers += len(registers)
     for pin, bit in (("CLK0", clock), ("CE0", "1"), ("RST0", "0")):
         state.connect(name, pin, bit)
-    for factor in "AB":
-        pins = [f"{factor}{n}" for n in range(FACTOR_BITS)]
-        bits = [cell["connections"][pin][0] for pin in pins]
-        sources = [state.drivers.get(bit) if isinstance(bit, int) else None for bit in bits]
-        moved = {pin: source for pin, source in zip(pins, sources, strict=True) if source}
-        constant = all(source or bit == "0" for source, bit in zip(sources, bits, strict=True))
-        if moved and constant and all(_plain_register(state.cells[s], clock) for s in sources if s):
-            for pin, register in moved.items():
-                state.connect(name, pin, state.cells[register]["connections"]["DI"][0])
-            cell["parameters"][f"REG_INPUT{factor}_CLK"] = "CLK0"
-            report.factor_registers += len(moved)
+    factors = {factor: _factor_registers(state, name, factor, clock) for factor in "AB"}
+    # Of one alone nextpnr says that its timing is that of none, and takes the path to it for one
+    # through the multiplier.
+    if not all(factors.values()):
+        return
+    for factor, moved in factors.items():
+        for pin, register in moved.items():
+            state.connect(name, pin, state.cells[register]["connections"]["DI"][0])
+        cell["parameters"][f"REG_INPUT{factor}_CLK"] = "CLK0"
+        report.factor_registers += len(moved)
+
+
+def _factor_registers(state: _Netlist, name: str, factor: str, clock: Bit) -> dict[str, str]:
+    """The register before each pin of a multiplier's input; none unless all that is not 0 comes
+    from registers on its clock."""
+    pins = [f"{factor}{n}" for n in range(FACTOR_BITS)]
+    bits = [state.cells[name]["connections"][pin][0] for pin in pins]
+    sources = [state.drivers.get(bit) if isinstance(bit, int) else None for bit in bits]
+    if not all(source or bit == "0" for source, bit in zip(sources, bits, strict=True)):
+        return {}
+    moved = {pin: source for pin, source in zip(pins, sources, strict=True) if source}
+    plain = all(_plain_register(state.cells[register], clock) for register in moved.values())
+    return moved if plain else {}
 
 
 # Gates.
