@@ -119,16 +119,17 @@ class CommandDecoder(wiring.Component):
         request, busy, idle = self.command.payload, Signal(), Signal()
         left, more = Signal(range(MAX_PAYLOAD + 1)), Signal()
         quiet, moved, has_moved = Signal(range(QUIET_CYCLES + 1)), Signal(), Signal()
-        # What the last command left of its payload is not the next one's.
-        taken = relayed(
-            m, "taken", wiring.flipped(self.data), needed=not self._config.is_slow, clear=idle
-        )
+        # What takes a byte is on no path to what counts it. What the last command left of its
+        # payload is not the next one's.
+        given = self.data.signature.flip().create()
+        taken = relayed(m, "taken", given, needed=not self._config.is_slow, clear=idle)
+        wiring.connect(m, taken, intake.i)
         settling, asks = Signal(), Signal()
         word, was_busy = Signal(2 * 8), Signal()
         status = self._status(m, left, was_busy)
         self._connect(m, request, self.reading | asks)
         m.d.comb += [
-            intake.i.payload.eq(taken.payload),
+            given.payload.eq(self.data.payload),
             busy.eq(~self.job.ready | ~self.plan.ready),
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
@@ -177,11 +178,11 @@ class CommandDecoder(wiring.Component):
                     m.next = "TAKE"
             with m.State("TAKE"):
                 m.d.comb += [
-                    intake.i.valid.eq(taken.valid & more),
-                    taken.ready.eq(intake.i.ready & more),
-                    moved.eq(intake.i.valid & intake.i.ready),
+                    given.valid.eq(self.data.valid & more),
+                    self.data.ready.eq(given.ready & more),
+                    moved.eq(given.valid & given.ready),
                 ]
-                with m.If(~more):
+                with m.If(~more & ~taken.valid):
                     m.next = "END"
                     with m.If(intake.command == Command.RUN):
                         m.next = "LAST"
