@@ -37,8 +37,15 @@ SUMS = (
         name="gradient-gate",
         stage="gradient",
         what="the bit of feature 0 of sample 0 is stuck at 1",
-        old="Mux(beat[bank * config.lanes + lane], error",
-        new="Mux(beat[bank * config.lanes + lane] | (bank == lane == 0), error",
+        old="Mux(beat[bank * lanes + lane], e[lane], 0)",
+        new="Mux(beat[bank * lanes + lane] | (bank == lane == 0), e[lane], 0)",
+    ),
+    Fault(
+        name="gradient-copy",
+        stage="gradient",
+        what="the last lane folds its planes with the flag of the plane before",
+        old="with m.If(takes_plane[lane]):",
+        new="with m.If(delay(m, takes_plane[lane], 1) if lane == lanes - 1 else takes_plane[lane]):",
     ),
     Fault(
         name="gradient-bit",
