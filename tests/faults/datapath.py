@@ -43,9 +43,9 @@ SUMS = (
     Fault(
         name="gradient-copy",
         stage="gradient",
-        what="the last lane folds its planes with the flag of the plane before",
+        what="the first lane folds a plane with the flag of the one before",
         old="with m.If(takes_plane[lane]):",
-        new="with m.If(delay(m, takes_plane[lane], 1) if lane == lanes - 1 else takes_plane[lane]):",
+        new="with m.If(takes_plane[lane] if lane else delay(m, takes_plane[lane], 1)):",
     ),
     Fault(
         name="gradient-bit",
