@@ -175,7 +175,7 @@ class Engine(wiring.Component):
         m.d.sync += errors.write.eq(loss.o_due & (slots.job.mode == Mode.TRAIN))
         m.d.comb += [
             errors.i.eq(loss.group),
-            errors.clear.eq(slots.start),
+            errors.clear.eq(_begins(m, slots)),
             errors.advance.eq(issued.replay & issued.group_end),
         ]
 
@@ -201,7 +201,7 @@ class Engine(wiring.Component):
             replay.i.eq(delay(m, slots.beat, 1)),
             replay.write.eq(delay(m, issued.live & plane & (job.mode == Mode.TRAIN), 1)),
             replay.advance.eq(issued.replay & plane),
-            replay.clear.eq(slots.start),
+            replay.clear.eq(_begins(m, slots)),
             random.seed.eq(job.seed),
             random.restart.eq(jobs.start),
             random.draw.eq(_ends_replayed_chunk(noise_used_soon)),
@@ -328,7 +328,7 @@ class Engine(wiring.Component):
                 evaluate.samples.eq(loss.z_samples),
                 evaluate.valid.eq(loss.z_valid),
                 evaluate.enable.eq(mode == Mode.EVALUATE),
-                evaluate.clear.eq(slots.start),
+                evaluate.clear.eq(_begins(m, slots)),
                 status.loss_sum.eq(evaluate.total),
             ]
         # Seen two cycles late, in which one group may end and another's margins may come.
@@ -343,13 +343,18 @@ class Engine(wiring.Component):
             step, count = delay(m, increment, 1), Signal(config.count_bits)
             total, full = Signal(len(count) + 1), Signal()
             m.d.comb += [counter.eq(count), total.eq(count + step)]
-            with m.If(slots.start):
+            with m.If(_begins(m, slots)):
                 m.d.sync += [count.eq(0), full.eq(0)]
             with m.Else():
                 m.d.sync += [
                     count.eq(total[:-1] | full.replicate(len(count))),
                     full.eq(full | total[-1]),
                 ]
+
+
+def _begins(m: Module, slots: SlotController) -> Value:
+    """The start, a cycle late: nothing is kept or counted so soon, and too much hangs on it."""
+    return delay(m, slots.start, 1)
 
 
 def _ends_replayed_chunk(token: data.View) -> Value:

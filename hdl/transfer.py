@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
+from .arith import broadcast
 from .config import EngineConfig
 from .job import Mode
 from .protocol import job_layout, row_layout
@@ -68,7 +69,6 @@ class Transfer(wiring.Component):
         lanes, bits = self._config.lanes, self._config.model_bits
         read_latency = self._config.read_latency
         lane = Signal(range(lanes))
-        row = Signal(lanes * bits)
         wait = Signal(range(read_latency + 3))
         last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
@@ -80,17 +80,18 @@ class Transfer(wiring.Component):
         ]
 
         # Words come in at the top of the row and leave at its bottom, a cycle after their turn, so
-        # that what moves the whole row is a register.
+        # that what moves the whole row are registers.
         moved, shift, word = Signal(), Signal(), Signal(bits)
         m.d.sync += [shift.eq(moved), word.eq(self.i.payload)]
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
-        changes, capture = Signal(), Signal()
-        m.d.sync += [changes.eq(moved | (wait == 2)), capture.eq(wait == 2)]
-        with m.If(changes):
-            m.d.sync += row.eq(Mux(capture, self.x, Cat(row[bits:], word)))
+        changes = broadcast(m, moved | (wait == 2), 1, lanes)
+        captures = broadcast(m, wait == 3, 2, lanes)
+        above = [*(self.row[n] for n in range(1, lanes)), word.as_signed()]
+        for n, (change, capture) in enumerate(zip(changes, captures, strict=True)):
+            with m.If(change):
+                m.d.sync += self.row[n].eq(Mux(capture, self.x[n], above[n]))
 
-        m.d.comb += self.row.eq(row)
         ended = self.done | self.cancel
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
@@ -131,7 +132,7 @@ class Transfer(wiring.Component):
             with m.State("DUMP"):
                 m.d.comb += [
                     self.o.valid.eq(~shift),
-                    self.o.payload.eq(row[:bits].as_signed()),
+                    self.o.payload.eq(self.row[0]),
                     moved.eq(self.o.valid & self.o.ready),
                     self.done.eq(moved & last_lane & last_chunk),
                 ]

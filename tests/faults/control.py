@@ -37,8 +37,8 @@ CONTROL = (
         name="transfer-order",
         stage="transfer",
         what="a row shifts the wrong way",
-        old="row.eq(Mux(capture, self.x, Cat(row[bits:], word)))",
-        new="row.eq(Mux(capture, self.x, Cat(word, row[: -bits])))",
+        old="above = [*(self.row[n] for n in range(1, lanes)), word.as_signed()]",
+        new="above = [word.as_signed(), *(self.row[n] for n in range(lanes - 1))]",
     ),
     Fault(
         name="slots-timer",
