@@ -219,7 +219,8 @@ class Link(wiring.Component):
         wiring.connect(m, answers, session.answer)
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))
-        wiring.connect(m, wiring.flipped(self.answer), local.device_answer)
+        given = relayed(m, "given", wiring.flipped(self.answer), needed=self._relays)
+        wiring.connect(m, given, local.device_answer)
         wiring.connect(m, session.o, transmitter.i)
         wiring.connect(m, transmitter.o, wiring.flipped(self.o))
         events = {
