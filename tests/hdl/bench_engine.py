@@ -435,8 +435,8 @@ async def cancel(bench: EngineBench, tasks: list[Any]) -> None:
     bench.forget()
     await bench.tick()
     bench.cancel.set(0)
-    bench.forget()
     for _ in range(settle_cycles(bench.config) + MARGIN_DEPTH + 8):
+        bench.forget()  # the cancel goes on from a register
         await FallingEdge(bench.clock)
         assert not bench.margins.valid.get(), "margins of a cancelled job are offered"
         idle = bench.job.ready.get()
