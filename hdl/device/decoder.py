@@ -121,27 +121,41 @@ class CommandDecoder(wiring.Component):
         quiet, moved, has_moved = Signal(range(QUIET_CYCLES + 1)), Signal(), Signal()
         # What takes a byte is on no path to what counts it. What the last command left of its
         # payload is not the next one's.
+        fast = not self._config.is_slow
         given = self.data.signature.flip().create()
-        taken = relayed(m, "taken", given, needed=not self._config.is_slow, clear=idle)
+        taken = relayed(m, "taken", given, needed=fast, clear=idle)
         wiring.connect(m, taken, intake.i)
-        settling, asks = Signal(), Signal()
+        read = self.data.signature.flip().create()
+        shown = relayed(m, "shown", read, needed=fast)
+        reads, settling, settled = Signal(), Signal(), Signal()
         word, was_busy = Signal(2 * 8), Signal()
         status = self._status(m, left, was_busy)
-        self._connect(m, request, self.reading | asks)
+        self._connect(m, request)
         m.d.comb += [
             given.payload.eq(self.data.payload),
-            busy.eq(~self.job.ready | ~self.plan.ready),
+            read.payload.eq(outlet.o.payload),
+            read.valid.eq(outlet.o.valid & reads & more),
+            outlet.o.ready.eq(read.ready & reads & more),
+            self.answer.valid.eq(shown.valid),
+            answer.data.eq(shown.payload),
+            shown.ready.eq(self.answer.ready),
+            moved.eq(read.valid & read.ready),
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
-        m.d.sync += [quiet.eq(quiet + 1), has_moved.eq(moved)]
+        m.d.sync += [
+            busy.eq(~self.job.ready | ~self.plan.ready),
+            settled.eq(settling & self.plan.ready & self.job.ready),
+            quiet.eq(quiet + 1),
+            has_moved.eq(moved),
+        ]
         with m.If(has_moved):
             m.d.sync += quiet.eq(0)
         with m.If(moved):
             m.d.sync += [left.eq(left - 1), more.eq(left != 1)]
 
         rules = self._rules(m, request, busy)
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += [self.command.ready.eq(1), idle.eq(1)]
                 m.d.sync += answer.code.eq(Code.OK)
@@ -196,30 +210,30 @@ class CommandDecoder(wiring.Component):
                 with m.If(~self.writing):
                     m.next = "END"
             with m.State("READ"):
-                m.d.comb += [asks.eq(1), self.plan.valid.eq(~self.writing)]
                 m.d.sync += self.reading.eq(1)
+                m.next = "ASK"
+            with m.State("ASK"):
+                m.d.comb += self.plan.valid.eq(~self.writing)
                 with m.If(~self.writing):
                     m.next = "GIVE"
             with m.State("GIVE"):
-                m.d.comb += [
-                    self.answer.valid.eq(outlet.o.valid & more),
-                    outlet.o.ready.eq(self.answer.ready & more),
-                    moved.eq(self.answer.valid & self.answer.ready),
-                    answer.data.eq(outlet.o.payload),
-                ]
                 with m.If(~more | quiet[-1]):
+                    m.next = "GIVEN"
+            with m.State("GIVEN"):
+                with m.If(~reads & ~shown.valid):
                     m.next = "END"
                     with m.If(self.reading):
                         m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.d.comb += settling.eq(1)
-                with m.If(self.plan.ready & self.job.ready):
+                with m.If(settled):
                     m.d.sync += self.reading.eq(0)
                     m.next = "END"
             with m.State("END"):
                 m.d.comb += [self.answer.valid.eq(1), answer.end.eq(1)]
                 with m.If(self.answer.ready):
                     m.next = "IDLE"
+        m.d.sync += reads.eq(fsm.ongoing("GIVE"))
         return m
 
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
@@ -311,9 +325,8 @@ class CommandDecoder(wiring.Component):
         m.d.comb += word.eq(reduce(or_, given))
         return word
 
-    def _connect(self, m: Module, request: data.View, reads: Value) -> None:
-        """What the state does not matter for, but that the plan of a job or of READ_MEMORY is
-        asked for."""
+    def _connect(self, m: Module, request: data.View) -> None:
+        """What the state does not matter for."""
         intake, outlet, plan = self._intake, self._outlet, self.plan.payload
         word_bits = (self._port.width // 8 - 1).bit_length()
         wiring.connect(m, intake.words, wiring.flipped(self.words))
@@ -332,7 +345,7 @@ class CommandDecoder(wiring.Component):
             *(self.job.payload[name].eq(value) for name, value in _fields(intake.run.job)),
             *(plan[name].eq(value) for name, value in _fields(intake.run.plan)),
         ]
-        with m.If(reads):
+        with m.If(self.reading):
             beat_bits = (self._config.beat_bytes - 1).bit_length()
             m.d.comb += [
                 plan.base.eq(self.address),

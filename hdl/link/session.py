@@ -71,6 +71,7 @@ class Session(wiring.Component):
         header, index = Signal(Request), Signal(range(REQUEST_BYTES))
         left, fill, sent = (Signal.like(last_length) for _ in range(3))
         code, repeats = Signal(Reply.as_shape()["code"].shape), Signal()
+        more = Signal()  # left != 0
         ahead = Signal.like(expected)
         answer, item = self.answer.payload, self.o.payload
         passes = self.data.valid & self.data.ready
@@ -103,7 +104,8 @@ class Session(wiring.Component):
                         m.d.sync += index.eq(0)
                         m.next = "DECIDE"
             with m.State("DECIDE"):
-                m.d.sync += [left.eq(header.length), fill.eq(0), sent.eq(0), repeats.eq(0)]
+                m.d.sync += [left.eq(header.length), more.eq(header.length != 0)]
+                m.d.sync += [fill.eq(0), sent.eq(0), repeats.eq(0)]
                 m.next = "SKIP"
                 with m.If((header.session != session) | (session == NO_SESSION)):
                     m.d.sync += code.eq(Code.NO_SESSION)
@@ -125,12 +127,12 @@ class Session(wiring.Component):
                     m.next = "EXECUTE"
             with m.State("EXECUTE"):
                 m.d.comb += [
-                    self.data.valid.eq(self.i.valid & (left != 0)),
-                    self.i.ready.eq(self.data.ready & (left != 0)),
+                    self.data.valid.eq(self.i.valid & more),
+                    self.i.ready.eq(self.data.ready & more),
                     self.answer.ready.eq(1),
                 ]
                 with m.If(passes):
-                    m.d.sync += left.eq(left - 1)
+                    m.d.sync += [left.eq(left - 1), more.eq(left != 1)]
                 with m.If(self.answer.valid):
                     with m.If(~answer.end & (fill != MAX_PAYLOAD)):
                         m.d.comb += write.en.eq(1)
@@ -146,11 +148,11 @@ class Session(wiring.Component):
                         m.next = "SKIP"
             for state, then in (("SKIP", "REPLY"), ("DROP", "HEADER")):
                 with m.State(state):
-                    m.d.comb += self.i.ready.eq(left != 0)
-                    with m.If(left == 0):
+                    m.d.comb += self.i.ready.eq(more)
+                    with m.If(~more):
                         m.next = then
                     with m.Elif(self.i.valid):
-                        m.d.sync += left.eq(left - 1)
+                        m.d.sync += [left.eq(left - 1), more.eq(left != 1)]
             with m.State("REPLY"):
                 m.d.comb += [self.o.valid.eq(1), shifts.eq(moved)]
                 with m.Switch(index):
