@@ -163,9 +163,17 @@ class Outlet(wiring.Component):
         m = Module()
         config, margins = self._config, self.margins.payload
         words = Cat(_extended(margins[bank]) for bank in range(config.banks))
+        # What takes a model word is on no path to what takes its bytes.
+        model = relayed(
+            m,
+            "model_words",
+            wiring.flipped(self.model),
+            needed=not config.is_slow,
+            clear=self.reset,
+        )
         sources: dict[Any, tuple[Any, Value, int]] = {
             Command.READ_MEMORY: (self.beats, self.beats.payload, config.beat_bits),
-            Command.READ_MODEL: (self.model, _extended(self.model.payload), WORD_BITS),
+            Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
             Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
         }
         chosen = Signal.like(self.command)
@@ -174,13 +182,6 @@ class Outlet(wiring.Component):
             for command, (source, payload, bits) in sources.items():
                 name = command.name.lower()
                 m.submodules[name] = gearbox = Gearbox(bits, 8)
-                given = relayed(
-                    m,
-                    f"{name}_bytes",
-                    gearbox.o,
-                    needed=not config.is_slow,
-                    clear=self.reset,
-                )
                 m.d.comb += [
                     gearbox.clear.eq(self.reset),
                     gearbox.i.payload.eq(payload),
@@ -189,9 +190,9 @@ class Outlet(wiring.Component):
                 ]
                 with m.Case(command):
                     m.d.comb += [
-                        self.o.payload.eq(given.payload),
-                        self.o.valid.eq(given.valid),
-                        given.ready.eq(self.o.ready),
+                        self.o.payload.eq(gearbox.o.payload),
+                        self.o.valid.eq(gearbox.o.valid),
+                        gearbox.o.ready.eq(self.o.ready),
                     ]
         return m
 
