@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal, Value
@@ -75,9 +76,11 @@ class Intake(wiring.Component):
         waits = fifo.SyncFIFOBuffered(width=epoch.size, depth=EPOCH_DEPTH)
         waiting = data.View(epoch, waits.r_data)
         m.submodules.waits = ResetInserter(self.reset)(waits)
+        kinds = (Command.WRITE_MODEL, Command.WRITE_EPOCHS, Command.WRITE_MEMORY, Command.RUN)
+        chosen = _chosen(m, self.command, kinds)
         # The last bytes, and where the next one's coming shows: a one moves up.
         last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
-        gives, taken, chosen = Signal(), Signal(), Signal.like(self.command)
+        gives, taken = Signal(), Signal()
         # Registers, because so many others hang on them.
         byte, came, runs = Signal(8), Signal(), Signal()
         m.d.comb += [
@@ -90,30 +93,28 @@ class Intake(wiring.Component):
             self.words.payload.eq(self.i.payload),
         ]
         m.d.sync += [
-            chosen.eq(self.command),
             byte.eq(self.i.payload),
             came.eq(self.i.valid & self.i.ready),
-            runs.eq(came & (chosen == Command.RUN)),
+            runs.eq(came & chosen[Command.RUN]),
         ]
-        with m.Switch(chosen):
-            with m.Case(Command.WRITE_MODEL):
-                m.d.comb += [
-                    gives.eq(filled[WORD_BITS // 8]),
-                    self.model.valid.eq(gives),
-                    taken.eq(self.model.ready),
-                    self.i.ready.eq(~came & ~gives),
-                ]
-            with m.Case(Command.WRITE_EPOCHS):
-                m.d.comb += [
-                    gives.eq(filled[item.size // 8]),
-                    waits.w_en.eq(gives),
-                    taken.eq(waits.w_rdy),
-                    self.i.ready.eq(~came & ~gives),
-                ]
-            with m.Case(Command.WRITE_MEMORY):
-                m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
-            with m.Case(Command.RUN):
-                m.d.comb += self.i.ready.eq(~came)
+        with m.If(chosen[Command.WRITE_MODEL]):
+            m.d.comb += [
+                gives.eq(filled[WORD_BITS // 8]),
+                self.model.valid.eq(gives),
+                taken.eq(self.model.ready),
+                self.i.ready.eq(~came & ~gives),
+            ]
+        with m.If(chosen[Command.WRITE_EPOCHS]):
+            m.d.comb += [
+                gives.eq(filled[item.size // 8]),
+                waits.w_en.eq(gives),
+                taken.eq(waits.w_rdy),
+                self.i.ready.eq(~came & ~gives),
+            ]
+        with m.If(chosen[Command.WRITE_MEMORY]):
+            m.d.comb += [self.words.valid.eq(self.i.valid), self.i.ready.eq(self.words.ready)]
+        with m.If(chosen[Command.RUN]):
+            m.d.comb += self.i.ready.eq(~came)
         with m.If(came):
             m.d.sync += [last.eq(Cat(last[8:], byte)), filled.eq(filled << 1)]
         with m.Elif(gives & taken):
@@ -176,25 +177,29 @@ class Outlet(wiring.Component):
             Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
             Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
         }
-        chosen = Signal.like(self.command)
-        m.d.sync += chosen.eq(self.command)
-        with m.Switch(chosen):
-            for command, (source, payload, bits) in sources.items():
-                name = command.name.lower()
-                m.submodules[name] = gearbox = Gearbox(bits, 8)
+        chosen = _chosen(m, self.command, sources)
+        for command, (source, payload, bits) in sources.items():
+            m.submodules[command.name.lower()] = gearbox = Gearbox(bits, 8)
+            m.d.comb += [
+                gearbox.clear.eq(self.reset),
+                gearbox.i.payload.eq(payload),
+                gearbox.i.valid.eq(source.valid),
+                source.ready.eq(gearbox.i.ready),
+            ]
+            with m.If(chosen[command]):
                 m.d.comb += [
-                    gearbox.clear.eq(self.reset),
-                    gearbox.i.payload.eq(payload),
-                    gearbox.i.valid.eq(source.valid),
-                    source.ready.eq(gearbox.i.ready),
+                    self.o.payload.eq(gearbox.o.payload),
+                    self.o.valid.eq(gearbox.o.valid),
+                    gearbox.o.ready.eq(self.o.ready),
                 ]
-                with m.Case(command):
-                    m.d.comb += [
-                        self.o.payload.eq(gearbox.o.payload),
-                        self.o.valid.eq(gearbox.o.valid),
-                        gearbox.o.ready.eq(self.o.ready),
-                    ]
         return m
+
+
+def _chosen(m: Module, command: Value, kinds: Iterable[Any]) -> dict[Any, Signal]:
+    """Which of ``kinds`` ``command`` was a cycle ago: a register each."""
+    chosen = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in kinds}
+    m.d.sync += [flag.eq(command == kind) for kind, flag in chosen.items()]
+    return chosen
 
 
 def _extended(word: Value) -> Value:
