@@ -33,7 +33,8 @@ MARGIN_LATENCY = 3
 """Cycles from dot product to margin (see the stages in `hdl.margin`)."""
 
 DERIVATIVE_LATENCY = 6
-"""Cycles from margin and label to the loss's derivatives (see the stages in `hdl.derivative`)."""
+"""Cycles from margin and label to the derivatives of most losses (see the stages in
+`hdl.derivative`)."""
 
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
@@ -422,9 +423,14 @@ class EngineConfig:
         return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY
 
     @property
+    def derivative_latency(self) -> int:
+        """From margin and label to the loss's derivatives: a residual alone needs a cycle."""
+        return 1 if self.is_flat else DERIVATIVE_LATENCY
+
+    @property
     def loss_latency(self) -> int:
         """From dot product and labels to errors."""
-        whole = MARGIN_LATENCY + DERIVATIVE_LATENCY + ERROR_LATENCY
+        whole = MARGIN_LATENCY + self.derivative_latency + ERROR_LATENCY
         return LEAN_LOSS_LATENCY if self.has_lean_loss else whole
 
     @property

@@ -23,7 +23,8 @@ class Derivative(wiring.Component):
     The logistic loss interpolates the table of `hdl.tables` and adds the margin-variance term
     bend * s2 (design contract, section 1); the other losses compare and select.
 
-    Latency: ``DERIVATIVE_LATENCY``. Throughput: a sample a cycle. Overflow: impossible.
+    If least squares is all there is, stage 1 is all there is. Latency: ``derivative_latency``.
+    Throughput: a sample a cycle. Overflow: impossible.
     Twin: `derivative` in `sim.golden`.
 
     Members
@@ -59,6 +60,10 @@ class Derivative(wiring.Component):
         flat = 1 << CURVATURE_FRAC
 
         # Stage 1.
+        if config.is_flat:
+            m.d.sync += self.f.eq(self.z - self.label)
+            m.d.comb += self.curvature.eq(flat)
+            return m
         positive, residual = self.label > 0, Signal(signed(config.model_bits + 1))
         signed_margin = Signal(signed(config.model_bits + 1))
         m.d.comb += signed_margin.eq(Mux(positive, self.z, -self.z))

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import clamp, delay, dither, sum_comb
-from .config import DERIVATIVE_LATENCY, ERROR_LATENCY, MARGIN_LATENCY, EngineConfig
+from .config import ERROR_LATENCY, MARGIN_LATENCY, EngineConfig
 from .derivative import Derivative
 from .formats import COARSE_BITS, THRESHOLD_BITS
 from .margin import Margin
@@ -86,7 +86,7 @@ class Loss(wiring.Component):
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, DERIVATIVE_LATENCY + ERROR_LATENCY - 4)),
+            self.draw.eq(delay(m, z_valid, self._config.derivative_latency + ERROR_LATENCY - 4)),
         ]
         drawn = delay(m, self.draw, 1)
         m.d.sync += [
@@ -126,7 +126,7 @@ class Loss(wiring.Component):
             error.epoch.eq(self.epoch),
             error.f.eq(derivative.f),
             error.curvature.eq(derivative.curvature),
-            error.valid.eq(delay(m, sample.valid, DERIVATIVE_LATENCY)),
+            error.valid.eq(delay(m, sample.valid, config.derivative_latency)),
             error.coefficient_noise.eq(self.random[bank]),
             self.group.samples[bank].eq(error.o),
         ]
@@ -138,7 +138,7 @@ class Loss(wiring.Component):
         if config.losses[1:]:
             m.d.comb += derivative.loss.eq(self.job.loss)
         saturated = margin.saturated & sample.valid
-        return delay(m, saturated, DERIVATIVE_LATENCY + ERROR_LATENCY), error.saturated
+        return delay(m, saturated, self._config.derivative_latency + ERROR_LATENCY), error.saturated
 
     def _regularise(self, m: Module) -> None:
         """Decay and threshold of the group, stochastically rounded with its last two fields."""

@@ -15,7 +15,7 @@ from .arith import (
     saturate,
     sum_with_carry,
 )
-from .config import DERIVATIVE_LATENCY, ERROR_LATENCY, EngineConfig
+from .config import ERROR_LATENCY, EngineConfig
 from .formats import CURVATURE_FRAC, NOISE_BITS, STEP_DROPS, WEIGHT_BITS, WEIGHT_FRAC
 from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 
@@ -28,7 +28,7 @@ class ScaledError(wiring.Component):
         1: [f' * w]        2: [round]       3: [* step * d**2]   4: [join parts]
                                             5: [+ noise, round]  6: [clamp, valid] -> c
 
-    Latency: ``ERROR_LATENCY``; ``weight`` is taken ``DERIVATIVE_LATENCY`` cycles before ``f``, the
+    Latency: ``ERROR_LATENCY``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
     random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
     and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
@@ -88,7 +88,7 @@ class ScaledError(wiring.Component):
             weighed = registered_product(m, epoch.step_mantissa, self.weight)
             step = Signal(config.sample_step_bits)
             m.d.sync += step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
-            step = delay(m, step, DERIVATIVE_LATENCY - 2)
+            step = delay(m, step, config.derivative_latency - 2)
 
         # With a bit below the point: the highest that falls, which rounds.
         product = Signal(signed(len(self.f) + len(step)))
@@ -126,7 +126,7 @@ class ScaledError(wiring.Component):
         config = self._config
         scale: Value = delay(m, self.curvature, 2)
         if config.sample_words:
-            weight = delay(m, self.weight, DERIVATIVE_LATENCY)
+            weight = delay(m, self.weight, config.derivative_latency)
             weighed = registered_product(m, self.curvature, weight)
             scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
             m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import DERIVATIVE_LATENCY
 from hdl.formats import VARIANCE_BITS
 from hdl.job import Loss, Step
 from hdl.protocol import CURVATURE_BITS, LOSS_BITS
@@ -40,14 +39,14 @@ class DerivativeBench(Bench):
         self.seen.append((self.f.get(), self.curvature.get()))
 
     def compare(self) -> None:
-        """What was seen since the loss and the variance were set, `DERIVATIVE_LATENCY` later."""
+        """What was seen since the loss and the variance were set, ``derivative_latency`` later."""
         config = self.config
         step = Step(mantissa=1, shift=config.min_step_shift)
         epoch = SeenEpoch(step=step, fields={"variance": self.variance.get()})
         job = any_job(config, loss=Loss(self.loss.get()))
-        z, label = np.array(self.taken[:-DERIVATIVE_LATENCY]).T
+        z, label = np.array(self.taken[: -config.derivative_latency]).T
         f, curvature = golden.derivative(config, job, epoch, z, label)
-        found_f, found_curvature = np.array(self.seen[DERIVATIVE_LATENCY:]).T
+        found_f, found_curvature = np.array(self.seen[config.derivative_latency :]).T
         assert found_f.tolist() == f.tolist(), f"F of {job.loss.name}"
         assert found_curvature.tolist() == curvature.tolist(), f"f' of {job.loss.name}"
         self.taken.clear()
@@ -92,5 +91,5 @@ async def every_loss(dut: Any) -> None:
             bench.z.set(z)
             bench.label.set(label)
             await bench.tick()
-        await bench.tick(DERIVATIVE_LATENCY)
+        await bench.tick(bench.config.derivative_latency)
         bench.compare()

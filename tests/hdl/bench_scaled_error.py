@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import DERIVATIVE_LATENCY, ERROR_LATENCY
+from hdl.config import ERROR_LATENCY
 from hdl.formats import CURVATURE_FRAC, NOISE_BITS, WEIGHT_BITS
 from hdl.protocol import (
     CURVATURE_BITS,
@@ -25,8 +25,6 @@ from tests.hdl.toolkit import Bench, random_signed, test
 
 PASSES, CYCLES = 14, 60
 NOISE_LATENCY = 3
-SPAN = DERIVATIVE_LATENCY + ERROR_LATENCY
-"""Cycles from a sample's weight to its error."""
 
 
 class ScaledErrorBench(Bench):
@@ -48,11 +46,13 @@ class ScaledErrorBench(Bench):
         self.o = self.port("o", error_layout(config))
         self.saturated = self.port("saturated")
         self.board = self.scoreboard("scaled error")
-        self.history: deque[dict[str, int]] = deque(maxlen=SPAN)
+        self.span = config.derivative_latency + ERROR_LATENCY
+        """Cycles from a sample's weight to its error."""
+        self.history: deque[dict[str, int]] = deque(maxlen=self.span)
         self.seen = {"saturated": 0, "ceiling": 0, "coarse": 0}
 
     def watch(self) -> None:
-        if len(self.history) == SPAN:
+        if len(self.history) == self.span:
             self.board.expect(self.expected(), self.cycle)
             self.board.observe([self.o.get(), self.saturated.get()])
         self.history.append({name: port.get() for name, port in self.inputs.items()})
@@ -63,7 +63,7 @@ class ScaledErrorBench(Bench):
         (epoch,) = job.epochs
         if not with_f["valid"]:
             return [{"error": 0, "coefficient": 0}, 0]
-        weight = np.array(self.history[-SPAN]["weight"])
+        weight = np.array(self.history[-self.span]["weight"])
         error_noise = np.array(self.history[-NOISE_LATENCY]["error_noise"])
         noise = np.array(self.history[-NOISE_LATENCY]["coefficient_noise"])
         f, curvature = np.array(with_f["f"]), np.array(with_f["curvature"])
@@ -102,5 +102,5 @@ async def every_cycle(dut: Any) -> None:
         for _ in range(CYCLES):
             bench.drive()
             await bench.tick()
-    assert bench.board.compared >= PASSES * (CYCLES - SPAN)
+    assert bench.board.compared >= PASSES * (CYCLES - bench.span)
     assert all(bench.seen.values()), f"something was never reached: {bench.seen}"
