@@ -64,6 +64,10 @@ class Loss(IntEnum):
     """(z - Y)**2 / 2 up to a residual of 1, its tangent beyond."""
 
 
+MAX_SPREAD = 2
+"""Most registers that `EngineConfig.spread` asks for."""
+
+
 def bits_for_sum(bits: int, terms: int) -> int:
     """Width of a signed sum of ``terms`` signed values of ``bits`` bits."""
     return bits + math.ceil(math.log2(terms)) if terms > 1 else bits
@@ -109,6 +113,9 @@ class EngineConfig:
     adder_levels : int
         Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
         registers and cycles in a wide engine.
+    spread : int
+        Registers on the way from what many lanes and banks read to them, for the clock rate of a
+        wide engine; dot products take two cycles more for each.
     read_latency : int
         Cycles from a memory's address to its data: 2 with the output register that block RAM needs
         at high clock rates, 1 without.
@@ -145,6 +152,7 @@ class EngineConfig:
     mantissa_bits: int = 13
     random_bits: int = 12
     adder_levels: int = 1
+    spread: int = 0
     read_latency: int = 2
     count_bits: int = 32
     losses: tuple[Loss, ...] = tuple(Loss)
@@ -170,6 +178,12 @@ class EngineConfig:
             )
         if not 1 <= self.adder_levels <= 3:
             raise ValueError(f"adder_levels must be 1 to 3, not {self.adder_levels}")
+        if not 0 <= self.spread <= MAX_SPREAD:
+            raise ValueError(f"spread must be 0 to {MAX_SPREAD}, not {self.spread}")
+        if self.spread and self.is_lean:
+            raise ValueError(
+                "an engine with read_latency 1 has no registers to spread; spread is 0"
+            )
         if self.read_latency not in (1, 2):
             raise ValueError(f"read_latency must be 1 or 2, not {self.read_latency}")
         if not 8 <= self.count_bits <= MAX_COUNT_BITS:
@@ -376,7 +390,8 @@ class EngineConfig:
 
     @property
     def dot_tree_latency(self) -> int:
-        return tree_latency(self.lanes, self.adder_levels)
+        """Of a sample's sum over the lanes."""
+        return self.spread + tree_latency(self.lanes, self.adder_levels)
 
     @property
     def code_tree_latency(self) -> int:
@@ -386,7 +401,7 @@ class EngineConfig:
     @property
     def shrink_latency(self) -> int:
         """From a replayed parity plane to a feature's summed coefficients less its decay."""
-        return max(self.code_tree_latency, 1)
+        return self.spread + max(self.code_tree_latency, 1)
 
     @property
     def correction_latency(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, handed_on, partial_products, sum_tree
+from .arith import broadcast, delay, handed_on, partial_products, sum_tree
 from .config import EngineConfig
 from .protocol import group_layout, row_layout
 
@@ -59,28 +59,33 @@ class Correction(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        decay = self.group.decay if config.regularisation else Const(0)
-        decays = delay(m, decay, config.shrink_latency - 1)
         decaying = delay(m, self.regularised, config.shrink_latency - 1)
         waiting = config.gradient_latency - config.correction_latency
 
+        if config.regularisation:
+            decays = broadcast(m, self.group.decay, config.shrink_latency - 1, config.lanes)
+        coefficients = [
+            broadcast(m, sample.coefficient, config.spread, config.lanes)
+            for sample in self.group.samples
+        ]
+
         for lane, odd in enumerate(handed_on(m, self.odd, config.lanes)):
+            codes = self.beat[lane :: config.lanes]
+            differs = delay(m, codes ^ ~odd.replicate(config.banks), config.spread)
             differed = [
-                Mux(
-                    self.beat[bank * config.lanes + lane] == odd,
-                    self.group.samples[bank].coefficient,
-                    0,
-                )
-                for bank in range(config.banks)
+                Mux(differs[bank], coefficient[lane], 0)
+                for bank, coefficient in enumerate(coefficients)
             ]
             # The last level of the tree and the decay go into one register.
             total = sum_tree(m, differed, config.adder_levels, registered=False)
+            if config.regularisation:
+                total -= Mux(decaying[lane], decays[lane], 0)
             shrink = Signal(signed(config.shrink_bits), name=f"shrink_{lane}")
             # Without reset, so that they can be a DSP block's input registers.
             factor = Signal.like(shrink, name=f"factor_{lane}", reset_less=True)
             x = Signal(signed(config.model_bits), name=f"x_{lane}", reset_less=True)
             m.d.sync += [
-                shrink.eq(total - Mux(decaying[lane], decays, 0)),
+                shrink.eq(total),
                 factor.eq(shrink),
                 x.eq(self.x[lane]),
             ]

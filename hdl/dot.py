@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import add_or_subtract, delay, fold_plane, sum_tree
+from .arith import add_or_subtract, broadcast, delay, fold_plane, sum_tree
 from .config import EngineConfig, bits_for_sum
 from .protocol import row_layout, token_layout
 
@@ -51,34 +51,41 @@ class Dot(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        summed = delay(m, self.token, config.dot_tree_latency)
-        takes_plane = delay(m, self.token.live & ~self.token.label, config.dot_tree_latency)
-        takes_chunk = delay(m, takes_plane & summed.last, 1)
-        flips = delay(m, self.token.first & self.is_signed, config.dot_tree_latency - 1)
-        negative = delay(m, flips, 1)
-        first_chunk = delay(m, summed.first_chunk, 1)
+        config, banks = self._config, self._config.banks
+        levels = config.dot_tree_latency
+        beat = delay(m, self.beat, config.spread)
+        rows = [broadcast(m, word, config.spread, banks) for word in self.x]
+        flips = delay(m, self.token.first & self.is_signed, levels - 1)
+        flags = (
+            (self.token.live & ~self.token.label, levels),  # takes a plane
+            (self.token.live & ~self.token.label & self.token.last, levels + 1),  # takes a chunk
+            (self.token.first, levels),
+            (self.token.first_chunk, levels + 1),
+        )
+        spread = [broadcast(m, flag, cycles, banks) for flag, cycles in flags]
+        negatives = broadcast(m, flips, 1, banks)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
 
-        # With the plane after one that was complemented, see `fold_plane`.
-        carry = Signal()
-        with m.If(takes_plane):
-            m.d.sync += carry.eq(negative)
-
-        for bank in range(config.banks):
-            plane = self.beat.word_select(bank, config.lanes)
-            gated = [Mux(plane[i], self.x[i], 0) for i in range(config.lanes)]
+        for bank, (takes_plane, takes_chunk, first, first_chunk) in enumerate(
+            zip(*spread, strict=True)
+        ):
+            plane = beat.word_select(bank, config.lanes)
+            gated = [Mux(plane[i], rows[i][bank], 0) for i in range(config.lanes)]
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
-            total = self.product[bank]
+            total, negative = self.product[bank], negatives[bank]
             if config.is_slow:
+                # With the plane after one that was complemented, see `fold_plane`.
+                carry = Signal(name=f"carry_{bank}")
+                with m.If(takes_plane):
+                    m.d.sync += carry.eq(negative)
                 # The last level of the tree and the complement go into one register.
                 partial = sum_tree(m, gated, config.adder_levels, registered=False)
                 flipped = (partial.as_unsigned() ^ flips.replicate(len(partial))).as_signed()
-                folded = fold_plane(horner, delay(m, flipped, 1), summed.first, carry)
+                folded = fold_plane(horner, delay(m, flipped, 1), first, carry)
                 added = Mux(first_chunk, horner, total + horner)
             else:
                 partial = sum_tree(m, gated, config.adder_levels)
-                upper = Mux(summed.first, 0, horner << 1)
+                upper = Mux(first, 0, horner << 1)
                 folded = add_or_subtract(upper, partial, negative)
                 added = Mux(first_chunk, 0, total) + horner
             with m.If(takes_plane):
