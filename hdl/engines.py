@@ -44,8 +44,9 @@ ENGINES = {
     ),
     # Least squares alone, for beats as wide as a clock of 100 MHz allows.
     "wide": EngineConfig(
-        lanes=16,
+        lanes=32,
         banks=4,
+        spread=1,
         model_bits=18,
         model_frac=12,
         error_bits=18,

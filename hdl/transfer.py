@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
-from .arith import broadcast
+from .arith import broadcast, delay
 from .config import EngineConfig
 from .job import Mode
 from .protocol import job_layout, row_layout
@@ -35,7 +35,7 @@ class Transfer(wiring.Component):
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
     Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 1
-    + 2 * lanes`` cycles.
+    + 2 * lanes`` cycles; ``spread`` makes each of those twos as much longer.
     Back-pressure: the streams' own.
 
     Members
@@ -66,10 +66,10 @@ class Transfer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes, bits = self._config.lanes, self._config.model_bits
-        read_latency = self._config.read_latency
+        config, lanes = self._config, self._config.lanes
+        read_latency, spread = config.read_latency, config.spread
         lane = Signal(range(lanes))
-        wait = Signal(range(read_latency + 3))
+        wait = Signal(range(read_latency + spread + 3))
         last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
@@ -79,14 +79,16 @@ class Transfer(wiring.Component):
             last_coming.eq(coming == self.job.chunks - 1),
         ]
 
-        # Words come in at the top of the row and leave at its bottom, a cycle after their turn, so
+        # Words come in at the top of the row and leave at its bottom, cycles after their turn, so
         # that what moves the whole row are registers.
-        moved, shift, word = Signal(), Signal(), Signal(bits)
-        m.d.sync += [shift.eq(moved), word.eq(self.i.payload)]
+        moved, filled = Signal(), [Signal(name=f"filled_{n}") for n in range(spread)]
+        word = delay(m, self.i.payload, 1 + spread)
+        shifts = Signal(1 + spread)
+        m.d.sync += shifts.eq(Cat(moved, shifts))
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
-        changes = broadcast(m, moved | (wait == 2), 1, lanes)
-        captures = broadcast(m, wait == 3, 2, lanes)
+        changes = broadcast(m, moved | (wait == 2 + spread), 1 + spread, lanes)
+        captures = broadcast(m, wait == 3 + spread, 2 + spread, lanes)
         above = [*(self.row[n] for n in range(1, lanes)), word.as_signed()]
         for n, (change, capture) in enumerate(zip(changes, captures, strict=True)):
             with m.If(change):
@@ -101,11 +103,11 @@ class Transfer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0), Cat(filled).eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
-                        m.d.sync += wait.eq(read_latency + 2)
+                        m.d.sync += wait.eq(read_latency + spread + 2)
                         m.next = "READ"
             with m.State("LOAD"):
                 m.d.comb += [
@@ -113,8 +115,13 @@ class Transfer(wiring.Component):
                     moved.eq(self.i.valid & self.i.ready),
                     self.done.eq(written & taken),
                 ]
+                full = [moved & last_lane, *filled]
                 m.d.sync += [
-                    self.write.eq(moved & last_lane & ~self.cancel),
+                    *(
+                        later.eq(now & ~self.cancel)
+                        for later, now in zip(filled, full, strict=False)
+                    ),
+                    self.write.eq(full[-1] & ~self.cancel),
                     written.eq(self.write),
                 ]
                 with m.If(moved & last_lane):
@@ -131,13 +138,14 @@ class Transfer(wiring.Component):
                     m.next = "IDLE"
             with m.State("DUMP"):
                 m.d.comb += [
-                    self.o.valid.eq(~shift),
+                    self.o.valid.eq(~shifts.any()),
                     self.o.payload.eq(self.row[0]),
                     moved.eq(self.o.valid & self.o.ready),
                     self.done.eq(moved & last_lane & last_chunk),
                 ]
                 with m.If(moved & last_lane):
-                    m.d.sync += [self.chunk.eq(self.chunk + 1), wait.eq(read_latency + 2)]
+                    m.d.sync += self.chunk.eq(self.chunk + 1)
+                    m.d.sync += wait.eq(read_latency + spread + 2)
                     m.next = "READ"
                 with m.If(ended):
                     m.next = "IDLE"

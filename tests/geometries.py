@@ -53,6 +53,10 @@ GEOMETRIES = {
     "16bit": EngineConfig(
         lanes=4, banks=4, max_bits=16, max_chunks=2, max_delay=2, replay_beats=64, random_bits=16
     ),
+    # What lanes and banks share comes to them through registers.
+    "spread": EngineConfig(
+        lanes=8, banks=4, max_chunks=4, max_delay=2, replay_beats=64, adder_levels=2, spread=2
+    ),
     # Built without most parts.
     "small": ENGINES["small"],
     "tiny": ENGINES["tiny"],

@@ -33,6 +33,7 @@ class TransferBench(Bench):
         self.chunk = self.port("chunk", range(config.max_chunks))
         self.x, self.row = self.port("x", row), self.port("row", row)
         self.write = self.port("write")
+        self.latency = 2 + config.spread
         self.written = False  # said in the cycle before
         self.writes = self.scoreboard("written row")
         self.coming: list[int] = []
@@ -46,13 +47,13 @@ class TransferBench(Bench):
         self.busy = 0  # its cycles
 
     def watch_taken(self, word: int) -> None:
-        """A row is written two cycles after its last word was taken, into the next place."""
+        """A row is written ``latency`` after its last word was taken, into the next place."""
         self.coming.append(word)
         if len(self.coming) == self.config.lanes:
-            self.writes.expect([self.count, self.coming], self.cycle + 2)
+            self.writes.expect([self.count, self.coming], self.cycle + self.latency)
             self.count, self.coming = self.count + 1, []
             if self.count == self.job.get()["chunks"]:
-                self.ends.expect(True, self.cycle + 2)
+                self.ends.expect(True, self.cycle + self.latency)
 
     def watch_rows(self) -> None:
         if self.written:
@@ -100,7 +101,7 @@ class TransferBench(Bench):
                 if self.ends.compared > done:
                     break
                 await self.tick()
-        await self.tick(4)
+        await self.tick(2 + self.latency)
         assert not self.active.get(), "still active after the last word"
         return self.busy
 
@@ -140,8 +141,9 @@ async def run(dut: Any, gap: float) -> None:
         dumping = await bench.move(Mode.DUMP, dumped, gap)
         if not gap:
             lends, latency = bench.parameters["lends"], bench.config.read_latency
-            assert loading == (loaded * (lanes + 2) if lends else loaded * lanes + 2)
-            assert dumping == dumped * (latency + 1 + (lanes if lends else 2 * lanes))
+            moves = bench.latency
+            assert loading == (loaded * (lanes + 2) if lends else loaded * lanes + moves)
+            assert dumping == dumped * (latency + 1 + (lanes if lends else moves * lanes))
     await bench.finish()
 
 
@@ -152,8 +154,7 @@ async def random_gaps(dut: Any) -> None:
 
 @test
 async def no_gaps(dut: Any) -> None:
-    """A word a cycle in and two more, a row in ``read_latency + 1 + 2 * lanes`` out, or as
-    `LeanTransfer` promises."""
+    """As many cycles as `Transfer` promises, or `LeanTransfer`."""
     await run(dut, gap=0.0)
 
 

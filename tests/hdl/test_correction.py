@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES, SMALL
 from tests.hdl.runner import over, simulate
 
 
-@over((*SMALL, "32x8", "16bit", "32bit"))
+@over((*SMALL, "32x8", "spread", "16bit", "32bit"))
 def test_correction(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Correction(GEOMETRIES[geometry]), "bench_correction", geometry, simulator, tmp_path)

@@ -9,6 +9,8 @@ from tests.geometries import GEOMETRIES, SMALL
 from tests.hdl.runner import over, simulate
 
 
-@over((*SMALL, "16x4", "2bit", "16bit", "32bit", "small", "tiny", "wide", "lean", "parts"))
+@over(
+    (*SMALL, "16x4", "2bit", "16bit", "32bit", "spread", "small", "tiny", "wide", "lean", "parts")
+)
 def test_engine(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Engine(GEOMETRIES[geometry]), "bench_engine", geometry, simulator, tmp_path)

@@ -40,7 +40,7 @@ class LentRow(wiring.Component):
         return m
 
 
-@over(("4x2", "2x4", "16x4", "small"))
+@over(("4x2", "2x4", "16x4", "small", "spread"))
 def test_transfer(geometry: str, simulator: str, tmp_path: Path) -> None:
     component = Transfer(GEOMETRIES[geometry])
     simulate(component, "bench_transfer", geometry, simulator, tmp_path, lends=False)
