@@ -11,12 +11,12 @@ import pytest
 from hdl.memory.block import BlockMemory
 from tests.hdl.runner import SIMULATORS, simulate
 
-LATENCY = 4
+LATENCY = 5
 """From a request to its first word, as the docstring promises."""
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
-@pytest.mark.parametrize(("width", "depth", "longest"), [(16, 100, 8)])
+@pytest.mark.parametrize(("width", "depth", "longest"), [(16, 100, 8), (40, 64, 5)])
 def test_block_memory(width: int, depth: int, longest: int, simulator: str, tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"width": width, "depth": depth, "longest": longest}
     memory = BlockMemory(**sizes)
