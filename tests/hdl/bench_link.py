@@ -28,12 +28,17 @@ IDENTITY = bytes(range(1, 88))
 BUFFER_BYTES = 4096
 BURSTS = 3
 ANSWER_CYCLES = 80
+LEFT = 6
 DELIMITER_BYTE = bytes([DELIMITER])
 
 
+def is_refused(header: Any) -> bool:
+    return bool(header.address % 2)
+
+
 def execute(header: Any, payload: bytes) -> tuple[int, bytes]:
-    """The bench's device: refuses odd addresses; the answer depends on every bit of a request."""
-    if header.address % 2:
+    """The bench's device: refuses some; the answer depends on every bit of a request."""
+    if is_refused(header):
         return Code(header.address % len(Code) or 1), b""
     seed = zlib.crc32(payload, header.address & 0xFFFFFFFF)
     return Code.OK, np.random.default_rng(seed).bytes(min(header.count, MAX_PAYLOAD))
@@ -59,10 +64,12 @@ class LinkBench(Bench):
         self.i = Stream(self, "i", 8, self.watch_line)
         self.o = Stream(self, "o", 8, self.replies.observe)
         self.command = Stream(self, "command", Request)
+        self.monitor(self.skip_data)
         self.data = Stream(self, "data", 8)
         self.answer = Stream(self, "answer", ReplyByte)
         self.counters = self.port("counters", LinkCounters)
         self.session = self.sequence = 0
+        self.executing = False
         self.monitor(self.watch_ready)
 
     async def begin(self) -> None:
@@ -89,25 +96,35 @@ class LinkBench(Bench):
             self.replies.expect(reply)
 
     def watch_model(self, header: Any, payload: bytes) -> tuple[int, bytes]:
-        self.executed.expect([plain(header), list(payload)])
+        self.executed.expect([plain(header), None if is_refused(header) else list(payload)])
         return execute(header, payload)
 
     def watch_ready(self) -> None:
         assert self.i.ready.get(), "the line cannot wait"
 
+    def skip_data(self) -> None:
+        if not self.executing:
+            self.data.drop()
+
     async def run_device(self, gap: float) -> None:
-        """Execute commands for ever. A payload is taken whole, or not at all if it is refused."""
+        """Execute commands for ever. Of a payload that is refused any part is taken."""
         layout = Request.as_shape()
         while True:
             await self.tick()
             while self.chance(gap):
                 await self.tick()
             fields = await self.take(self.command)
-            payload = [await self.take(self.data) for _ in range(fields["length"])]
-            self.executed.observe([fields, payload])
-            code, reply = execute(layout.from_bits(layout.const(fields).as_bits()), bytes(payload))
+            self.executing = True
+            header = layout.from_bits(layout.const(fields).as_bits())
+            wanted = fields["length"]
+            if is_refused(header):
+                wanted = int(self.rng.integers(wanted + 1))
+            payload = [await self.take(self.data) for _ in range(wanted)]
+            self.executed.observe([fields, None if is_refused(header) else payload])
+            code, reply = execute(header, bytes(payload))
             items = [{"data": byte, "end": 0, "code": code} for byte in reply]
             await self.answer.send([*items, {"data": 0, "end": 1, "code": code}], gap / 4)
+            self.executing = False
 
     async def take(self, stream: Stream) -> Any:
         """The next item of a stream, and be not ready for another."""
@@ -225,6 +242,25 @@ async def random_gaps(dut: Any) -> None:
 async def no_gaps(dut: Any) -> None:
     """Full bursts at a byte a cycle find room, whatever is in them."""
     await run(dut, gap=0.0)
+
+
+@test
+async def what_is_left_of_a_payload_is_skipped(dut: Any) -> None:
+    """Commands that are refused before their payload was taken, each before one that takes it."""
+    bench = LinkBench(dut)
+    await bench.begin()
+    cocotb.start_soon(bench.o.drain(0.0))
+    cocotb.start_soon(bench.run_device(0.0))
+    await bench.send(bench.connect(), 0.0)
+    for address in range(1, 2 * LEFT, 2):
+        refused = bench.request(Command.RUN, LEFT, sequence=bench.sequence + 1, address=address)
+        await bench.send(refused, 0.0)
+        bench.sequence += 1  # that of a refused one is the next one's
+        taken = bench.request(Command.WRITE_MEMORY, LEFT, sequence=bench.sequence)
+        await bench.send(taken, 0.0)
+    await bench.settle()
+    assert bench.executed.compared == 2 * LEFT
+    await bench.finish()
 
 
 @test
