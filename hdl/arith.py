@@ -165,7 +165,8 @@ def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
 
 
 def handed_on(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Value]:
-    """``value``, which stands still during a job, for each of ``lanes`` lanes.
+    """``value`` for each of ``lanes`` lanes: one that stands still during a job, or a pulse from
+    one job to the next.
 
     It goes from a few lanes, ``sharing`` or more, to the next through registers, `HANDS` at most,
     so that no wire spans all of them.

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from .config import EngineConfig, Loss
 
-_SMALL = EngineConfig(
+_LEAST_SQUARES = EngineConfig(
+    losses=(Loss.LEAST_SQUARES,),
+    evaluate=False,
+    sample_words=False,
+    regularisation=False,
+    coarsening=False,
+)
+
+_SMALL = replace(
+    _LEAST_SQUARES,
     lanes=8,
     banks=1,
     max_bits=4,
@@ -23,11 +32,6 @@ _SMALL = EngineConfig(
     random_bits=8,
     read_latency=1,
     count_bits=16,
-    losses=(Loss.LEAST_SQUARES,),
-    evaluate=False,
-    sample_words=False,
-    regularisation=False,
-    coarsening=False,
 )
 
 ENGINES = {
@@ -43,19 +47,15 @@ ENGINES = {
         evaluate=False,
     ),
     # Least squares alone, for beats as wide as a clock of 100 MHz allows.
-    "wide": EngineConfig(
+    "wide": replace(
+        _LEAST_SQUARES,
         lanes=32,
         banks=4,
-        spread=1,
         model_bits=18,
         model_frac=12,
         error_bits=18,
         error_frac=14,
-        losses=(Loss.LEAST_SQUARES,),
-        evaluate=False,
-        sample_words=False,
-        regularisation=False,
-        coarsening=False,
+        spread=1,
     ),
     # Fits an iCE40-UP5K.
     "small": _SMALL,

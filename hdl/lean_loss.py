@@ -1,4 +1,4 @@
-"""From dot products to errors where least squares is all that an engine knows."""
+"""From dot products to errors where least squares is all that a slow engine knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .loss import Loss
 
 
 class LeanLoss(Loss):
-    """`hdl.loss.Loss` of an engine without other losses, sample words, regularisation and
+    """`hdl.loss.Loss` of a slow engine without other losses, sample words, regularisation and
     coarsening: the residual is the derivative, and its curvature is 1::
 
         1: [A >> q - 1]  2: [saturate -> z]  3: [z - Y]  4: [* step]  5: [>> shift]
