@@ -81,7 +81,8 @@ class Transfer(wiring.Component):
 
         # Words come in at the top of the row and leave at its bottom, cycles after their turn, so
         # that what moves the whole row are registers.
-        moved, filled = Signal(), [Signal(name=f"filled_{n}") for n in range(spread)]
+        moved = Signal()
+        filled = Cat(Signal(name=f"filled_{n}") for n in range(spread))  # rows about to be written
         word = delay(m, self.i.payload, 1 + spread)
         shifts = Signal(1 + spread)
         m.d.sync += shifts.eq(Cat(moved, shifts))
@@ -103,7 +104,7 @@ class Transfer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0), Cat(filled).eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0), filled.eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
@@ -115,12 +116,9 @@ class Transfer(wiring.Component):
                     moved.eq(self.i.valid & self.i.ready),
                     self.done.eq(written & taken),
                 ]
-                full = [moved & last_lane, *filled]
+                full = Cat(moved & last_lane, filled)
                 m.d.sync += [
-                    *(
-                        later.eq(now & ~self.cancel)
-                        for later, now in zip(filled, full, strict=False)
-                    ),
+                    filled.eq(full),
                     self.write.eq(full[-1] & ~self.cancel),
                     written.eq(self.write),
                 ]

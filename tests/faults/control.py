@@ -135,6 +135,14 @@ CANCELS = (
         new="full[-1]",
     ),
     Fault(
+        name="cancel-filled",
+        stage="transfer",
+        what="a row on its way to its write is written in the transfer after the cancelled one",
+        old="written.eq(0), filled.eq(0)]",
+        new="written.eq(0)]",
+        geometry="spread",
+    ),
+    Fault(
         name="cancel-written",
         stage="transfer",
         what="a write in whose cycle a transfer was cancelled counts in the next one",
