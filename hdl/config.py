@@ -115,7 +115,7 @@ class EngineConfig:
         registers and cycles in a wide engine.
     spread : int
         Registers on the way from what many lanes and banks read to them, for the clock rate of a
-        wide engine; dot products take two cycles more for each.
+        wide engine: two cycles more in a dot product, and one in an update, for each.
     read_latency : int
         Cycles from a memory's address to its data: 2 with the output register that block RAM needs
         at high clock rates, 1 without.
@@ -413,7 +413,7 @@ class EngineConfig:
         """From replayed codes to gradient and correction; the correction takes longer."""
         if self.is_lean:
             return self.code_tree_latency + 2
-        return max(self.code_tree_latency + 1, self.correction_latency)
+        return max(self.code_tree_latency + 1, self.correction_latency) + self.spread
 
     @property
     def x_wait(self) -> int:

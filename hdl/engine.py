@@ -192,7 +192,7 @@ class Engine(wiring.Component):
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        noise_used_soon = after[latency + config.gradient_latency - 2]
+        noise_used_soon = after[latency + config.gradient_latency - 2 - config.spread]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
@@ -267,18 +267,19 @@ class Engine(wiring.Component):
         after: list[data.View],
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
-        config, moving, written_next = self.config, transfer.active, after[-2]
+        config, moving, spread = self.config, transfer.active, self.config.spread
+        written_next = after[-2 - spread]
         updates = _ends_replayed_chunk(written_next)
         # Registers, because every block of the memories hangs on them.
         m.d.sync += [
-            model.x_chunk.eq(Mux(moving, transfer.chunk, after[config.x_wait - 1].chunk)),
+            model.x_chunk.eq(Mux(moving, transfer.chunk, after[config.x_wait - 1 - spread].chunk)),
             model.chunk.eq(Mux(moving, transfer.chunk, written_next.chunk)),
             model.write_acc.eq(transfer.write | updates),
             model.write_x.eq(transfer.write | (updates & written_next.commit)),
         ]
         m.d.comb += [
             # With the sums, or a cycle before where it is part of them.
-            model.acc_chunk.eq(after[config.gradient_latency - config.is_lean].chunk),
+            model.acc_chunk.eq(after[config.gradient_latency - config.is_lean - spread].chunk),
             transfer.x.eq(model.x),
         ]
         if isinstance(transfer, Transfer):

@@ -24,8 +24,8 @@ class Gradient(wiring.Component):
     Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.loss.Loss` so that the unit does
     not depend on q, and `dither`.
 
-    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``; ``random`` is used up a
-    cycle before. Throughput: a beat a cycle. Overflow: impossible.
+    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``; ``random`` is used up
+    ``1 + spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
 
     Members
     -------
@@ -63,7 +63,7 @@ class Gradient(wiring.Component):
         config = self._config
         levels = config.code_tree_latency
         # Waits for the correction here, where there are fewer bits than in the sums.
-        wait = config.gradient_latency - levels - 2
+        wait = config.gradient_latency - levels - 2 - config.spread
         token, beat, lanes = self.token, delay(m, self.beat, wait), config.lanes
         errors = [broadcast(m, sample.error, wait, lanes) for sample in self.errors]
         first, takes_plane, negative = (
@@ -84,5 +84,5 @@ class Gradient(wiring.Component):
 
             noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             aligned = horner << config.gradient_frac - config.code_sum_frac
-            m.d.sync += self.sums[lane].eq(aligned + noise)
+            m.d.comb += self.sums[lane].eq(delay(m, aligned + noise, 1 + config.spread))
         return m

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import shown
+from .arith import broadcast, shown
 from .config import EngineConfig
 from .protocol import row_layout
 
@@ -16,8 +16,8 @@ class Model(wiring.Component):
 
     Both are memories of rows (the words of a chunk) with one read and one write port.
 
-    Latency: ``read_latency`` from address to row; a written row can be read from the next cycle,
-    and nothing relies on what is read in the cycle of a write.
+    Latency: ``spread + read_latency`` from address to row; a written row can be read from the next
+    cycle, and nothing relies on what is read in the cycle of a write. A reset may spoil a row.
     Throughput: one read of each copy and one write a cycle.
 
     Members
@@ -26,9 +26,10 @@ class Model(wiring.Component):
     x, acc : Out(row_layout)
     chunk : In(range(max_chunks))
         Where ``row`` goes.
-    row : In(row_layout)
     write_x, write_acc : In(1)
         Whether each copy takes ``row``.
+    row : In(row_layout)
+        ``spread`` cycles after ``chunk`` and whether it is taken.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -49,23 +50,29 @@ class Model(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
+        config, lanes = self._config, self._config.lanes
+        # Each part of a row has address registers of its own.
+        parts = min(1 << config.spread, lanes)
+        bits = lanes // parts * config.model_bits
+        chunks = broadcast(m, self.chunk, config.spread, parts)
         copies = (
             ("x", self.x_chunk, self.x, self.write_x),
             ("acc", self.acc_chunk, self.acc, self.write_acc),
         )
         for name, address, row, takes in copies:
-            m.submodules[name] = copy = memory.Memory(
-                shape=unsigned(config.lanes * config.model_bits), depth=config.max_chunks, init=[]
-            )
-            read = copy.read_port()
-            write = copy.write_port()
-            m.d.comb += [
-                read.addr.eq(address),
-                read.en.eq(1),
-                write.addr.eq(self.chunk),
-                write.data.eq(self.row.as_value()),
-                write.en.eq(takes),
-            ]
-            m.d.comb += row.as_value().eq(shown(m, read, config.read_latency))
+            addresses = broadcast(m, address, config.spread, parts)
+            taking = broadcast(m, takes, config.spread, parts)
+            for part in range(parts):
+                m.submodules[f"{name}_{part}"] = copy = memory.Memory(
+                    shape=unsigned(bits), depth=config.max_chunks, init=[]
+                )
+                read, write = copy.read_port(), copy.write_port()
+                m.d.comb += [
+                    read.addr.eq(addresses[part]),
+                    read.en.eq(1),
+                    write.addr.eq(chunks[part]),
+                    write.data.eq(self.row.as_value().word_select(part, bits)),
+                    write.en.eq(taking[part]),
+                    row.as_value().word_select(part, bits).eq(shown(m, read, config.read_latency)),
+                ]
         return m

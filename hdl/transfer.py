@@ -51,9 +51,9 @@ class Transfer(wiring.Component):
     chunk : Out(range(max_chunks))
         Row to read or write.
     x : In(row_layout)
-        The row at ``chunk``, ``read_latency + 1`` cycles later.
+        The row at ``chunk``, ``read_latency + 1 + spread`` cycles later.
     write : Out(1)
-        Whether ``chunk`` takes the row of the next cycle.
+        Whether ``chunk`` takes the row of ``1 + spread`` cycles later.
     active : Out(1)
         Between ``start`` and ``done``: the model is addressed from here.
     row : Out(row_layout)
@@ -82,7 +82,6 @@ class Transfer(wiring.Component):
         # Words come in at the top of the row and leave at its bottom, cycles after their turn, so
         # that what moves the whole row are registers.
         moved = Signal()
-        filled = Cat(Signal(name=f"filled_{n}") for n in range(spread))  # rows about to be written
         word = delay(m, self.i.payload, 1 + spread)
         shifts = Signal(1 + spread)
         m.d.sync += shifts.eq(Cat(moved, shifts))
@@ -100,11 +99,11 @@ class Transfer(wiring.Component):
             m.d.sync += self.active.eq(1)
         with m.If(ended):
             m.d.sync += self.active.eq(0)
-        written = Signal()
+        written = Signal(1 + spread)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0), filled.eq(0)]
+                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
@@ -114,17 +113,15 @@ class Transfer(wiring.Component):
                 m.d.comb += [
                     self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
-                    self.done.eq(written & taken),
+                    self.done.eq(written[-1] & taken),
                 ]
-                full = Cat(moved & last_lane, filled)
                 m.d.sync += [
-                    filled.eq(full),
-                    self.write.eq(full[-1] & ~self.cancel),
-                    written.eq(self.write),
+                    self.write.eq(moved & last_lane & ~self.cancel),
+                    written.eq(Cat(self.write, written)),
                 ]
                 with m.If(moved & last_lane):
                     m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
-                with m.If(written):
+                with m.If(written[-1]):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(ended):
                     m.next = "IDLE"

@@ -34,7 +34,7 @@ class TransferBench(Bench):
         self.x, self.row = self.port("x", row), self.port("row", row)
         self.write = self.port("write")
         self.latency = 2 + config.spread
-        self.written = False  # said in the cycle before
+        self.written: deque[int | None] = deque([None] * (1 + config.spread))  # where, if anywhere
         self.writes = self.scoreboard("written row")
         self.coming: list[int] = []
         self.words = self.scoreboard("sent word")
@@ -42,7 +42,7 @@ class TransferBench(Bench):
         self.i = Stream(self, "i", word, self.watch_taken)
         self.o = Stream(self, "o", word, self.words.observe)
         self.contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
-        self.reads: deque[int] = deque([0] * (self.config.read_latency + 1))
+        self.reads: deque[int] = deque([0] * (config.read_latency + config.spread + 1))
         self.count = 0  # rows of the present transfer that have come
         self.busy = 0  # its cycles
 
@@ -56,10 +56,10 @@ class TransferBench(Bench):
                 self.ends.expect(True, self.cycle + self.latency)
 
     def watch_rows(self) -> None:
-        if self.written:
-            self.writes.observe([self.chunk.get(), self.row.get()])
-            self.contents[self.chunk.get()] = self.row.get()
-        self.written = bool(self.write.get())
+        if (chunk := self.written.popleft()) is not None:
+            self.writes.observe([chunk, self.row.get()])
+            self.contents[chunk] = self.row.get()
+        self.written.append(self.chunk.get() if self.write.get() else None)
         self.reads.append(self.chunk.get())
         self.busy += self.active.get()
         if self.done.get():
@@ -76,7 +76,9 @@ class TransferBench(Bench):
     async def show_rows(self) -> None:
         """Rows as a memory would show them."""
         while True:
-            self.x.set(self.contents[self.reads[-self.config.read_latency - 1]])
+            self.x.set(
+                self.contents[self.reads[-self.config.read_latency - self.config.spread - 1]]
+            )
             await self.tick()
 
     async def begin(self, mode: Mode, chunks: int) -> None:

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "16x4", "narrow", "small"))
+@over(("4x2", "16x4", "narrow", "spread", "small"))
 def test_model(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Model(GEOMETRIES[geometry]), "bench_model", geometry, simulator, tmp_path)
