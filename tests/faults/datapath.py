@@ -59,8 +59,8 @@ SUMS = (
         name="gradient-bit",
         stage="gradient",
         what="bit 20 of lane 0 is inverted",
-        old="self.sums[lane].eq(aligned + noise)",
-        new="self.sums[lane].eq((aligned ^ ((lane == 0) << 20)) + noise)",
+        old="delay(m, aligned + noise, 1 + config.spread)",
+        new="delay(m, (aligned ^ ((lane == 0) << 20)) + noise, 1 + config.spread)",
     ),
     Fault(
         name="update-step",
