@@ -162,20 +162,23 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, margins = self._config, self.margins.payload
-        words = Cat(_extended(margins[bank]) for bank in range(config.banks))
-        # What takes a model word is on no path to what takes its bytes.
-        model = relayed(
-            m,
-            "model_words",
-            wiring.flipped(self.model),
-            needed=not config.is_slow,
-            clear=self.reset,
+        config = self._config
+        # What takes a word is on no path to what takes its bytes.
+        beats, model, margins = (
+            relayed(
+                m,
+                f"{name}_words",
+                wiring.flipped(getattr(self, name)),
+                needed=not config.is_slow,
+                clear=self.reset,
+            )
+            for name in ("beats", "model", "margins")
         )
+        words = Cat(_extended(margins.payload[bank]) for bank in range(config.banks))
         sources: dict[Any, tuple[Any, Value, int]] = {
-            Command.READ_MEMORY: (self.beats, self.beats.payload, config.beat_bits),
+            Command.READ_MEMORY: (beats, beats.payload, config.beat_bits),
             Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
-            Command.READ_MARGINS: (self.margins, words, WORD_BITS * config.banks),
+            Command.READ_MARGINS: (margins, words, WORD_BITS * config.banks),
         }
         chosen = _chosen(m, self.command, sources)
         for command, (source, payload, bits) in sources.items():
