@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import clamp, delay, dither, sum_comb
+from .arith import broadcast, clamp, delay, dither, sum_comb
 from .config import ERROR_LATENCY, MARGIN_LATENCY, EngineConfig
 from .derivative import Derivative
 from .formats import COARSE_BITS, THRESHOLD_BITS
@@ -96,8 +96,10 @@ class Loss(wiring.Component):
         ]
 
         margin_flags, error_flags = [], []
-        for bank in range(self._config.banks):
-            margin_flag, error_flag = self._sample(m, bank)
+        # Every bit that a bank shifts hangs on it.
+        drops = broadcast(m, self.epoch.step_drop, 1, self._config.banks)
+        for bank, drop in enumerate(drops):
+            margin_flag, error_flag = self._sample(m, bank, drop)
             margin_flags.append(self.o_valid & margin_flag)
             error_flags.append(self.o_valid & error_flag)
         m.d.comb += [
@@ -108,7 +110,7 @@ class Loss(wiring.Component):
             self._regularise(m)
         return m
 
-    def _sample(self, m: Module, bank: int) -> tuple[Value, Value]:
+    def _sample(self, m: Module, bank: int, drop: Value) -> tuple[Value, Value]:
         """The pipeline of one sample; returns its saturation flags, aligned with ``group``."""
         config, banks = self._config, self._config.banks
         m.submodules[f"margin_{bank}"] = margin = Margin(config)
@@ -124,6 +126,7 @@ class Loss(wiring.Component):
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
             error.epoch.eq(self.epoch),
+            error.epoch.step_drop.eq(drop),
             error.f.eq(derivative.f),
             error.curvature.eq(derivative.curvature),
             error.valid.eq(delay(m, sample.valid, config.derivative_latency)),
