@@ -52,6 +52,7 @@ def report_command(
     error_bits: Words = None,
     error_frac: Words = None,
     adder_levels: Words = None,
+    spread: Words = None,
     seeds: Annotated[int, Option(help="Runs of place and route, each with its own seed.")] = 3,
     min_mhz: Annotated[
         float | None, Option(help="Exit 4 if the worst seed is below this clock rate.")
@@ -78,6 +79,7 @@ def report_command(
         "error_bits": error_bits,
         "error_frac": error_frac,
         "adder_levels": adder_levels,
+        "spread": spread,
     }
     changed = Changed(engine, {name: value for name, value in given.items() if value is not None})
     tried = range(1, seeds + 1)
