@@ -49,7 +49,7 @@ ENGINES = {
     # Least squares alone, for beats as wide as a clock of 100 MHz allows.
     "wide": replace(
         _LEAST_SQUARES,
-        lanes=32,
+        lanes=16,
         banks=4,
         model_bits=18,
         model_frac=12,
