@@ -143,12 +143,12 @@ class CommandDecoder(wiring.Component):
             # A job that was refused leaves its samples behind.
             self.stop.eq(settling | (self.job.ready & ~self.plan.ready & ~self.reading)),
         ]
-        m.d.sync += [
+        domain = "sync" if fast else "comb"
+        m.d[domain] += [
             busy.eq(~self.job.ready | ~self.plan.ready),
             settled.eq(settling & self.plan.ready & self.job.ready),
-            quiet.eq(quiet + 1),
-            has_moved.eq(moved),
         ]
+        m.d.sync += [quiet.eq(quiet + 1), has_moved.eq(moved)]
         with m.If(has_moved):
             m.d.sync += quiet.eq(0)
         with m.If(moved):
@@ -233,7 +233,7 @@ class CommandDecoder(wiring.Component):
                 m.d.comb += [self.answer.valid.eq(1), answer.end.eq(1)]
                 with m.If(self.answer.ready):
                     m.next = "IDLE"
-        m.d.sync += reads.eq(fsm.ongoing("GIVE"))
+        m.d[domain] += reads.eq(fsm.ongoing("GIVE"))
         return m
 
     def _rules(self, m: Module, request: data.View, busy: Value) -> dict[int, _Rule]:
