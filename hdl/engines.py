@@ -62,8 +62,9 @@ ENGINES = {
     # Fits one together with link, memory and UART.
     "tiny": replace(
         _SMALL,
-        model_bits=14,
-        error_bits=15,
+        model_bits=13,
+        error_bits=14,
+        count_bits=14,
         error_frac=12,
         coefficient_bits=8,
         adder_levels=3,
