@@ -27,7 +27,7 @@ from .formats import (
 from .generators import RANDOM_WORD_BITS
 
 LABELS_LATENCY = 2
-"""Cycles from a group's last beat to its labels (see `hdl.labels`)."""
+"""Cycles from a group's last beat to its labels (see `hdl.labels`), without ``spread``."""
 
 MARGIN_LATENCY = 3
 """Cycles from dot product to margin (see the stages in `hdl.margin`)."""
@@ -37,13 +37,14 @@ DERIVATIVE_LATENCY = 6
 `hdl.derivative`)."""
 
 ERROR_LATENCY = 6
-"""Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
+"""Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`), without
+``spread``."""
 
 LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 2, 6
 """Cycles from dot product to margin and to the scaled error in `hdl.lean_loss`."""
 
-UPDATE_LATENCY = 3
-"""Cycles from gradient and correction to the model word that is written (see `hdl.update`)."""
+UPDATE_LATENCY = 2
+"""Cycles from the correction to the model word that is written (see `hdl.update`)."""
 
 LEAN_UPDATE_LATENCY = 1
 """The same where one component does it all (see `hdl.lean_update`)."""
@@ -410,10 +411,15 @@ class EngineConfig:
 
     @property
     def gradient_latency(self) -> int:
-        """From replayed codes to gradient and correction; the correction takes longer."""
+        """From replayed codes to the correction, which comes a cycle after the gradient."""
         if self.is_lean:
             return self.code_tree_latency + 2
-        return max(self.code_tree_latency + 1, self.correction_latency) + self.spread
+        return self.correction_latency + self.spread
+
+    @property
+    def acc_lead(self) -> int:
+        """Cycles by which an update needs its model words before the correction."""
+        return 2 if self.regularisation else 1
 
     @property
     def x_wait(self) -> int:
@@ -443,9 +449,14 @@ class EngineConfig:
         return 1 if self.is_flat else DERIVATIVE_LATENCY
 
     @property
+    def error_latency(self) -> int:
+        """From derivatives to the scaled error: a shift takes a cycle more where there is time."""
+        return ERROR_LATENCY + bool(self.spread)
+
+    @property
     def loss_latency(self) -> int:
         """From dot product and labels to errors."""
-        whole = MARGIN_LATENCY + self.derivative_latency + ERROR_LATENCY
+        whole = MARGIN_LATENCY + self.derivative_latency + self.error_latency
         return LEAN_LOSS_LATENCY if self.has_lean_loss else whole
 
     @property
@@ -454,18 +465,23 @@ class EngineConfig:
         return 1 if self.has_lean_loss else 3
 
     @property
+    def labels_latency(self) -> int:
+        """From a group's last beat to its labels."""
+        return LABELS_LATENCY + self.spread
+
+    @property
     def label_wait(self) -> int:
         """From complete labels to the dot product of the same group on an unstalled stream."""
-        return max(self.dot_pipeline - self.label_beats - 1 - LABELS_LATENCY, 0)
+        return max(self.dot_pipeline - self.label_beats - 1 - self.labels_latency, 0)
 
     @property
     def dot_latency(self) -> int:
         """From a group's last beat to its errors."""
-        return LABELS_LATENCY + self.label_wait + self.loss_latency
+        return self.labels_latency + self.label_wait + self.loss_latency
 
     @property
     def row_latency(self) -> int:
-        """From gradient and correction to the model word that is written."""
+        """From the correction to the model word that is written."""
         return LEAN_UPDATE_LATENCY if self.is_lean else UPDATE_LATENCY
 
     @property

@@ -22,6 +22,7 @@ from .loss import Loss
 from .model import Model
 from .protocol import Status, epoch_layout, group_layout, job_layout
 from .random import RandomSource
+from .relay import relayed
 from .ring import Ring
 from .slots import SlotController
 from .transfer import Transfer
@@ -192,7 +193,7 @@ class Engine(wiring.Component):
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        noise_used_soon = after[latency + config.gradient_latency - 2 - config.spread]
+        noise_used_soon = after[latency + config.gradient_latency - 3 - config.spread]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
@@ -236,6 +237,7 @@ class Engine(wiring.Component):
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
         regularised = _regularised(m, config, job.regularised, after[0], latency)
+        before_update = config.gradient_latency - config.acc_lead
         m.d.comb += [
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(after[latency]),
@@ -252,10 +254,10 @@ class Engine(wiring.Component):
             update.i_valid.eq(_ends_replayed_chunk(after[latency + config.gradient_latency])),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
-            update.regularised.eq(delay(m, regularised, config.gradient_latency)),
+            update.regularised.eq(delay(m, regularised, before_update)),
         ]
         if config.regularisation:
-            threshold = delay(m, errors.item.threshold, config.gradient_latency)
+            threshold = delay(m, errors.item.threshold, before_update)
             m.d.comb += update.threshold.eq(threshold)
 
     def _connect_model(
@@ -278,8 +280,7 @@ class Engine(wiring.Component):
             model.write_x.eq(transfer.write | (updates & written_next.commit)),
         ]
         m.d.comb += [
-            # With the sums, or a cycle before where it is part of them.
-            model.acc_chunk.eq(after[config.gradient_latency - config.is_lean - spread].chunk),
+            model.acc_chunk.eq(after[config.gradient_latency - config.acc_lead - spread].chunk),
             transfer.x.eq(model.x),
         ]
         if isinstance(transfer, Transfer):
@@ -310,13 +311,16 @@ class Engine(wiring.Component):
         m.submodules.margins = margins = fifo.SyncFIFOBuffered(
             width=config.banks * config.model_bits, depth=MARGIN_DEPTH
         )
-        m.d.comb += [
-            self.margins.payload.eq(margins.r_data),
-            self.margins.valid.eq(margins.r_rdy & ~jobs.cancelled),
-            margins.r_en.eq(self.margins.ready | jobs.cancelled),
+        left = relayed(m, "last_margins", margins.r_stream, needed=not config.is_slow)
+        m.d.sync += [
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
-            jobs.settled.eq(~margins.r_rdy),
+        ]
+        m.d.comb += [
+            self.margins.payload.eq(left.payload),
+            self.margins.valid.eq(left.valid & ~jobs.cancelled),
+            left.ready.eq(self.margins.ready | jobs.cancelled),
+            jobs.settled.eq(~margins.r_rdy & ~left.valid),
             status.cycles.eq(slots.cycles),
             status.beats.eq(slots.beats_taken),
             status.error.eq(jobs.error),
@@ -332,8 +336,12 @@ class Engine(wiring.Component):
                 evaluate.clear.eq(_begins(m, slots)),
                 status.loss_sum.eq(evaluate.total),
             ]
-        # Seen two cycles late, in which one group may end and another's margins may come.
-        m.d.sync += slots.room.eq(margins.level + slots.under_way < MARGIN_DEPTH - 3)
+        # Seen three cycles late, in which one group may end and another's margins may come.
+        waiting = Signal(range(2 * MARGIN_DEPTH))
+        m.d.sync += [
+            waiting.eq(margins.level + slots.under_way),
+            slots.room.eq(waiting < MARGIN_DEPTH - 4),
+        ]
         learns = mode == Mode.TRAIN
         increments = (
             (status.margin_saturations, loss.margin_saturations),

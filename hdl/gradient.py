@@ -24,7 +24,7 @@ class Gradient(wiring.Component):
     Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.loss.Loss` so that the unit does
     not depend on q, and `dither`.
 
-    Latency: ``gradient_latency`` from a chunk's last plane to ``sums``; ``random`` is used up
+    Latency: ``gradient_latency - 1`` from a chunk's last plane to ``sums``; ``random`` is used up
     ``1 + spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
 
     Members
@@ -63,7 +63,7 @@ class Gradient(wiring.Component):
         config = self._config
         levels = config.code_tree_latency
         # Waits for the correction here, where there are fewer bits than in the sums.
-        wait = config.gradient_latency - levels - 2 - config.spread
+        wait = config.gradient_latency - levels - 3 - config.spread
         token, beat, lanes = self.token, delay(m, self.beat, wait), config.lanes
         errors = [broadcast(m, sample.error, wait, lanes) for sample in self.errors]
         first, takes_plane, negative = (

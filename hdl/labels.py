@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay
+from .arith import broadcast, delay
 from .config import EngineConfig
 from .formats import WEIGHT_FRAC
 from .protocol import (
@@ -23,7 +23,7 @@ class Labels(wiring.Component):
     """Puts the label words of a group together; a label beat brings ``lanes`` bits of each sample's
     word. Words that the job does not send read as weight 1 and offset 0.
 
-    Latency: `LABELS_LATENCY` from the group's last beat to ``valid``. Throughput: a beat a cycle.
+    Latency: ``labels_latency`` from the group's last beat to ``valid``. Throughput: a beat a cycle.
 
     Members
     -------
@@ -54,23 +54,23 @@ class Labels(wiring.Component):
         layouts = [label_layout(config)]
         if config.sample_words:
             layouts += [weight_layout(), offset_layout(config)]
-        arrived, group_end = Signal(len(layouts)), Signal()
-        beat = delay(m, self.beat, 1)
+        spread, arrived, group_end = config.spread, Signal(len(layouts)), Signal()
+        beat = delay(m, self.beat, 1 + spread)
         with m.If(self.token.live & self.token.label):
             m.d.sync += arrived.eq(1 << self.token.word)
         with m.Else():
             m.d.sync += arrived.eq(0)
         m.d.sync += [
             group_end.eq(self.token.live & self.token.label & self.token.group_end),
-            self.valid.eq(group_end),
+            self.valid.eq(delay(m, group_end, spread)),
         ]
 
-        for bank in range(config.banks):
+        for bank, takes in enumerate(broadcast(m, arrived, spread, config.banks)):
             part = beat.word_select(bank, config.lanes)
             words = []
             for index, layout in enumerate(layouts):
                 word = Signal(config.lanes * config.label_beats, name=f"word_{bank}_{index}")
-                with m.If(arrived[index]):
+                with m.If(takes[index]):
                     # The first beat holds the lowest bits, and ends up there.
                     m.d.sync += word.eq(Cat(word[config.lanes :], part))
                 words.append(data.View(layout, word[: layout.size]))

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import broadcast, clamp, delay, dither, sum_comb
-from .config import ERROR_LATENCY, MARGIN_LATENCY, EngineConfig
+from .config import MARGIN_LATENCY, EngineConfig
 from .derivative import Derivative
 from .formats import COARSE_BITS, THRESHOLD_BITS
 from .margin import Margin
@@ -80,13 +80,13 @@ class Loss(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
+        m, config = Module(), self._config
         z_samples = delay(m, self.samples, MARGIN_LATENCY)
         z_valid = delay(m, self.i_valid, MARGIN_LATENCY)
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, self._config.derivative_latency + ERROR_LATENCY - 4)),
+            self.draw.eq(delay(m, z_valid, config.derivative_latency + config.error_latency - 4)),
         ]
         drawn = delay(m, self.draw, 1)
         m.d.sync += [
@@ -97,7 +97,7 @@ class Loss(wiring.Component):
 
         margin_flags, error_flags = [], []
         # Every bit that a bank shifts hangs on it.
-        drops = broadcast(m, self.epoch.step_drop, 1, self._config.banks)
+        drops = broadcast(m, self.epoch.step_drop, 1, config.banks)
         for bank, drop in enumerate(drops):
             margin_flag, error_flag = self._sample(m, bank, drop)
             margin_flags.append(self.o_valid & margin_flag)
@@ -106,7 +106,7 @@ class Loss(wiring.Component):
             self.margin_saturations.eq(sum_comb(margin_flags)),
             self.error_saturations.eq(sum_comb(error_flags)),
         ]
-        if self._config.regularisation:
+        if config.regularisation:
             self._regularise(m)
         return m
 
@@ -141,7 +141,8 @@ class Loss(wiring.Component):
         if config.losses[1:]:
             m.d.comb += derivative.loss.eq(self.job.loss)
         saturated = margin.saturated & sample.valid
-        return delay(m, saturated, self._config.derivative_latency + ERROR_LATENCY), error.saturated
+        after_margin = config.derivative_latency + config.error_latency
+        return delay(m, saturated, after_margin), error.saturated
 
     def _regularise(self, m: Module) -> None:
         """Decay and threshold of the group, stochastically rounded with its last two fields."""

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import broadcast, delay, handed_on
+from .arith import delay, handed_on
 from .config import EngineConfig
 from .generators import RANDOM_WORD_BITS, SEED_BITS, XORSHIFT_TRIPLE, generator_constant
 
@@ -52,13 +52,18 @@ class RandomSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width, count = self._config.field_bits, self.fields.shape().length
-        # Registers, because all bits of the states hang on them. The first draw is long after the
-        # start, which has time to go from one generator to the next.
+        # The first draw is long after the start, which has time to go from one generator to the
+        # next.
         generators = self._config.generators(count)
-        draws = broadcast(m, self.draw, 1, generators)
-        seed = self.seed if self._config.is_slow else delay(m, self.seed, 1)
+        starting = handed_on(m, self.restart, generators, sharing=1)
+        before, seed = self.restart, self.seed if self._config.is_slow else delay(m, self.seed, 1)
         fields = []
-        for index, starts in enumerate(handed_on(m, self.restart, generators, sharing=1)):
+        for index, starts in enumerate(starting):
+            if index and starts is not starting[index - 1]:
+                before = starting[index - 1]
+            # A register, because all bits of the state hang on it.
+            changes = Signal(init=index % 2, name=f"changes_{index}")
+            m.d.sync += changes.eq(self.draw | before)
             constant = generator_constant(self._first + index)
             # `hdl.lean_update` adds the complement, which is kept then: it costs no inverters.
             kept_as = (1 << RANDOM_WORD_BITS) - 1 if self._config.is_lean else 0
@@ -66,12 +71,12 @@ class RandomSource(wiring.Component):
             state = (kept ^ kept_as)[:RANDOM_WORD_BITS]
             begun, following = constant ^ seed ^ kept_as, _xorshift(state) ^ kept_as
             seeded, fixed = kept[:SEED_BITS], kept[SEED_BITS:]
-            with m.If(starts | draws[index]):
+            with m.If(changes):
                 m.d.sync += seeded.eq(Mux(starts, begun[:SEED_BITS], following[:SEED_BITS]))
             # What no seed reaches begins as a constant: a reset, with nothing before its wire.
             with m.If(starts):
                 m.d.sync += fixed.eq((constant ^ kept_as) >> SEED_BITS)
-            with m.Elif(draws[index]):
+            with m.Elif(changes):
                 m.d.sync += fixed.eq(following[SEED_BITS:])
             fields += [state.word_select(n, width) for n in range(self._config.fields_per_word)]
         m.d.comb += self.fields.eq(Cat(fields[:count]))

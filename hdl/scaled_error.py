@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .arith import (
     clamp,
@@ -19,6 +20,9 @@ from .config import ERROR_LATENCY, EngineConfig
 from .formats import CURVATURE_FRAC, NOISE_BITS, STEP_DROPS, WEIGHT_BITS, WEIGHT_FRAC
 from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 
+COARSE_SHIFT = 8
+"""A power of two."""
+
 
 class ScaledError(wiring.Component):
     """h = step * w * F and c = step * d**2 * w * f' of one sample::
@@ -28,7 +32,9 @@ class ScaledError(wiring.Component):
         1: [f' * w]        2: [round]       3: [* step * d**2]   4: [join parts]
                                             5: [+ noise, round]  6: [clamp, valid] -> c
 
-    Latency: ``ERROR_LATENCY``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
+    With ``spread`` the shift takes two cycles, first whole `COARSE_SHIFT`s and then the rest.
+
+    Latency: ``error_latency``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
     random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
     and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
@@ -68,7 +74,7 @@ class ScaledError(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        valid = delay(m, self.valid, ERROR_LATENCY - 1)
+        valid = delay(m, self.valid, config.error_latency - 1)
         align = Signal(range(max(config.max_bits - 1, 2)))  # Verilog has no signal of 0 bits
         m.d.sync += align.eq(config.max_bits - self.job.bits)
 
@@ -91,14 +97,19 @@ class ScaledError(wiring.Component):
             step = delay(m, step, config.derivative_latency - 2)
 
         # With a bit below the point: the highest that falls, which rounds.
-        product = Signal(signed(len(self.f) + len(step)))
-        shifted, drop = Signal(signed(len(product) + 1)), Signal(range(STEP_DROPS))
+        product = Signal(signed(len(self.f) + len(step) + 1))
+        shifted, drop = Signal.like(product), Signal(range(STEP_DROPS))
         _, overflow = saturate(m, shifted[1:].as_signed(), config.error_bits)
         m.d.sync += [
             drop.eq(epoch.step_drop),
-            product.eq(partial_products(m, step, self.f)),
-            shifted.eq(Cat(0, product).as_signed() >> drop),
+            product.eq(Cat(0, partial_products(m, step, self.f)).as_signed()),
         ]
+        if config.spread:
+            fine = exact_log2(COARSE_SHIFT)
+            coarse = delay(m, product >> (drop[fine:] << fine), 1)
+            m.d.sync += shifted.eq(coarse >> drop[:fine])
+        else:
+            m.d.sync += shifted.eq(product >> drop)
 
         # Stage 5 puts the limit in place of what did not fit, so that its mux joins the sum's LUTs.
         most = (1 << (config.error_bits - 1)) - 1
@@ -124,10 +135,12 @@ class ScaledError(wiring.Component):
     def _coefficient(self, m: Module) -> Signal:
         """c at stage 6."""
         config = self._config
-        scale: Value = delay(m, self.curvature, 2)
+        later = config.error_latency - ERROR_LATENCY
+        curvature = delay(m, self.curvature, later)
+        scale: Value = delay(m, curvature, 2)
         if config.sample_words:
-            weight = delay(m, self.weight, config.derivative_latency)
-            weighed = registered_product(m, self.curvature, weight)
+            weight = delay(m, self.weight, config.derivative_latency + later)
+            weighed = registered_product(m, curvature, weight)
             scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
             m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
         if config.is_flat:

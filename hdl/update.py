@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, handed_on, sum_tree
-from .config import EngineConfig, tree_latency
+from .config import UPDATE_LATENCY, EngineConfig, tree_latency
 from .formats import COARSE_BITS, THRESHOLD_BITS
 from .protocol import row_layout
 
@@ -23,28 +23,32 @@ def count_latency(config: EngineConfig) -> int:
 class Update(wiring.Component):
     """X_j <- saturate(soft_threshold(X_j - round_stochastic(G_j))) for the features of a chunk::
 
-        1: [(sums - terms) >> drop] -> step   2: [down - step]   3: [select, saturate]
-           [acc -, + threshold] -> down, up      [up - step]
+        [acc -, + threshold] -> [down - sums] -> [+ terms, >> drop] -> [select, saturate] -> row
+                                [up - sums]      [+ terms, >> drop]
 
-    ``sums`` carry the dither, so dropping bits rounds stochastically. Twin: `update` in
-    `sim.golden`.
+    ``sums`` carry the dither, so dropping bits rounds stochastically: X - floor(G) is what is left
+    of X - G when its places below the model's grid begin with ones. Without regularisation there is
+    no threshold and no second way. Twin: `update` in `sim.golden`.
 
-    Latency: ``UPDATE_LATENCY``; ``saturations`` come `count_latency` cycles after ``o_valid``.
-    Throughput: a chunk a cycle. Overflow: saturates and counts.
+    Latency: ``UPDATE_LATENCY`` from ``terms``, which come a cycle after ``sums``; ``saturations``
+    come `count_latency` cycles after ``o_valid``. Throughput: a chunk a cycle. Overflow: saturates
+    and counts.
 
     Members
     -------
     model_drop : In(range(COARSE_BITS + 1))
         Low bits of the model that stay zero.
     i_valid : In(1)
+        With ``terms``.
     sums : In(ArrayLayout(signed(dithered_bits), lanes))
     terms : In(ArrayLayout(signed(correction_bits), lanes))
     threshold : In(THRESHOLD_BITS + 1)
-        Soft threshold; belongs to ``sums``.
+        Soft threshold.
     regularised : In(lanes)
-        Lanes on which it acts; belongs to ``sums``.
+        Lanes on which it acts.
     acc : In(row_layout)
-        Model words from the accumulating copy; belong to ``sums``.
+        Model words from the accumulating copy; these three come ``acc_lead`` cycles before
+        ``terms``.
     row : Out(row_layout)
     o_valid : Out(1)
     saturations : Out(range(lanes + 1))
@@ -73,38 +77,28 @@ class Update(wiring.Component):
         m = Module()
         config = self._config
         valid = [self.i_valid]
-        for _ in range(3):
+        for _ in range(UPDATE_LATENCY):
             valid.append(Signal(name=f"valid_{len(valid)}"))
             m.d.sync += valid[-1].eq(valid[-2])
-        m.d.comb += self.o_valid.eq(valid[3])
+        m.d.comb += self.o_valid.eq(valid[-1])
         grid = Signal(signed(COARSE_BITS + 1), init=-1)
         m.d.sync += grid.eq(-(1 << self.model_drop))
 
         grids = handed_on(m, grid, config.lanes)
-        flags = [self._lane(m, lane, grids[lane], valid[2]) for lane in range(config.lanes)]
+        flags = [self._lane(m, lane, grids[lane], valid[-2]) for lane in range(config.lanes)]
         m.d.comb += self.saturations.eq(sum_tree(m, flags, COUNT_LEVELS))
         return m
 
     def _lane(self, m: Module, lane: int, grid: Value, valid: Signal) -> Signal:
         """One model word; returns its saturation flag, with ``row``."""
-        config = self._config
-        align = config.gradient_frac - config.correction_frac
-        dithered = Signal(signed(config.gradient_bits), name=f"dithered_{lane}")
-        step = Signal(signed(config.gradient_bits - config.gradient_drop), name=f"step_{lane}")
-        threshold = Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}")
-        m.d.comb += [
-            dithered.eq(self.sums[lane] - (self.terms[lane] << align)),
-            threshold.eq(Mux(self.regularised[lane], self.threshold, 0)),
-        ]
-        m.d.sync += step.eq(dithered >> config.gradient_drop)
-
-        down, up = (
-            Signal(signed(max(config.model_bits + 1, len(step)) + 1), name=f"{name}_{lane}")
-            for name in ("down", "up")
-        )
-        lower = delay(m, self.acc[lane] - threshold, 1)
-        upper = delay(m, self.acc[lane] + threshold, 1)
-        m.d.sync += [down.eq(lower - (step & grid)), up.eq(upper - (step & grid))]
+        config, acc = self._config, self.acc[lane]
+        if config.regularisation:
+            threshold = Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}")
+            m.d.comb += threshold.eq(Mux(self.regularised[lane], self.threshold, 0))
+            down = self._move(m, lane, delay(m, acc - threshold, 1), grid)
+            up = self._move(m, lane, delay(m, acc + threshold, 1), grid)
+        else:
+            down = up = self._move(m, lane, acc, grid)
 
         # Between the two the threshold holds the word at 0; where down is 0, so is the word. Both
         # saturations are chosen with the same two bits, so that a bit of the word is a LUT.
@@ -124,3 +118,12 @@ class Update(wiring.Component):
             flag.eq((over | under) & valid),
         ]
         return flag
+
+    def _move(self, m: Module, lane: int, word: Value, grid: Value) -> Value:
+        """``word - floor(G)`` on the grid, two cycles later, but for what lies below the grid."""
+        config, sums, terms = self._config, self.sums[lane], self.terms[lane]
+        drop, align = config.gradient_drop, config.gradient_frac - config.correction_frac
+        # Ones less anything is its complement: nothing is borrowed from the word.
+        above = (word | ~grid) - (sums >> drop)
+        rest = delay(m, Cat(~sums[:drop], above).as_signed(), 1)
+        return delay(m, ((rest >> align) + terms) >> (drop - align), 1)

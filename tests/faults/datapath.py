@@ -65,16 +65,16 @@ SUMS = (
     Fault(
         name="update-step",
         stage="update",
-        what="the lowest bit of every step is inverted",
-        old="step.eq(dithered >> config.gradient_drop)",
-        new="step.eq((dithered >> config.gradient_drop) ^ 1)",
+        what="the lowest bit of every sum that is not dropped is inverted",
+        old="- (sums >> drop)",
+        new="- ((sums >> drop) ^ 1)",
     ),
     Fault(
         name="update-terms",
         stage="update",
         what="the lowest bit of the correction is inverted, before it is dropped",
-        old="- (self.terms[lane] << align)",
-        new="- ((self.terms[lane] ^ 1) << align)",
+        old="(rest >> align) + terms",
+        new="(rest >> align) + (terms ^ 1)",
         geometry="narrow",
     ),
     Fault(
@@ -87,9 +87,9 @@ SUMS = (
     Fault(
         name="update-width",
         stage="update",
-        what="a model word less a step is as wide as a model word",
-        old="max(config.model_bits + 1, len(step)) + 1",
-        new="config.model_bits",
+        what="a model word less its sum is as wide as a model word",
+        old="rest = delay(m, Cat(~sums[:drop], above).as_signed(), 1)",
+        new="rest = delay(m, Cat(~sums[:drop], above[: len(word)]).as_signed(), 1)",
         geometry="16x1",
     ),
     Fault(

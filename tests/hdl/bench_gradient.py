@@ -36,7 +36,7 @@ class GradientBench(PlaneBench):
         codes = self.seen_codes(self.token.get())
         if codes is not None:
             errors = np.array([error["error"] for error in self.errors.get()])
-            due = self.cycle + self.config.gradient_latency - 1 - self.config.spread
+            due = self.cycle + self.config.gradient_latency - 2 - self.config.spread
             self.codes[due] = golden.code_sum(errors, codes)
 
     def watch_dither(self) -> None:

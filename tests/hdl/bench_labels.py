@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from amaranth.lib import data
 
-from hdl.config import LABELS_LATENCY
 from hdl.formats import LABEL_WORD_BITS, WEIGHT_FRAC
 from hdl.protocol import (
     MAX_LABEL_WORDS,
@@ -53,9 +52,8 @@ class LabelsBench(Bench):
             job, banks = self.job.get(), range(self.config.banks)
             assert sorted(words) == [0, *[1] * job["weighted"], *[2] * job["offset"]]
             of_bank = [{number: words[number][bank] for number in words} for bank in banks]
-            self.board.expect(
-                [self.sample(words) for words in of_bank], self.cycle + LABELS_LATENCY
-            )
+            due = self.cycle + self.config.labels_latency
+            self.board.expect([self.sample(words) for words in of_bank], due)
             self.beats = {}
 
     def sample(self, words: dict[int, int]) -> dict[str, int]:
@@ -117,7 +115,7 @@ async def run(dut: Any, gap: float) -> None:
         for _ in range(GROUPS):
             await bench.send_group(numbers, gap)
         bench.token.set(0)
-        await bench.tick(2)
+        await bench.tick(bench.config.labels_latency)
     await bench.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hdl.protocol import row_layout
 from hdl.update import count_latency
 from sim import golden
 from tests.hdl.jobs import any_job
-from tests.hdl.toolkit import Bench, random_bits, random_signed, test
+from tests.hdl.toolkit import Bench, Ints, random_bits, random_signed, test
 
 PASSES, CYCLES = 8, 70
 
@@ -39,25 +40,28 @@ class UpdateBench(Bench):
         self.rows = self.scoreboard("row")
         self.counts = self.scoreboard("saturations")
         self.saturated = 0
+        # Model words and sums of the last cycles, which come before their terms.
+        self.words: deque[tuple[Ints, int, int]] = deque(maxlen=config.acc_lead + 1)
+        self.last_sums: deque[Ints] = deque(maxlen=2)
 
     def watch(self) -> None:
         config = self.config
         valid = self.i_valid.get()
         align = config.gradient_frac - config.correction_frac
-        total = self.sums.array() - (self.terms.array() << align)
-        mask = self.regularised.get()
+        self.words.append((self.acc.array(), self.threshold.get(), self.regularised.get()))
+        self.last_sums.append(self.sums.array())
+        total = self.last_sums[0] - (self.terms.array() << align)
+        acc, threshold, mask = self.words[0]
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
         count = 0
         if valid:
             # The sums carry the dither; the golden model adds its own, here that of zeros.
-            threshold, regularised = self.threshold.get(), mask.bit_length()
-            job = any_job(config, model_drop=self.model_drop.get(), regularised=regularised)
+            drop = self.model_drop.get()
+            job = any_job(config, model_drop=drop, regularised=mask.bit_length())
             zeros = np.zeros(config.lanes, dtype=np.int64)
             drop = config.gradient_drop + job.model_drop
             gradient = total - golden.dither(zeros, drop, config.random_bits + job.model_drop)
-            row, saturated = golden.update(
-                config, job, self.acc.array(), gradient, np.array(threshold), zeros
-            )
+            row, saturated = golden.update(config, job, acc, gradient, np.array(threshold), zeros)
             self.rows.expect(row, self.cycle + UPDATE_LATENCY)
             count = int(saturated.sum())
             self.saturated += count

@@ -9,7 +9,7 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "narrow", "2bit", "16bit", "32bit"))
+@over(("4x2", "narrow", "2bit", "16bit", "32bit", "spread"))
 def test_scaled_error(geometry: str, simulator: str, tmp_path: Path) -> None:
     component = ScaledError(GEOMETRIES[geometry])
     simulate(component, "bench_scaled_error", geometry, simulator, tmp_path)

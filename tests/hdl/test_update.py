@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "16x1", "16x4", "narrow", "2bit", "16bit", "32bit"))
+@over(("4x2", "16x1", "16x4", "narrow", "2bit", "16bit", "32bit", "spread"))
 def test_update(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Update(GEOMETRIES[geometry]), "bench_update", geometry, simulator, tmp_path)
