@@ -411,10 +411,20 @@ class EngineConfig:
 
     @property
     def gradient_latency(self) -> int:
-        """From replayed codes to the correction, which comes a cycle after the gradient."""
+        """From replayed codes to the correction, or to both where one component does it all."""
         if self.is_lean:
             return self.code_tree_latency + 2
-        return self.correction_latency + self.spread
+        return self.correction_latency + self.update_spread
+
+    @property
+    def sums_latency(self) -> int:
+        """From replayed codes to the gradient, which is used a cycle before the correction."""
+        return self.gradient_latency - (not self.is_lean)
+
+    @property
+    def update_spread(self) -> int:
+        """Registers between gradient, correction and update: one will do within a lane."""
+        return min(self.spread, 1)
 
     @property
     def acc_lead(self) -> int:

@@ -25,7 +25,7 @@ class Correction(wiring.Component):
 
     Twin: `shrinkage` in `sim.golden`.
 
-    Latency: ``gradient_latency``, a cycle more than `hdl.gradient.Gradient`; ``x`` is taken
+    Latency: ``gradient_latency``, a cycle after `hdl.gradient.Gradient`; ``x`` is taken
     ``shrink_latency`` cycles after the beat. Throughput: a chunk a cycle. Overflow: impossible.
 
     Members

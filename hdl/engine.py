@@ -22,14 +22,14 @@ from .loss import Loss
 from .model import Model
 from .protocol import Status, epoch_layout, group_layout, job_layout
 from .random import RandomSource
-from .relay import relayed
 from .ring import Ring
 from .slots import SlotController
 from .transfer import Transfer
 from .update import Update
 
-MARGIN_DEPTH = 16
-"""Groups of margins that wait to be taken before the stream has to."""
+MARGIN_DEPTH = 17
+"""Groups of margins that wait to be taken before the stream has to: sixteen in a memory, and one
+behind it."""
 
 
 class Engine(wiring.Component):
@@ -193,7 +193,7 @@ class Engine(wiring.Component):
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        noise_used_soon = after[latency + config.gradient_latency - 3 - config.spread]
+        noise_used_soon = after[latency + config.sums_latency - 2 - config.update_spread]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label
@@ -311,16 +311,22 @@ class Engine(wiring.Component):
         m.submodules.margins = margins = fifo.SyncFIFOBuffered(
             width=config.banks * config.model_bits, depth=MARGIN_DEPTH
         )
-        left = relayed(m, "last_margins", margins.r_stream, needed=not config.is_slow)
+        # Leave the queue every other cycle at most: so that nothing but ``shown`` moves them.
+        shown, last_margins = Signal(), Signal.like(margins.r_data)
+        taken = self.margins.ready | jobs.cancelled
+        m.d.comb += margins.r_en.eq(~shown)
+        with m.If(~shown):
+            m.d.sync += [last_margins.eq(margins.r_data), shown.eq(margins.r_rdy)]
+        with m.Elif(taken):
+            m.d.sync += shown.eq(0)
         m.d.sync += [
             margins.w_data.eq(loss.z),
             margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
         ]
         m.d.comb += [
-            self.margins.payload.eq(left.payload),
-            self.margins.valid.eq(left.valid & ~jobs.cancelled),
-            left.ready.eq(self.margins.ready | jobs.cancelled),
-            jobs.settled.eq(~margins.r_rdy & ~left.valid),
+            self.margins.payload.eq(last_margins),
+            self.margins.valid.eq(shown & ~jobs.cancelled),
+            jobs.settled.eq(~margins.r_rdy & ~shown),
             status.cycles.eq(slots.cycles),
             status.beats.eq(slots.beats_taken),
             status.error.eq(jobs.error),

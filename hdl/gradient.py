@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,8 +24,8 @@ class Gradient(wiring.Component):
     Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.loss.Loss` so that the unit does
     not depend on q, and `dither`.
 
-    Latency: ``gradient_latency - 1`` from a chunk's last plane to ``sums``; ``random`` is used up
-    ``1 + spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
+    Latency: ``sums_latency`` from a chunk's last plane to ``sums``; ``random`` is used up
+    ``1 + update_spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
 
     Members
     -------
@@ -63,7 +63,7 @@ class Gradient(wiring.Component):
         config = self._config
         levels = config.code_tree_latency
         # Waits for the correction here, where there are fewer bits than in the sums.
-        wait = config.gradient_latency - levels - 3 - config.spread
+        wait = config.sums_latency - levels - 2 - config.update_spread
         token, beat, lanes = self.token, delay(m, self.beat, wait), config.lanes
         errors = [broadcast(m, sample.error, wait, lanes) for sample in self.errors]
         first, takes_plane, negative = (
@@ -71,10 +71,13 @@ class Gradient(wiring.Component):
             for flag in (token.first, token.replay & ~token.label, token.first & self.is_signed)
         )
         widest = config.random_bits + COARSE_BITS
-        reach = Signal(widest, init=(1 << config.random_bits) - 1)
-        m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
+        reaches: list[Value] = [Const((1 << config.random_bits) - 1, widest)] * lanes
+        if config.coarsening:
+            reach = Signal(widest)
+            m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
+            reaches = handed_on(m, reach, lanes)
 
-        for lane, used in enumerate(handed_on(m, reach, lanes)):
+        for lane, used in enumerate(reaches):
             gated = [Mux(beat[bank * lanes + lane], e[lane], 0) for bank, e in enumerate(errors)]
             partial = sum_tree(m, gated, config.adder_levels)
             horner = Signal(signed(config.code_sum_bits), name=f"horner_{lane}")
@@ -84,5 +87,5 @@ class Gradient(wiring.Component):
 
             noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
             aligned = horner << config.gradient_frac - config.code_sum_frac
-            m.d.comb += self.sums[lane].eq(delay(m, aligned + noise, 1 + config.spread))
+            m.d.comb += self.sums[lane].eq(delay(m, aligned + noise, 1 + config.update_spread))
         return m

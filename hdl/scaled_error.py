@@ -89,12 +89,15 @@ class ScaledError(wiring.Component):
     def _error(self, m: Module) -> tuple[Value, Value]:
         """h on its grid, and whether it saturated, at stage 6."""
         config, epoch = self._config, self.epoch
-        step: Value = epoch.step_mantissa
         if config.sample_words:
             weighed = registered_product(m, epoch.step_mantissa, self.weight)
-            step = Signal(config.sample_step_bits)
-            m.d.sync += step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
-            step = delay(m, step, config.derivative_latency - 2)
+            weighed_step = Signal(config.sample_step_bits)
+            m.d.sync += weighed_step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
+            step = delay(m, weighed_step, config.derivative_latency - 2)
+        else:
+            # A register of its own, which can be one of the multiplier's.
+            step = Signal.like(epoch.step_mantissa, reset_less=True)
+            m.d.sync += step.eq(epoch.step_mantissa)
 
         # With a bit below the point: the highest that falls, which rounds.
         product = Signal(signed(len(self.f) + len(step) + 1))
@@ -124,10 +127,12 @@ class ScaledError(wiring.Component):
         noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
         h = Mux(far, limit, low).as_signed()
         m.d.sync += [
-            noisy.eq(sum_with_carry(h, Cat(noise, 0).as_signed(), rounds)),
+            noisy.eq(sum_with_carry(h, Cat(noise, 0).as_signed(), rounds & ~full)),
             beyond.eq(far | (rounds & full)),
         ]
         nearest, _ = saturate(m, noisy, config.error_bits)
+        if not config.coarsening:  # ``full`` has seen to it
+            nearest = noisy[: config.error_bits].as_signed()
         coarse = Signal(signed(config.error_bits))
         m.d.comb += coarse.eq(nearest & grid)
         return coarse, beyond

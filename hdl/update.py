@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -81,10 +81,11 @@ class Update(wiring.Component):
             valid.append(Signal(name=f"valid_{len(valid)}"))
             m.d.sync += valid[-1].eq(valid[-2])
         m.d.comb += self.o_valid.eq(valid[-1])
-        grid = Signal(signed(COARSE_BITS + 1), init=-1)
-        m.d.sync += grid.eq(-(1 << self.model_drop))
-
-        grids = handed_on(m, grid, config.lanes)
+        grids: list[Value] = [Const(-1, signed(1))] * config.lanes
+        if config.coarsening:
+            grid = Signal(signed(COARSE_BITS + 1))
+            m.d.sync += grid.eq(-(1 << self.model_drop))
+            grids = handed_on(m, grid, config.lanes)
         flags = [self._lane(m, lane, grids[lane], valid[-2]) for lane in range(config.lanes)]
         m.d.comb += self.saturations.eq(sum_tree(m, flags, COUNT_LEVELS))
         return m

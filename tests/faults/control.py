@@ -97,8 +97,8 @@ CONTROL = (
         name="engine-noise",
         stage="engine",
         what="the updates draw their random words one cycle early",
-        old="gradient_latency - 3 - config.spread]",
-        new="gradient_latency - 4 - config.spread]",
+        old="sums_latency - 2 - config.update_spread]",
+        new="sums_latency - 3 - config.update_spread]",
     ),
 )
 

@@ -59,8 +59,8 @@ SUMS = (
         name="gradient-bit",
         stage="gradient",
         what="bit 20 of lane 0 is inverted",
-        old="delay(m, aligned + noise, 1 + config.spread)",
-        new="delay(m, (aligned ^ ((lane == 0) << 20)) + noise, 1 + config.spread)",
+        old="delay(m, aligned + noise, 1 + config.update_spread)",
+        new="delay(m, (aligned ^ ((lane == 0) << 20)) + noise, 1 + config.update_spread)",
     ),
     Fault(
         name="update-step",

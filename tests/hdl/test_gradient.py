@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES, SMALL
 from tests.hdl.runner import over, simulate
 
 
-@over((*SMALL, "32x8", "spread", "2bit", "16bit", "32bit"))
+@over((*SMALL, "32x8", "spread", "2bit", "16bit", "32bit", "small"))
 def test_gradient(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Gradient(GEOMETRIES[geometry]), "bench_gradient", geometry, simulator, tmp_path)
