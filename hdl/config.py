@@ -30,15 +30,14 @@ LABELS_LATENCY = 2
 """Cycles from a group's last beat to its labels (see `hdl.labels`), without ``spread``."""
 
 MARGIN_LATENCY = 3
-"""Cycles from dot product to margin (see the stages in `hdl.margin`)."""
+"""Cycles from dot product to margin (see the stages in `hdl.margin`), without ``spread``."""
 
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the derivatives of most losses (see the stages in
 `hdl.derivative`)."""
 
 ERROR_LATENCY = 6
-"""Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`), without
-``spread``."""
+"""Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
 
 LEAN_MARGIN_LATENCY, LEAN_LOSS_LATENCY = 2, 6
 """Cycles from dot product to margin and to the scaled error in `hdl.lean_loss`."""
@@ -429,7 +428,7 @@ class EngineConfig:
     @property
     def acc_lead(self) -> int:
         """Cycles by which an update needs its model words before the correction."""
-        return 2 if self.regularisation else 1
+        return 1 + self.regularisation + self.update_spread
 
     @property
     def x_wait(self) -> int:
@@ -451,7 +450,7 @@ class EngineConfig:
     @property
     def margin_latency(self) -> int:
         """From dot product to margin."""
-        return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY
+        return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY + bool(self.spread)
 
     @property
     def derivative_latency(self) -> int:
@@ -459,14 +458,9 @@ class EngineConfig:
         return 1 if self.is_flat else DERIVATIVE_LATENCY
 
     @property
-    def error_latency(self) -> int:
-        """From derivatives to the scaled error: a shift takes a cycle more where there is time."""
-        return ERROR_LATENCY + bool(self.spread)
-
-    @property
     def loss_latency(self) -> int:
         """From dot product and labels to errors."""
-        whole = MARGIN_LATENCY + self.derivative_latency + self.error_latency
+        whole = self.margin_latency + self.derivative_latency + ERROR_LATENCY
         return LEAN_LOSS_LATENCY if self.has_lean_loss else whole
 
     @property

@@ -193,7 +193,7 @@ class Engine(wiring.Component):
         """Older group: its replayed beats and its errors become an update."""
         config, job, issued = self.config, jobs.job, after[0]
         latency = config.read_latency
-        noise_used_soon = after[latency + config.sums_latency - 2 - config.update_spread]
+        noise_used_soon = after[latency + config.sums_latency - 2 - 2 * config.update_spread]
         m.submodules.replay = replay = Ring(config.beat_bits, config.replay_beats, latency)
         m.submodules.update_random = random = RandomSource(config, config.lanes, 0)
         plane = ~issued.label

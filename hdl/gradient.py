@@ -25,7 +25,7 @@ class Gradient(wiring.Component):
     not depend on q, and `dither`.
 
     Latency: ``sums_latency`` from a chunk's last plane to ``sums``; ``random`` is used up
-    ``1 + update_spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
+    ``1 + 2 * update_spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
 
     Members
     -------
@@ -85,7 +85,8 @@ class Gradient(wiring.Component):
             with m.If(takes_plane[lane]):
                 m.d.sync += horner.eq(add_or_subtract(upper, partial, negative[lane]))
 
-            noise = dither(self.random[lane] & used, config.gradient_drop + COARSE_BITS, widest)
+            random = delay(m, self.random[lane] & used, config.update_spread)
+            noise = dither(random, config.gradient_drop + COARSE_BITS, widest)
             aligned = horner << config.gradient_frac - config.code_sum_frac
             m.d.comb += self.sums[lane].eq(delay(m, aligned + noise, 1 + config.update_spread))
         return m

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import broadcast, clamp, delay, dither, sum_comb
-from .config import MARGIN_LATENCY, EngineConfig
+from .config import ERROR_LATENCY, EngineConfig
 from .derivative import Derivative
 from .formats import COARSE_BITS, THRESHOLD_BITS
 from .margin import Margin
@@ -81,12 +81,12 @@ class Loss(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, config = Module(), self._config
-        z_samples = delay(m, self.samples, MARGIN_LATENCY)
-        z_valid = delay(m, self.i_valid, MARGIN_LATENCY)
+        z_samples = delay(m, self.samples, config.margin_latency)
+        z_valid = delay(m, self.i_valid, config.margin_latency)
         m.d.comb += [
             self.z_samples.eq(z_samples),
             self.z_valid.eq(z_valid),
-            self.draw.eq(delay(m, z_valid, config.derivative_latency + config.error_latency - 4)),
+            self.draw.eq(delay(m, z_valid, config.derivative_latency + ERROR_LATENCY - 4)),
         ]
         drawn = delay(m, self.draw, 1)
         m.d.sync += [
@@ -141,8 +141,7 @@ class Loss(wiring.Component):
         if config.losses[1:]:
             m.d.comb += derivative.loss.eq(self.job.loss)
         saturated = margin.saturated & sample.valid
-        after_margin = config.derivative_latency + config.error_latency
-        return delay(m, saturated, after_margin), error.saturated
+        return delay(m, saturated, config.derivative_latency + ERROR_LATENCY), error.saturated
 
     def _regularise(self, m: Module) -> None:
         """Decay and threshold of the group, stochastically rounded with its last two fields."""

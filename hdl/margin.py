@@ -15,7 +15,9 @@ class Margin(wiring.Component):
 
         1: [>> q - 1, but for one bit]   2: [+ offset, + that bit]   3: [saturate]
 
-    Latency: ``MARGIN_LATENCY``. Throughput: a sample a cycle. Overflow: saturates and says so.
+    With ``spread`` the product waits a cycle on its way.
+
+    Latency: ``margin_latency``. Throughput: a sample a cycle. Overflow: saturates and says so.
     Twin: `margin` in `sim.golden`.
 
     Members
@@ -42,8 +44,9 @@ class Margin(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
-        config = self._config
+        m, config = Module(), self._config
+        way = int(config.spread > 0)
+        product, offset = delay(m, self.product, way), delay(m, self.offset, way)
         drop = Signal(range(config.max_bits))
         # With a bit below the point: the highest that falls, which rounds.
         shifted = Signal(signed(config.dot_bits + 1))
@@ -55,11 +58,11 @@ class Margin(wiring.Component):
         limit = Const((1 << (config.model_bits - 1)) - 1) ^ sign.replicate(config.model_bits)
         m.d.sync += [
             drop.eq(self.bits - 1),
-            shifted.eq(Cat(0, self.product).as_signed() >> drop),
+            shifted.eq(Cat(0, product).as_signed() >> drop),
             moved.eq(
                 sum_with_carry(
                     shifted[1 : config.model_bits + 2].as_signed(),
-                    delay(m, self.offset, 1),
+                    delay(m, offset, 1),
                     shifted[0],
                 )
             ),

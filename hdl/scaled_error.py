@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from .arith import (
+    DSP_BITS,
     clamp,
     delay,
     partial_products,
@@ -20,9 +20,6 @@ from .config import ERROR_LATENCY, EngineConfig
 from .formats import CURVATURE_FRAC, NOISE_BITS, STEP_DROPS, WEIGHT_BITS, WEIGHT_FRAC
 from .protocol import CURVATURE_BITS, epoch_layout, error_layout, job_layout
 
-COARSE_SHIFT = 8
-"""A power of two."""
-
 
 class ScaledError(wiring.Component):
     """h = step * w * F and c = step * d**2 * w * f' of one sample::
@@ -32,9 +29,10 @@ class ScaledError(wiring.Component):
         1: [f' * w]        2: [round]       3: [* step * d**2]   4: [join parts]
                                             5: [+ noise, round]  6: [clamp, valid] -> c
 
-    With ``spread`` the shift takes two cycles, first whole `COARSE_SHIFT`s and then the rest.
+    The lowest bits of the shift go the other way, and before the product as far as its multiplier
+    is wide enough: what is left is a mux of a quarter of the inputs.
 
-    Latency: ``error_latency``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
+    Latency: ``ERROR_LATENCY``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
     random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
     and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
@@ -74,7 +72,7 @@ class ScaledError(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        valid = delay(m, self.valid, config.error_latency - 1)
+        valid = delay(m, self.valid, ERROR_LATENCY - 1)
         align = Signal(range(max(config.max_bits - 1, 2)))  # Verilog has no signal of 0 bits
         m.d.sync += align.eq(config.max_bits - self.job.bits)
 
@@ -91,28 +89,27 @@ class ScaledError(wiring.Component):
         config, epoch = self._config, self.epoch
         if config.sample_words:
             weighed = registered_product(m, epoch.step_mantissa, self.weight)
-            weighed_step = Signal(config.sample_step_bits)
-            m.d.sync += weighed_step.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
-            step = delay(m, weighed_step, config.derivative_latency - 2)
+            mantissa = Signal(config.sample_step_bits)
+            m.d.sync += mantissa.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
         else:
-            # A register of its own, which can be one of the multiplier's.
-            step = Signal.like(epoch.step_mantissa, reset_less=True)
-            m.d.sync += step.eq(epoch.step_mantissa)
+            mantissa = epoch.step_mantissa
+        fine = (max(DSP_BITS - len(mantissa), 1)).bit_length() - 1
+        places = (1 << fine) - 1
+        # A register without reset, which can be one of the multiplier's.
+        step = Signal(len(mantissa) + places, reset_less=True)
+        m.d.sync += step.eq(mantissa << (~epoch.step_drop[:fine] if fine else 0))
+        if config.sample_words:
+            step = delay(m, step, config.derivative_latency - 3)
 
         # With a bit below the point: the highest that falls, which rounds.
         product = Signal(signed(len(self.f) + len(step) + 1))
-        shifted, drop = Signal.like(product), Signal(range(STEP_DROPS))
+        shifted, drop = Signal(signed(len(product) - places)), Signal(range(STEP_DROPS))
         _, overflow = saturate(m, shifted[1:].as_signed(), config.error_bits)
         m.d.sync += [
             drop.eq(epoch.step_drop),
             product.eq(Cat(0, partial_products(m, step, self.f)).as_signed()),
         ]
-        if config.spread:
-            fine = exact_log2(COARSE_SHIFT)
-            coarse = delay(m, product >> (drop[fine:] << fine), 1)
-            m.d.sync += shifted.eq(coarse >> drop[:fine])
-        else:
-            m.d.sync += shifted.eq(product >> drop)
+        m.d.sync += shifted.eq((product >> places) >> (drop[fine:] << fine))
 
         # Stage 5 puts the limit in place of what did not fit, so that its mux joins the sum's LUTs.
         most = (1 << (config.error_bits - 1)) - 1
@@ -140,12 +137,10 @@ class ScaledError(wiring.Component):
     def _coefficient(self, m: Module) -> Signal:
         """c at stage 6."""
         config = self._config
-        later = config.error_latency - ERROR_LATENCY
-        curvature = delay(m, self.curvature, later)
-        scale: Value = delay(m, curvature, 2)
+        scale: Value = delay(m, self.curvature, 2)
         if config.sample_words:
-            weight = delay(m, self.weight, config.derivative_latency + later)
-            weighed = registered_product(m, curvature, weight)
+            weight = delay(m, self.weight, config.derivative_latency)
+            weighed = registered_product(m, self.curvature, weight)
             scale = Signal(CURVATURE_BITS + WEIGHT_BITS - WEIGHT_FRAC)
             m.d.sync += scale.eq(round_nearest(weighed, Const(WEIGHT_FRAC), WEIGHT_FRAC))
         if config.is_flat:

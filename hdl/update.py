@@ -92,10 +92,12 @@ class Update(wiring.Component):
 
     def _lane(self, m: Module, lane: int, grid: Value, valid: Signal) -> Signal:
         """One model word; returns its saturation flag, with ``row``."""
-        config, acc = self._config, self.acc[lane]
+        config, way = self._config, self._config.update_spread
+        acc = delay(m, self.acc[lane], way)
         if config.regularisation:
             threshold = Signal(THRESHOLD_BITS + 1, name=f"threshold_{lane}")
-            m.d.comb += threshold.eq(Mux(self.regularised[lane], self.threshold, 0))
+            acts, most = delay(m, self.regularised[lane], way), delay(m, self.threshold, way)
+            m.d.comb += threshold.eq(Mux(acts, most, 0))
             down = self._move(m, lane, delay(m, acc - threshold, 1), grid)
             up = self._move(m, lane, delay(m, acc + threshold, 1), grid)
         else:

@@ -97,8 +97,8 @@ CONTROL = (
         name="engine-noise",
         stage="engine",
         what="the updates draw their random words one cycle early",
-        old="sums_latency - 2 - config.update_spread]",
-        new="sums_latency - 3 - config.update_spread]",
+        old="sums_latency - 2 - 2 * config.update_spread]",
+        new="sums_latency - 3 - 2 * config.update_spread]",
     ),
 )
 

@@ -96,8 +96,8 @@ SUMS = (
         name="update-threshold",
         stage="update",
         what="the soft threshold acts on lane 0 whether it is regularised or not",
-        old="Mux(self.regularised[lane], self.threshold, 0)",
-        new="Mux(self.regularised[lane] | (lane == 0), self.threshold, 0)",
+        old="Mux(acts, most, 0)",
+        new="Mux(acts | (lane == 0), most, 0)",
     ),
 )
 """Dot product, gradient and update: the test suite plants these."""

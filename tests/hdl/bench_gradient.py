@@ -36,7 +36,7 @@ class GradientBench(PlaneBench):
         codes = self.seen_codes(self.token.get())
         if codes is not None:
             errors = np.array([error["error"] for error in self.errors.get()])
-            due = self.cycle + self.config.sums_latency - 1 - self.config.update_spread
+            due = self.cycle + self.config.sums_latency - 1 - 2 * self.config.update_spread
             self.codes[due] = golden.code_sum(errors, codes)
 
     def watch_dither(self) -> None:
@@ -46,7 +46,7 @@ class GradientBench(PlaneBench):
             drop, random_bits = config.gradient_drop + coarse, config.random_bits + coarse
             noise = golden.dither(self.random.array(), drop, random_bits)
             aligned = sums << config.gradient_frac - config.code_sum_frac
-            self.board.expect(aligned + noise, self.cycle + 1 + config.update_spread)
+            self.board.expect(aligned + noise, self.cycle + 1 + 2 * config.update_spread)
 
     async def scramble_random(self) -> None:
         while True:

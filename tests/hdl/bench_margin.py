@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import MARGIN_LATENCY
 from hdl.formats import MIN_BITS
 from tests.hdl.jobs import product_margin
 from tests.hdl.toolkit import Bench, random_signed, test
@@ -37,7 +36,7 @@ class MarginBench(Bench):
         product, offset = np.array([self.product.get()]), np.array([self.offset.get()])
         z, flags = product_margin(self.config, self.bits.get(), product, offset)
         self.saturations += int(flags.sum())
-        self.board.expect([*z, int(flags[0])], self.cycle + MARGIN_LATENCY)
+        self.board.expect([*z, int(flags[0])], self.cycle + self.config.margin_latency)
 
 
 @test
@@ -58,6 +57,6 @@ async def every_cycle(dut: Any) -> None:
             bench.offset.set(int(random_signed(rng, config.model_bits, ())))
             await bench.tick()
         bench.steady = False
-        await bench.tick(MARGIN_LATENCY + 1)
+        await bench.tick(bench.config.margin_latency + 1)
     assert bench.board.compared >= PASSES * CYCLES
     assert bench.saturations, "no margin saturated: the test is too weak"

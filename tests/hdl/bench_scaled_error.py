@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
+from hdl.config import ERROR_LATENCY
 from hdl.formats import CURVATURE_FRAC, NOISE_BITS, WEIGHT_BITS
 from hdl.protocol import (
     CURVATURE_BITS,
@@ -45,7 +46,7 @@ class ScaledErrorBench(Bench):
         self.o = self.port("o", error_layout(config))
         self.saturated = self.port("saturated")
         self.board = self.scoreboard("scaled error")
-        self.span = config.derivative_latency + config.error_latency
+        self.span = config.derivative_latency + ERROR_LATENCY
         """Cycles from a sample's weight to its error."""
         self.history: deque[dict[str, int]] = deque(maxlen=self.span)
         self.seen = {"saturated": 0, "ceiling": 0, "coarse": 0}
@@ -57,7 +58,7 @@ class ScaledErrorBench(Bench):
         self.history.append({name: port.get() for name, port in self.inputs.items()})
 
     def expected(self) -> list[Any]:
-        config, with_f = self.config, self.history[-self.config.error_latency]
+        config, with_f = self.config, self.history[-ERROR_LATENCY]
         job = job_of(config, self.job.get() | {"epochs": 1}, [self.epoch.get()])
         (epoch,) = job.epochs
         if not with_f["valid"]:
