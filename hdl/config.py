@@ -318,16 +318,28 @@ class EngineConfig:
         return self.model_bits + self.shrink_bits
 
     @property
+    def still_bits(self) -> int:
+        """Lowest bits of the dithered gradient that are always the same: below them is neither the
+        unit of the codes' sum nor a random bit."""
+        return min(self.gradient_frac - self.code_sum_frac, self.gradient_drop - self.random_bits)
+
+    @property
+    def still_dither(self) -> int:
+        """What those bits are: of the half of the dither's last place."""
+        half = 1 << (self.gradient_drop - self.random_bits) >> 1
+        return half & ((1 << self.still_bits) - 1)
+
+    @property
     def dithered_bits(self) -> int:
-        """Width of sum_k h_k M_kj plus the dither, in units of ``2**-gradient_frac``."""
+        """Width of sum_k h_k M_kj plus the dither, without its ``still_bits``."""
         codes = self.code_sum_bits + self.gradient_frac - self.code_sum_frac
-        return max(codes, self.gradient_drop + COARSE_BITS + 1) + 1
+        return max(codes, self.gradient_drop + COARSE_BITS + 1) + 1 - self.still_bits
 
     @property
     def gradient_bits(self) -> int:
         """Width of G plus its dither, in units of ``2**-gradient_frac``."""
         correction = self.correction_bits + self.gradient_frac - self.correction_frac
-        return max(self.dithered_bits, correction) + 1
+        return max(self.dithered_bits + self.still_bits, correction) + 1
 
     @property
     def correction_unit_bits(self) -> int:

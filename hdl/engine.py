@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay, handed_on
@@ -19,6 +19,7 @@ from .lean_loss import LeanLoss
 from .lean_transfer import LeanTransfer
 from .lean_update import LeanUpdate
 from .loss import Loss
+from .margins import MARGIN_DEPTH, MarginQueue
 from .model import Model
 from .protocol import Status, epoch_layout, group_layout, job_layout
 from .random import RandomSource
@@ -26,10 +27,6 @@ from .ring import Ring
 from .slots import SlotController
 from .transfer import Transfer
 from .update import Update
-
-MARGIN_DEPTH = 17
-"""Groups of margins that wait to be taken before the stream has to: sixteen in a memory, and one
-behind it."""
 
 
 class Engine(wiring.Component):
@@ -308,25 +305,13 @@ class Engine(wiring.Component):
     ) -> None:
         """Margins, the sum of losses, and counters."""
         config, status, mode = self.config, self.status, jobs.job.mode
-        m.submodules.margins = margins = fifo.SyncFIFOBuffered(
-            width=config.banks * config.model_bits, depth=MARGIN_DEPTH
-        )
-        # Leave the queue every other cycle at most: so that nothing but ``shown`` moves them.
-        shown, last_margins = Signal(), Signal.like(margins.r_data)
-        taken = self.margins.ready | jobs.cancelled
-        m.d.comb += margins.r_en.eq(~shown)
-        with m.If(~shown):
-            m.d.sync += [last_margins.eq(margins.r_data), shown.eq(margins.r_rdy)]
-        with m.Elif(taken):
-            m.d.sync += shown.eq(0)
-        m.d.sync += [
-            margins.w_data.eq(loss.z),
-            margins.w_en.eq(loss.z_valid & (mode == Mode.PREDICT)),
-        ]
+        m.submodules.margins = margins = MarginQueue(config)
+        wiring.connect(m, margins.o, wiring.flipped(self.margins))
         m.d.comb += [
-            self.margins.payload.eq(last_margins),
-            self.margins.valid.eq(shown & ~jobs.cancelled),
-            jobs.settled.eq(~margins.r_rdy & ~shown),
+            margins.z.eq(loss.z),
+            margins.arrives.eq(loss.z_valid & (mode == Mode.PREDICT)),
+            margins.drop.eq(jobs.cancelled),
+            jobs.settled.eq(margins.empty),
             status.cycles.eq(slots.cycles),
             status.beats.eq(slots.beats_taken),
             status.error.eq(jobs.error),

@@ -41,7 +41,7 @@ class Gradient(wiring.Component):
         Of the replayed group, stable during its slot.
     random : In(ArrayLayout(field_bits, lanes))
     sums : Out(ArrayLayout(signed(dithered_bits), lanes))
-        With ``gradient_frac`` fractional bits.
+        With ``gradient_frac`` fractional bits but for the ``still_bits``.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -87,6 +87,7 @@ class Gradient(wiring.Component):
 
             random = delay(m, self.random[lane] & used, config.update_spread)
             noise = dither(random, config.gradient_drop + COARSE_BITS, widest)
-            aligned = horner << config.gradient_frac - config.code_sum_frac
-            m.d.comb += self.sums[lane].eq(delay(m, aligned + noise, 1 + config.update_spread))
+            aligned = horner << config.gradient_frac - config.code_sum_frac - config.still_bits
+            dithered = aligned + noise[config.still_bits :]
+            m.d.comb += self.sums[lane].eq(delay(m, dithered, 1 + config.update_spread))
         return m

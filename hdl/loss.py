@@ -96,10 +96,11 @@ class Loss(wiring.Component):
         ]
 
         margin_flags, error_flags = [], []
-        # Every bit that a bank shifts hangs on it.
-        drops = broadcast(m, self.epoch.step_drop, 1, config.banks)
-        for bank, drop in enumerate(drops):
-            margin_flag, error_flag = self._sample(m, bank, drop)
+        # Every bit that a bank shifts hangs on them.
+        drops = broadcast(m, self.epoch.step_drop, 1 + bool(config.spread), config.banks)
+        widths = broadcast(m, self.job.bits, 2 * bool(config.spread), config.banks)
+        for bank, (drop, bits) in enumerate(zip(drops, widths, strict=True)):
+            margin_flag, error_flag = self._sample(m, bank, drop, bits)
             margin_flags.append(self.o_valid & margin_flag)
             error_flags.append(self.o_valid & error_flag)
         m.d.comb += [
@@ -110,7 +111,7 @@ class Loss(wiring.Component):
             self._regularise(m)
         return m
 
-    def _sample(self, m: Module, bank: int, drop: Value) -> tuple[Value, Value]:
+    def _sample(self, m: Module, bank: int, drop: Value, bits: Value) -> tuple[Value, Value]:
         """The pipeline of one sample; returns its saturation flags, aligned with ``group``."""
         config, banks = self._config, self._config.banks
         m.submodules[f"margin_{bank}"] = margin = Margin(config)
@@ -118,13 +119,14 @@ class Loss(wiring.Component):
         m.submodules[f"error_{bank}"] = error = ScaledError(config)
         sample = self.z_samples[bank]
         m.d.comb += [
-            margin.bits.eq(self.job.bits),
+            margin.bits.eq(bits),
             margin.product.eq(self.product[bank]),
             self.z[bank].eq(margin.z),
             derivative.variance.eq(self.epoch.variance),
             derivative.z.eq(margin.z),
             derivative.label.eq(sample.label),
             error.job.eq(self.job),
+            error.job.bits.eq(bits),
             error.epoch.eq(self.epoch),
             error.epoch.step_drop.eq(drop),
             error.f.eq(derivative.f),

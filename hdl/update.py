@@ -26,8 +26,9 @@ class Update(wiring.Component):
         [acc -, + threshold] -> [down - sums] -> [+ terms, >> drop] -> [select, saturate] -> row
                                 [up - sums]      [+ terms, >> drop]
 
-    ``sums`` carry the dither, so dropping bits rounds stochastically: X - floor(G) is what is left
-    of X - G when its places below the model's grid begin with ones. Without regularisation there is
+    ``sums`` carry the dither (but for its bits that never change), so dropping bits rounds
+    stochastically: X - floor(G) is what is left of X - G when its places below the model's grid
+    begin with ones. Without regularisation there is
     no threshold and no second way. Twin: `update` in `sim.golden`.
 
     Latency: ``UPDATE_LATENCY`` from ``terms``, which come a cycle after ``sums``; ``saturations``
@@ -127,6 +128,8 @@ class Update(wiring.Component):
         config, sums, terms = self._config, self.sums[lane], self.terms[lane]
         drop, align = config.gradient_drop, config.gradient_frac - config.correction_frac
         # Ones less anything is its complement: nothing is borrowed from the word.
-        above = (word | ~grid) - (sums >> drop)
-        rest = delay(m, Cat(~sums[:drop], above).as_signed(), 1)
+        below = drop - config.still_bits
+        above = (word | ~grid) - (sums >> below)
+        still = Const((1 << config.still_bits) - 1 - config.still_dither, config.still_bits)
+        rest = Cat(still, delay(m, Cat(~sums[:below], above), 1)).as_signed()
         return delay(m, ((rest >> align) + terms) >> (drop - align), 1)

@@ -58,16 +58,16 @@ SUMS = (
     Fault(
         name="gradient-bit",
         stage="gradient",
-        what="bit 20 of lane 0 is inverted",
-        old="delay(m, aligned + noise, 1 + config.update_spread)",
-        new="delay(m, (aligned ^ ((lane == 0) << 20)) + noise, 1 + config.update_spread)",
+        what="bit 14 of lane 0 is inverted",
+        old="dithered = aligned + noise",
+        new="dithered = (aligned ^ ((lane == 0) << 14)) + noise",
     ),
     Fault(
         name="update-step",
         stage="update",
         what="the lowest bit of every sum that is not dropped is inverted",
-        old="- (sums >> drop)",
-        new="- ((sums >> drop) ^ 1)",
+        old="- (sums >> below)",
+        new="- ((sums >> below) ^ 1)",
     ),
     Fault(
         name="update-terms",
@@ -88,8 +88,8 @@ SUMS = (
         name="update-width",
         stage="update",
         what="a model word less its sum is as wide as a model word",
-        old="rest = delay(m, Cat(~sums[:drop], above).as_signed(), 1)",
-        new="rest = delay(m, Cat(~sums[:drop], above[: len(word)]).as_signed(), 1)",
+        old="delay(m, Cat(~sums[:below], above), 1)",
+        new="delay(m, Cat(~sums[:below], above[: len(word)]), 1)",
         geometry="16x1",
     ),
     Fault(

@@ -13,11 +13,11 @@ from amaranth.lib import data
 from cocotb.triggers import FallingEdge
 
 from hdl.config import EngineConfig
-from hdl.engine import MARGIN_DEPTH
 from hdl.formats import WEIGHT_BITS
 from hdl.generators import SEED_BITS
 from hdl.job import Epoch, Job, Mode, Step
 from hdl.jobs import settle_cycles
+from hdl.margins import MARGIN_DEPTH
 from hdl.protocol import (
     Error,
     Status,

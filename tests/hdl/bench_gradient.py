@@ -46,7 +46,9 @@ class GradientBench(PlaneBench):
             drop, random_bits = config.gradient_drop + coarse, config.random_bits + coarse
             noise = golden.dither(self.random.array(), drop, random_bits)
             aligned = sums << config.gradient_frac - config.code_sum_frac
-            self.board.expect(aligned + noise, self.cycle + 1 + 2 * config.update_spread)
+            self.board.expect(
+                (aligned + noise) >> config.still_bits, self.cycle + 1 + 2 * config.update_spread
+            )
 
     async def scramble_random(self) -> None:
         while True:

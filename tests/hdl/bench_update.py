@@ -49,7 +49,7 @@ class UpdateBench(Bench):
         valid = self.i_valid.get()
         align = config.gradient_frac - config.correction_frac
         self.words.append((self.acc.array(), self.threshold.get(), self.regularised.get()))
-        self.last_sums.append(self.sums.array())
+        self.last_sums.append((self.sums.array() << config.still_bits) + config.still_dither)
         total = self.last_sums[0] - (self.terms.array() << align)
         acc, threshold, mask = self.words[0]
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
