@@ -78,17 +78,21 @@ class JobController(wiring.Component):
         m = Module()
         config, job = self._config, self.job
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
-        settling = Signal(range(settle_cycles(config)))
+        # Counts up to a bit of its own.
+        settled = 1 << (settle_cycles(config) - 1).bit_length()
+        settling, results_taken = Signal(range(settled + 1)), Signal()
+        m.d.sync += results_taken.eq(self.settled)
         # Fields of parts that the engine is built without stay zero: nothing is left of them.
         lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
         absent = set(chain.from_iterable(lacking))
         bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
-        passes = Signal()
+        passes, out_of_range = Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
         m.d.sync += [
             passes.eq(~moves),
+            out_of_range.eq(bad_chunks | (bad & passes)),
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(
                 Cat(
@@ -130,7 +134,7 @@ class JobController(wiring.Component):
             with m.State("CHECK"):
                 m.d.sync += checked.eq(checked - 1)
                 with m.If(checked == 0):
-                    with m.If(bad_chunks | (bad & passes)):
+                    with m.If(out_of_range):
                         m.d.sync += self.error.eq(Error.RANGE)
                         m.next = "IDLE"
                     with m.Elif(too_long & passes):
@@ -145,12 +149,12 @@ class JobController(wiring.Component):
                         ]
                         m.next = "RUN"
             with m.State("RUN"):
-                m.d.sync += settling.eq(0)
+                m.d.sync += settling.eq(settled - settle_cycles(config) + 1)
                 with m.If(self.done | self.cancelled):
                     m.next = "SETTLE"
             with m.State("SETTLE"):
-                with m.If(settling != settle_cycles(config) - 1):
+                with m.If(~settling[-1]):
                     m.d.sync += settling.eq(settling + 1)
-                with m.Elif(self.settled):
+                with m.Elif(results_taken):
                     m.next = "IDLE"
         return m

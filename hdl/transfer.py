@@ -35,7 +35,8 @@ class Transfer(wiring.Component):
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
     Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 1
-    + 2 * lanes`` cycles; ``spread`` makes each of those twos as much longer.
+    + 2 * lanes`` cycles; ``spread`` makes each of those twos as much longer. ``done`` comes a cycle
+    after the last.
     Back-pressure: the streams' own.
 
     Members
@@ -74,9 +75,11 @@ class Transfer(wiring.Component):
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
         coming, last_coming, taken = Signal.like(self.chunk), Signal(), Signal()
+        top_chunk = Signal.like(self.chunk)
         m.d.sync += [
-            last_chunk.eq(self.chunk == self.job.chunks - 1),
-            last_coming.eq(coming == self.job.chunks - 1),
+            top_chunk.eq(self.job.chunks - 1),
+            last_chunk.eq(self.chunk == top_chunk),
+            last_coming.eq(coming == top_chunk),
         ]
 
         # Words come in at the top of the row and leave at its bottom, cycles after their turn, so
@@ -94,7 +97,8 @@ class Transfer(wiring.Component):
             with m.If(change):
                 m.d.sync += self.row[n].eq(Mux(capture, self.x[n], above[n]))
 
-        ended = self.done | self.cancel
+        ended = self.done | self.cancel  # a register: the next start hangs on it
+        m.d.sync += self.done.eq(0)
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
         with m.If(ended):
@@ -113,9 +117,9 @@ class Transfer(wiring.Component):
                 m.d.comb += [
                     self.i.ready.eq(~taken),
                     moved.eq(self.i.valid & self.i.ready),
-                    self.done.eq(written[-1] & taken),
                 ]
                 m.d.sync += [
+                    self.done.eq(written[-1] & taken & ~self.cancel),
                     self.write.eq(moved & last_lane & ~self.cancel),
                     written.eq(Cat(self.write, written)),
                 ]
@@ -129,19 +133,19 @@ class Transfer(wiring.Component):
                 m.d.sync += wait.eq(wait - 1)
                 with m.If(wait == 1):
                     m.next = "DUMP"
-                with m.If(self.cancel):
+                with m.If(ended):
                     m.next = "IDLE"
             with m.State("DUMP"):
                 m.d.comb += [
                     self.o.valid.eq(~shifts.any()),
                     self.o.payload.eq(self.row[0]),
                     moved.eq(self.o.valid & self.o.ready),
-                    self.done.eq(moved & last_lane & last_chunk),
                 ]
                 with m.If(moved & last_lane):
+                    m.d.sync += self.done.eq(last_chunk & ~self.cancel)
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                     m.d.sync += wait.eq(read_latency + spread + 2)
                     m.next = "READ"
-                with m.If(ended):
+                with m.If(self.cancel):
                     m.next = "IDLE"
         return m

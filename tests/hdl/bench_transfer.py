@@ -53,7 +53,8 @@ class TransferBench(Bench):
             self.writes.expect([self.count, self.coming], self.cycle + self.latency)
             self.count, self.coming = self.count + 1, []
             if self.count == self.job.get()["chunks"]:
-                self.ends.expect(True, self.cycle + self.latency)
+                after = 0 if self.parameters["lends"] else 1
+                self.ends.expect(True, self.cycle + self.latency + after)
 
     def watch_rows(self) -> None:
         if (chunk := self.written.popleft()) is not None:
@@ -144,8 +145,9 @@ async def run(dut: Any, gap: float) -> None:
         if not gap:
             lends, latency = bench.parameters["lends"], bench.config.read_latency
             moves = bench.latency
-            assert loading == (loaded * (lanes + 2) if lends else loaded * lanes + moves)
-            assert dumping == dumped * (latency + 1 + (lanes if lends else moves * lanes))
+            assert loading == (loaded * (lanes + 2) if lends else loaded * lanes + moves + 1)
+            a_row = latency + 1 + (lanes if lends else moves * lanes)
+            assert dumping == dumped * a_row + (not lends)
     await bench.finish()
 
 
