@@ -267,6 +267,7 @@ class Engine(wiring.Component):
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
         config, moving, spread = self.config, transfer.active, self.config.spread
+        sharing = 1 if spread else 4
         written_next = after[-2 - spread]
         updates = _ends_replayed_chunk(written_next)
         # Registers, because every block of the memories hangs on them.
@@ -283,7 +284,7 @@ class Engine(wiring.Component):
         if isinstance(transfer, Transfer):
             m.d.comb += [
                 model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
-                for lane, loads in enumerate(handed_on(m, moving, config.lanes))
+                for lane, loads in enumerate(handed_on(m, moving, config.lanes, sharing=sharing))
             ]
         if isinstance(update, LeanUpdate) and isinstance(transfer, LeanTransfer):
             m.d.comb += [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .config import EngineConfig, Loss
+from .config import EngineConfig
+from .parameters import Loss
 
 _LEAST_SQUARES = EngineConfig(
     losses=(Loss.LEAST_SQUARES,),
@@ -56,6 +57,15 @@ ENGINES = {
         error_bits=18,
         error_frac=14,
         spread=1,
+    ),
+    # Least squares alone, as fast as a clock gets: every wire that spans lanes or banks is cut.
+    "rapid": replace(
+        _LEAST_SQUARES,
+        error_bits=20,
+        error_frac=16,
+        max_delay=4,
+        count_bits=24,
+        spread=2,
     ),
     # Fits an iCE40-UP5K.
     "small": _SMALL,

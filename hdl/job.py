@@ -8,9 +8,9 @@ from enum import IntEnum
 from typing import Self
 
 from .config import EngineConfig
-from .config import Loss as Loss
 from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS, THRESHOLD_BITS, VARIANCE_BITS, VARIANCE_FRAC
 from .generators import SEED_BITS
+from .parameters import Loss as Loss
 
 
 class Mode(IntEnum):

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from hdl.config import EngineConfig, Loss
+from hdl.config import EngineConfig
 from hdl.engines import ENGINES
+from hdl.parameters import Loss
 
 from .errors import InputError
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hdl.config import EngineConfig, Loss
+from hdl.config import EngineConfig
 from hdl.engines import ENGINES
+from hdl.parameters import Loss
 
 GEOMETRIES = {
     # The plain case.

@@ -6,9 +6,10 @@ from typing import Any
 
 from amaranth.lib import data
 
-from ..config import EngineConfig, Loss
+from ..config import EngineConfig
 from ..link.frames import MAX_PAYLOAD
 from ..memory.plan import plan_layout
+from ..parameters import Loss
 from ..protocol import epoch_layout, job_layout
 
 WORD_BITS = 32

@@ -12,8 +12,8 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from ..config import EngineConfig
 from ..page import fill, markdown_table, update_file
+from ..parameters import Parameters
 from ..protocol import Status
 from .frames import (
     Code,
@@ -43,7 +43,7 @@ def update_page(page: str) -> str:
 def tables() -> dict[str, str]:
     """Every table, in Markdown."""
     made = {name: layout_table(layout, members(layout)) for name, layout in LAYOUTS.items()}
-    texts = members(identity_layout) | members(EngineConfig, "Parameters")
+    texts = members(identity_layout) | members(Parameters, "Parameters")
     made["identity"] = layout_table(identity_layout(), texts)
     for name, choices in CHOICES.items():
         texts = members(choices)

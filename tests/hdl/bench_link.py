@@ -244,13 +244,19 @@ async def no_gaps(dut: Any) -> None:
     await run(dut, gap=0.0)
 
 
-@test
-async def what_is_left_of_a_payload_is_skipped(dut: Any) -> None:
-    """Commands that are refused before their payload was taken, each before one that takes it."""
+async def with_device(dut: Any) -> LinkBench:
+    """A link whose device answers at once, and whose answers are taken at once."""
     bench = LinkBench(dut)
     await bench.begin()
     cocotb.start_soon(bench.o.drain(0.0))
     cocotb.start_soon(bench.run_device(0.0))
+    return bench
+
+
+@test
+async def what_is_left_of_a_payload_is_skipped(dut: Any) -> None:
+    """Commands that are refused before their payload was taken, each before one that takes it."""
+    bench = await with_device(dut)
     await bench.send(bench.connect(), 0.0)
     for address in range(1, 2 * LEFT, 2):
         refused = bench.request(Command.RUN, LEFT, sequence=bench.sequence + 1, address=address)
@@ -265,10 +271,7 @@ async def what_is_left_of_a_payload_is_skipped(dut: Any) -> None:
 
 @test
 async def sequence_wraps(dut: Any) -> None:
-    bench = LinkBench(dut)
-    await bench.begin()
-    cocotb.start_soon(bench.o.drain(0.0))
-    cocotb.start_soon(bench.run_device(0.0))
+    bench = await with_device(dut)
     bench.session, bench.sequence = 9, 0xFFFE
     await bench.send(bench.request(Command.IDENTIFY), 0.0)
     # Some are not for the device.

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hdl.config import EngineConfig, Loss
+from hdl.config import EngineConfig
 from hdl.engines import ENGINES
+from hdl.parameters import Loss
 from host.cli import app
 from host.engines import engine_config
 from host.errors import InputError
