@@ -86,8 +86,11 @@ class Transfer(wiring.Component):
         # that what moves the whole row are registers.
         moved = Signal()
         word = delay(m, self.i.payload, 1 + spread)
-        shifts = Signal(1 + spread)
-        m.d.sync += shifts.eq(Cat(moved, shifts))
+        shifts, rests = Signal(1 + spread), Signal()  # ``rests`` where none of ``shifts`` is set
+        m.d.sync += [
+            shifts.eq(Cat(moved, shifts)),
+            rests.eq(~Cat(moved, shifts)[: 1 + spread].any()),
+        ]
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
         changes = broadcast(m, moved | (wait == 2 + spread), 1 + spread, lanes)
@@ -137,7 +140,7 @@ class Transfer(wiring.Component):
                     m.next = "IDLE"
             with m.State("DUMP"):
                 m.d.comb += [
-                    self.o.valid.eq(~shifts.any()),
+                    self.o.valid.eq(rests),
                     self.o.payload.eq(self.row[0]),
                     moved.eq(self.o.valid & self.o.ready),
                 ]
