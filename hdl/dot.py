@@ -55,24 +55,24 @@ class Dot(wiring.Component):
         levels = config.dot_tree_latency
         beat = delay(m, self.beat, config.spread)
         rows = [broadcast(m, word, config.spread, banks) for word in self.x]
-        flips = delay(m, self.token.first & self.is_signed, levels - 1)
+        flips = self.token.first & self.is_signed
         flags = (
             (self.token.live & ~self.token.label, levels),  # takes a plane
             (self.token.live & ~self.token.label & self.token.last, levels + 1),  # takes a chunk
             (self.token.first, levels),
+            (flips, levels),
             (self.token.first_chunk, levels + 1),
         )
         spread = [broadcast(m, flag, cycles, banks) for flag, cycles in flags]
-        negatives = broadcast(m, flips, 1, banks)
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
 
-        for bank, (takes_plane, takes_chunk, first, first_chunk) in enumerate(
+        for bank, (takes_plane, takes_chunk, first, negative, first_chunk) in enumerate(
             zip(*spread, strict=True)
         ):
             plane = beat.word_select(bank, config.lanes)
             gated = [Mux(plane[i], rows[i][bank], 0) for i in range(config.lanes)]
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
-            total, negative = self.product[bank], negatives[bank]
+            total = self.product[bank]
             if config.is_slow:
                 # With the plane after one that was complemented, see `fold_plane`.
                 carry = Signal(name=f"carry_{bank}")
@@ -80,6 +80,7 @@ class Dot(wiring.Component):
                     m.d.sync += carry.eq(negative)
                 # The last level of the tree and the complement go into one register.
                 partial = sum_tree(m, gated, config.adder_levels, registered=False)
+                flips = delay(m, self.token.first & self.is_signed, levels - 1)
                 flipped = (partial.as_unsigned() ^ flips.replicate(len(partial))).as_signed()
                 folded = fold_plane(horner, delay(m, flipped, 1), first, carry)
                 added = Mux(first_chunk, horner, total + horner)

@@ -70,7 +70,11 @@ class Transfer(wiring.Component):
         config, lanes = self._config, self._config.lanes
         read_latency, spread = config.read_latency, config.spread
         lane = Signal(range(lanes))
-        wait = Signal(range(read_latency + spread + 3))
+        # A row that is asked for goes through ``waits`` while it is read.
+        asks, waits = Signal(), Signal(read_latency + spread + 2)
+        m.d.sync += waits.eq(Cat(asks, waits))
+        with m.If(self.cancel):
+            m.d.sync += waits.eq(0)
         last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
@@ -93,8 +97,8 @@ class Transfer(wiring.Component):
         ]
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
-        changes = broadcast(m, moved | (wait == 2 + spread), 1 + spread, lanes)
-        captures = broadcast(m, wait == 3 + spread, 2 + spread, lanes)
+        changes = broadcast(m, moved | waits[read_latency], 1 + spread, lanes)
+        captures = broadcast(m, waits[read_latency - 1], 2 + spread, lanes)
         above = [*(self.row[n] for n in range(1, lanes)), word.as_signed()]
         for n, (change, capture) in enumerate(zip(changes, captures, strict=True)):
             with m.If(change):
@@ -109,12 +113,12 @@ class Transfer(wiring.Component):
         written = Signal(1 + spread)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0), wait.eq(0)]
+                m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0)]
                 m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
                 with m.If(self.start & ~self.cancel):
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
-                        m.d.sync += wait.eq(read_latency + spread + 2)
+                        m.d.comb += asks.eq(1)
                         m.next = "READ"
             with m.State("LOAD"):
                 m.d.comb += [
@@ -133,8 +137,7 @@ class Transfer(wiring.Component):
                 with m.If(ended):
                     m.next = "IDLE"
             with m.State("READ"):
-                m.d.sync += wait.eq(wait - 1)
-                with m.If(wait == 1):
+                with m.If(waits[-1]):
                     m.next = "DUMP"
                 with m.If(ended):
                     m.next = "IDLE"
@@ -147,7 +150,7 @@ class Transfer(wiring.Component):
                 with m.If(moved & last_lane):
                     m.d.sync += self.done.eq(last_chunk & ~self.cancel)
                     m.d.sync += self.chunk.eq(self.chunk + 1)
-                    m.d.sync += wait.eq(read_latency + spread + 2)
+                    m.d.comb += asks.eq(1)
                     m.next = "READ"
                 with m.If(self.cancel):
                     m.next = "IDLE"
