@@ -57,6 +57,13 @@ def report_command(
     min_mhz: Annotated[
         float | None, Option(help="Exit 4 if the worst seed is below this clock rate.")
     ] = None,
+    aim_mhz: Annotated[
+        float | None,
+        Option(
+            help="Clock rate that the bare engine is placed and routed for; far above what can be "
+            "reached, the router tries for many minutes."
+        ),
+    ] = None,
     keep: Annotated[
         Path | None, Option(help="Folder for Verilog, netlist, logs and the tools' own reports.")
     ] = None,
@@ -66,6 +73,10 @@ def report_command(
     the worst seed first."""
     if board is not None and target is not None:
         raise InputError(f"{board} has an FPGA of its own; leave --target {target} out")
+    if board is not None and aim_mhz is not None:
+        raise InputError(f"{board} has a clock of its own; leave --aim-mhz out")
+    if aim_mhz is not None and aim_mhz <= 0:
+        raise InputError(f"--aim-mhz {aim_mhz:g}: a clock rate is above 0")
     if seeds < 1:
         raise InputError(f"--seeds {seeds}: place and route runs once at least")
     given = {
@@ -86,7 +97,7 @@ def report_command(
     if board is not None:
         name, results = _board(board, changed, tried, keep)
     else:
-        name, results = _bare(target or TARGET, changed, tried, keep)
+        name, results = _bare(target or TARGET, changed, tried, keep, aim_mhz)
     results.sort(key=lambda result: result.clock_mhz)
     _show(results, as_json)
     worst = results[0]
@@ -124,7 +135,7 @@ def _board(
 
 
 def _bare(
-    target: str, changed: Changed, seeds: range, keep: Path | None
+    target: str, changed: Changed, seeds: range, keep: Path | None, aim_mhz: float | None
 ) -> tuple[str, list[Result]]:
     """The same of an engine without a board."""
     from boards.bare import Bare
@@ -144,6 +155,8 @@ def _bare(
     if target not in TARGETS:
         raise InputError(f"there is no target {target}; take one of {', '.join(TARGETS)}")
     chosen = TARGETS[target]
+    if aim_mhz is not None:
+        chosen = replace(chosen, clock_mhz=aim_mhz)
     config = changed.of(chosen.engine)
     name = f"{target}, {config.lanes} x {config.banks}"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from boards import place_and_route
 from boards.bare import Bare
 from boards.flows import TOP, YOSYS
 from boards.place_and_route import FlowError, Result, Step, synthesise
-from boards.targets import TARGETS
+from boards.targets import TARGETS, Part
 from hdl.margin import Margin
 from hdl.verilog import to_verilog
 from host.cli import app
@@ -102,11 +103,26 @@ def test_a_missed_clock_rate_is_an_error() -> None:
     assert "seed 2 reaches 140.0 MHz and 145 MHz were asked for" in missed.stderr
 
 
+def test_the_clock_rate_that_is_aimed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    aims = []
+
+    def aimed(_: Path, part: Part, *__: Any) -> Iterator[Result]:
+        aims.append(part.clock_mhz)
+        return iter(RESULTS)
+
+    monkeypatch.setattr(place_and_route, "synthesise", lambda *_: Path("netlist"))
+    monkeypatch.setattr(place_and_route, "place_and_route", aimed)
+    assert run().exit_code == run("--aim-mhz", "80").exit_code == 0
+    assert aims == [TARGETS["ecp5-85k"].clock_mhz, 80]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--target", "spartan-6"], "no target spartan-6; take one of ecp5-85k"),
         (["--seeds", "0"], "place and route runs once at least"),
+        (["--aim-mhz", "0"], "--aim-mhz 0: a clock rate is above 0"),
+        (["ulx3s-85f", "--aim-mhz", "90"], "ulx3s-85f has a clock of its own"),
         (["--lanes", "12"], "no such engine: lanes must be a power of two"),
     ],
 )
