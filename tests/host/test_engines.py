@@ -47,7 +47,10 @@ def test_options_take_what_the_engine_has() -> None:
 @pytest.mark.parametrize(
     ("engine", "sentence"),
     [
-        ("huge", "there is no engine 'huge'; take one of default, medium, wide, rapid, small, tiny"),
+        (
+            "huge",
+            "there is no engine 'huge'; take one of default, medium, wide, rapid, small, tiny",
+        ),
         ("small,lane=8", "'lane=8' changes nothing that an engine has; write FIELD=VALUE with one"),
         ("small,lanes", "lanes takes a whole number, not ''"),
         ("small,lanes=12", "no such engine: lanes must be a power of two"),
