@@ -178,6 +178,8 @@ class Board:
         Share of the FPGA's logic cells that may be used: above it routing gets slow.
     seeds : int
         Seeds that a build tries until one reaches the clock rate.
+    first_seed : int
+        The first of them, where the router does not end with every one.
     note : str
         What to expect from it, in a few words.
     """
@@ -196,7 +198,12 @@ class Board:
     high: tuple[tuple[str, str], ...] = ()
     max_area: float = 0.9
     seeds: int = 3
+    first_seed: int = 1
     note: str = ""
+
+    def tried(self, seeds: int) -> range:
+        """So many seeds of place and route."""
+        return range(self.first_seed, self.first_seed + seeds)
 
     @property
     def train_options(self) -> str:

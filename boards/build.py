@@ -216,7 +216,7 @@ class Build:
             As `synthesise`.
         """
         tried: list[Result] = []
-        for seed in range(1, self.board.seeds + 1):
+        for seed in self.board.tried(self.board.seeds):
             built = self.seed(seed)
             tried.append(built.result)
             used, limit = area(built), self.board.max_area

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arith import delay
 from .config import EngineConfig
 
 MARGIN_DEPTH = 16
@@ -21,8 +22,8 @@ class MarginQueue(wiring.Component):
     refuses them. What leaves is held by the memory's output register alone, so that one register
     moves all its bits.
 
-    Latency: 3 cycles from ``z`` to ``o``. Throughput: a group every other cycle, which is more than
-    come. Back-pressure: of ``o``.
+    Latency: 4 cycles from ``z`` to ``o``, 3 in a slow engine. Throughput: a group every other
+    cycle, which is more than come. Back-pressure: of ``o``.
 
     Members
     -------
@@ -33,12 +34,13 @@ class MarginQueue(wiring.Component):
         Forget group after group; none is offered.
     o : Out(stream of the same)
     level : Out(range(MARGIN_DEPTH + 1))
-        Groups in the memory, two cycles ago.
+        Groups in the memory, two cycles ago at most.
     empty : Out(1)
         No group is inside.
     """
 
     def __init__(self, config: EngineConfig) -> None:
+        self._config = config
         margins = data.ArrayLayout(signed(config.model_bits), config.banks)
         super().__init__(
             {
@@ -56,20 +58,20 @@ class MarginQueue(wiring.Component):
         store = memory.Memory(shape=self.z.shape(), depth=MARGIN_DEPTH, init=[])
         m.submodules.memory = store
         write, read = store.write_port(), store.read_port()
-        shown, waits, leaves = Signal(), Signal(), Signal()
-        arrives, written = Signal(), Signal()
+        shown, waits, leaves, written = Signal(), Signal(), Signal(), Signal()
+        way = int(not self._config.is_slow)
+        arrives = delay(m, self.arrives, way)
         m.d.comb += [
             leaves.eq(waits & ~shown),
             read.en.eq(~shown),
             write.en.eq(arrives),
+            write.data.eq(delay(m, self.z, way)),
             self.o.payload.eq(read.data),
             self.o.valid.eq(shown & ~self.drop),
             self.empty.eq(~(arrives | written | shown) & (self.level == 0)),
         ]
         m.d.sync += [
-            arrives.eq(self.arrives),
             written.eq(arrives),
-            write.data.eq(self.z),
             write.addr.eq(write.addr + arrives),
             read.addr.eq(read.addr + leaves),
             self.level.eq(self.level + written - leaves),

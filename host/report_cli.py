@@ -93,11 +93,10 @@ def report_command(
         "spread": spread,
     }
     changed = Changed(engine, {name: value for name, value in given.items() if value is not None})
-    tried = range(1, seeds + 1)
     if board is not None:
-        name, results = _board(board, changed, tried, keep)
+        name, results = _board(board, changed, seeds, keep)
     else:
-        name, results = _bare(target or TARGET, changed, tried, keep, aim_mhz)
+        name, results = _bare(target or TARGET, changed, range(1, seeds + 1), keep, aim_mhz)
     results.sort(key=lambda result: result.clock_mhz)
     _show(results, as_json)
     worst = results[0]
@@ -119,9 +118,7 @@ class Changed(NamedTuple):
         return _engine(engine_config(self.engine) if self.engine else usual, self.fields)
 
 
-def _board(
-    name: str, changed: Changed, seeds: range, keep: Path | None
-) -> tuple[str, list[Result]]:
+def _board(name: str, changed: Changed, seeds: int, keep: Path | None) -> tuple[str, list[Result]]:
     """A board's name with its geometry, and what its seeds give."""
     from boards.build import Build
 
@@ -130,7 +127,7 @@ def _board(
     found = find_board(name)
     chosen = replace(found, engine=changed.of(found.engine))
     with building(name), _folder(keep):
-        results = [built.result for built in Build(chosen, keep).seeds(seeds)]
+        results = [built.result for built in Build(chosen, keep).seeds(chosen.tried(seeds))]
     return f"{name}, {chosen.engine.lanes} x {chosen.engine.banks}", results
 
 

@@ -131,13 +131,14 @@ def test_a_bitstream_for_gowin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def seeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What the seeds of every board give, without the tools."""
+    """What the seeds of every board give, in the order in which they are tried, without the
+    tools."""
 
     def give(*results: Result) -> None:
-        made = {each.seed: each for each in results}
-        monkeypatch.setattr(
-            Build, "seed", lambda self, seed: Built(self.board, made[seed], b"bits")
-        )
+        def seed(self: Build, number: int) -> Built:
+            return Built(self.board, results[number - self.board.first_seed], b"bits")
+
+        monkeypatch.setattr(Build, "seed", seed)
         monkeypatch.setattr(Build, "netlist", Path("netlist"))
 
     return give
@@ -162,6 +163,11 @@ def test_the_first_seed_that_is_fast_enough(seeds: Seeds, tmp_path: Path) -> Non
     assert lines[2] == f"critical path: {WORDS}"
     record = json.loads(run("build", "icebreaker", "-o", str(file), "--json").stdout)
     assert (record["board"], record["seed"], record["clocks"][1]["name"]) == ("icebreaker", 2, "in")
+
+
+def test_the_first_seed_that_is_tried() -> None:
+    assert BOARDS["ulx3s-85f"].tried(3) == range(1, 4)
+    assert replace(BOARD, first_seed=5).tried(2) == range(5, 7)
 
 
 def test_what_is_missed_exits_4(seeds: Seeds, tmp_path: Path) -> None:
