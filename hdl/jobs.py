@@ -53,7 +53,7 @@ class JobController(wiring.Component):
     cancelled : Out(1)
         From a cancel until the engine is idle: nobody takes what is still to come.
     settled : In(1)
-        Low while results wait to be taken.
+        Low while results wait to be taken, seen a cycle late.
     error : Out(Error)
     """
 

@@ -89,7 +89,7 @@ SUMS = (
         stage="update",
         what="a model word less its sum is as wide as a model word",
         old="delay(m, Cat(~sums[:below], above), 1)",
-        new="delay(m, Cat(~sums[:below], above[: len(word)]), 1)",
+        new="delay(m, Cat(~sums[:below], above[: config.model_bits]), 1)",
         geometry="16x1",
     ),
     Fault(

@@ -20,7 +20,7 @@ OURS = {
     ),
     *("host.doctor_cli", "host.engines"),
     *("host.errors", "host.options", "host.plan_cli", "host.predict_cli", "host.report_cli"),
-    *("hdl", "hdl.config", "hdl.engines", "hdl.formats", "hdl.generators"),
+    *("hdl", "hdl.config", "hdl.parameters", "hdl.engines", "hdl.formats", "hdl.generators"),
 }
 OTHERS = {
     *("typer", "typer_slim", "click", "rich", "shellingham", "annotated_doc", "typing_extensions"),
