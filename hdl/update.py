@@ -28,8 +28,8 @@ class Update(wiring.Component):
 
     ``sums`` carry the dither (but for its bits that never change), so dropping bits rounds
     stochastically: X - floor(G) is what is left of X - G when its places below the model's grid
-    begin with ones. Without regularisation there is
-    no threshold and no second way. Twin: `update` in `sim.golden`.
+    begin with ones. Without regularisation there is no threshold and no second way. Twin: `update`
+    in `sim.golden`.
 
     Latency: ``UPDATE_LATENCY`` from ``terms``, which come a cycle after ``sums``; ``saturations``
     come `count_latency` cycles after ``o_valid``. Throughput: a chunk a cycle. Overflow: saturates
