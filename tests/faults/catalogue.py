@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .control import CANCELS, CONTROL
+from .control import CANCELS, CONTROL, MARGINS
 from .datapath import ERRORS, SUMS
 from .memory import MEMORY
 from .ports import PORTS
 
-FAULTS = SUMS + ERRORS + CONTROL + CANCELS + PORTS + MEMORY
+FAULTS = SUMS + ERRORS + CONTROL + MARGINS + CANCELS + PORTS + MEMORY

@@ -102,6 +102,17 @@ CONTROL = (
     ),
 )
 
+MARGINS = (
+    Fault(
+        name="margins-room",
+        stage="engine",
+        what="groups start whether there is room for their margins or not",
+        old="slots.room.eq(waiting < MARGIN_DEPTH - 4)",
+        new="slots.room.eq(1)",
+    ),
+)
+"""What margins that wait must hold up."""
+
 CANCELS = (
     Fault(
         name="cancel-credit",

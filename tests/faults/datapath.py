@@ -78,6 +78,14 @@ SUMS = (
         geometry="narrow",
     ),
     Fault(
+        name="update-still",
+        stage="update",
+        what="the half of the dither's last place is left out",
+        old="(1 << config.still_bits) - 1 - config.still_dither",
+        new="(1 << config.still_bits) - 1",
+        geometry="16x4",
+    ),
+    Fault(
         name="update-flag",
         stage="update",
         what="lane 0 saturates but does not count it",

@@ -342,6 +342,34 @@ async def no_gaps(dut: Any) -> None:
 
 
 @test
+async def margins_that_wait(dut: Any) -> None:
+    """Margins that nobody takes hold the stream up, and none is lost."""
+    bench = EngineBench(dut, stalls=True)
+    config = bench.config
+    await bench.reset(*bench.inputs)
+    job = replace(waiting_job(config), mode=Mode.PREDICT, groups=3 * MARGIN_DEPTH)
+    words = bench.rng.integers(1 << config.model_frac, size=config.lanes)
+    stimulus = Stimulus(bench)
+    stimulus.jobs.append(pack_transfer(config, Mode.LOAD, job.chunks))
+    stimulus.words += words.tolist()
+    stimulus.add_pass("any", job, words)
+    stimulus.jobs.append(pack_transfer(config, Mode.DUMP, job.chunks))
+    tasks = play(bench, stimulus, 0.0, takes_margins=False)
+
+    def holds_up() -> bool:
+        return bench.margins.valid.get() and not bench.beats.ready.get()
+
+    await bench.until(holds_up, "held up by margins")
+    await bench.tick(DRAIN_CYCLES)
+    groups = len(bench.beats_taken) // job.group_beats(config)
+    assert MARGIN_DEPTH / 2 <= groups <= MARGIN_DEPTH + 1, f"{groups} groups wait"
+    taking = cocotb.start_soon(bench.margins.drain(0.0))
+    await finish_jobs(bench, tasks)
+    taking.cancel()
+    await bench.finish()
+
+
+@test
 async def cancelled_jobs(dut: Any) -> None:
     """Wherever a job is cancelled, the engine is soon idle, and the next ones know nothing of it,
     to the cycle."""

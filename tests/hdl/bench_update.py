@@ -43,13 +43,17 @@ class UpdateBench(Bench):
         # Model words and sums of the last cycles, which come before their terms.
         self.words: deque[tuple[Ints, int, int]] = deque(maxlen=config.acc_lead + 1)
         self.last_sums: deque[Ints] = deque(maxlen=2)
+        self.next_terms = np.zeros(config.lanes, dtype=np.int64)
 
     def watch(self) -> None:
         config = self.config
         valid = self.i_valid.get()
         align = config.gradient_frac - config.correction_frac
         self.words.append((self.acc.array(), self.threshold.get(), self.regularised.get()))
-        self.last_sums.append((self.sums.array() << config.still_bits) + config.still_dither)
+        # What the golden model's dither has in the places that ``sums`` leave out.
+        (low,) = golden.dither(np.zeros(1, int), config.gradient_drop, config.random_bits)
+        low &= (1 << config.still_bits) - 1
+        self.last_sums.append((self.sums.array() << config.still_bits) + low)
         total = self.last_sums[0] - (self.terms.array() << align)
         acc, threshold, mask = self.words[0]
         assert mask & (mask + 1) == 0, "the golden model knows leading features only"
@@ -80,8 +84,15 @@ class UpdateBench(Bench):
         if self.chance(0.5):
             sums_bits, terms_bits = min(least, sums_bits), min(least, terms_bits)
         self.i_valid.set(not self.chance(gap))
-        self.sums.set(random_signed(rng, sums_bits, config.lanes))
-        self.terms.set(random_signed(rng, terms_bits, config.lanes))
+        self.terms.set(self.next_terms)
+        self.next_terms = random_signed(rng, terms_bits, config.lanes)
+        sums = random_signed(rng, sums_bits, config.lanes)
+        if self.chance(0.5):  # a few of the lowest places from where rounding changes
+            align = config.gradient_frac - config.correction_frac
+            near = (self.next_terms << align >> config.still_bits) + rng.integers(-2, 2)
+            limit = 1 << (config.dithered_bits - 1)
+            sums = np.clip(near, -limit, limit - 1)
+        self.sums.set(sums)
         self.acc.set(random_signed(rng, config.model_bits, config.lanes))
         self.threshold.set(self.chance(0.7) * random_bits(rng, THRESHOLD_BITS + 1))
         self.regularised.set((1 << int(rng.integers(config.lanes + 1))) - 1)
