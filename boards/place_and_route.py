@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .ecp5_netlist import pack
+from .ecp5.packing import pack
+from .ecp5.refinement import refine
 from .flows import FLOWS, MAPS, TOP, YOSYS, Flow, Tool
 from .targets import Family, Part
 
@@ -143,14 +144,41 @@ def place_and_route(
         file = folder / PINS
         file.write_text(constraints)
         pins = [option.format(file.name) for option in flow.pins]
-    usual = ["--json", netlist.name, *part.device, "--freq", str(part.clock_mhz), *pins]
-    _check_fits(flow, usual, folder)
+    usual = [*part.device, "--freq", str(part.clock_mhz), *pins]
+    _check_fits(flow, [*usual, "--json", netlist.name], folder)
     for seed in seeds:
         report, routed = folder / f"report.{seed}.json", routed_file(folder, part.family, seed)
-        arguments = [*usual, "--report", report.name, "--seed", str(seed), "--timing-allow-fail"]
-        arguments += [*flow.options, flow.routed[0], routed.name]
-        _run(flow.place, arguments, folder, f"place and route, seed {seed}")
+        options, source = [*usual, "--seed", str(seed), "--timing-allow-fail"], netlist
+        what = f"place and route, seed {seed}"
+        placing = [*flow.placing]
+        if flow.placed:
+            placed = folder / f"placed.{seed}.json"
+            placing += [option.format(placed.name) for option in flow.placed]
+            _run(flow.place, [*options, "--json", source.name, *placing], folder, what)
+            _refine(placed, part)
+            source, placing = placed, [*flow.again]
+        routing = [*flow.routing, "--report", report.name, flow.routed[0], routed.name]
+        _run(flow.place, [*options, "--json", source.name, *placing, *routing], folder, what)
         yield read_report(report, seed)
+
+
+KEPT = ("pack", "synth")
+"""What the tool remembers of a design beside the FPGA: that it is packed."""
+
+
+def _refine(placed: Path, part: Part) -> None:
+    """Move cells of an ECP5's placed design to where its paths are shorter."""
+    content = json.loads(placed.read_text())
+    module = content["modules"][TOP]
+    # Options of one step would take the place of the next one's.
+    module["settings"] = {
+        name: value
+        for name, value in module["settings"].items()
+        if name in KEPT or name.startswith("arch.")
+    }
+    moved = refine(content, TOP, 1000 / part.clock_mhz)
+    logger.debug("%d cells moved", moved)
+    placed.write_text(json.dumps(content))
 
 
 def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> None:

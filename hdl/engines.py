@@ -15,6 +15,15 @@ _LEAST_SQUARES = EngineConfig(
     coarsening=False,
 )
 
+_RAPID = replace(
+    _LEAST_SQUARES,
+    error_bits=20,
+    error_frac=16,
+    max_delay=4,
+    count_bits=24,
+    spread=2,
+)
+
 _SMALL = replace(
     _LEAST_SQUARES,
     lanes=8,
@@ -59,13 +68,25 @@ ENGINES = {
         spread=1,
     ),
     # Least squares alone, as fast as a clock gets: every wire that spans lanes or banks is cut.
-    "rapid": replace(
-        _LEAST_SQUARES,
-        error_bits=20,
-        error_frac=16,
-        max_delay=4,
-        count_bits=24,
-        spread=2,
+    "rapid": _RAPID,
+    # The same for beats of 512 bits: 8 samples of 64 features, at up to 4 bits.
+    "broad": replace(
+        _RAPID,
+        lanes=64,
+        banks=8,
+        max_bits=4,
+        max_chunks=16,
+        max_delay=2,
+        replay_beats=256,
+        adder_levels=2,
+        model_bits=16,
+        model_frac=10,
+        error_bits=16,
+        error_frac=12,
+        coefficient_bits=10,
+        coefficient_frac=14,
+        mantissa_bits=8,
+        random_bits=8,
     ),
     # Fits an iCE40-UP5K.
     "small": _SMALL,

@@ -17,6 +17,9 @@ from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS
 from .job import PARTS, Mode
 from .protocol import Error, job_layout
 
+CHECK_CYCLES = 3
+"""Products of two stages, then one for what they are compared with."""
+
 
 def settle_cycles(config: EngineConfig) -> int:
     """Cycles after a job in which the last margins, losses and counters arrive; not part of it."""
@@ -85,34 +88,34 @@ class JobController(wiring.Component):
         # Fields of parts that the engine is built without stay zero: nothing is left of them.
         lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
         absent = set(chain.from_iterable(lacking))
-        bad_chunks, bad, asks_absent, too_long = Signal(), Signal(), Signal(), Signal()
+        bad_chunks, asks_absent, too_long = Signal(), Signal(), Signal()
         passes, out_of_range = Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.comb += too_long.eq(beats > config.replay_beats)
+        reasons = Cat(
+            asks_absent,
+            job.mode > max(Mode),
+            *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
+            ~reduce(or_, (job.loss == loss for loss in config.losses)),
+            job.bits < MIN_BITS,
+            job.bits > config.max_bits,
+            job.groups == 0,
+            job.batch_groups == 0,
+            job.epochs == 0,
+            job.delay == 0,
+            job.delay > config.max_delay,
+            job.model_drop > COARSE_BITS,
+            job.error_drop > NOISE_BITS,
+        )
+        bad = Signal(len(reasons))
         m.d.sync += [
             passes.eq(~moves),
-            out_of_range.eq(bad_chunks | (bad & passes)),
+            out_of_range.eq(bad_chunks | (bad.any() & passes)),
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
-            bad.eq(
-                Cat(
-                    asks_absent,
-                    job.mode > max(Mode),
-                    *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
-                    ~reduce(or_, (job.loss == loss for loss in config.losses)),
-                    job.bits < MIN_BITS,
-                    job.bits > config.max_bits,
-                    job.groups == 0,
-                    job.batch_groups == 0,
-                    job.epochs == 0,
-                    job.delay == 0,
-                    job.delay > config.max_delay,
-                    job.model_drop > COARSE_BITS,
-                    job.error_drop > NOISE_BITS,
-                ).any()
-            ),
+            bad.eq(reasons),
         ]
-        checked, asked = Signal(range(3)), self.i.payload
+        checked, asked = Signal(CHECK_CYCLES), self.i.payload
         copies = [job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent]
         if not self._keeps:
             m.d.comb += copies
@@ -124,7 +127,7 @@ class JobController(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [
-                    checked.eq(2),
+                    checked.eq(1 << (CHECK_CYCLES - 1)),
                     asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
                     *(copies if self._keeps else []),
                     self.cancelled.eq(0),
@@ -132,8 +135,8 @@ class JobController(wiring.Component):
                 with m.If(self.i.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += checked.eq(checked - 1)
-                with m.If(checked == 0):
+                m.d.sync += checked.eq(checked >> 1)
+                with m.If(checked[0]):
                     with m.If(out_of_range):
                         m.d.sync += self.error.eq(Error.RANGE)
                         m.next = "IDLE"

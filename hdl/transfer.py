@@ -78,7 +78,8 @@ class Transfer(wiring.Component):
         last_lane, last_chunk = Signal(), Signal()
         # Rows are written after they have come; a row takes two cycles at least, so that what asks
         # for the last one may be a register.
-        coming, last_coming, taken = Signal.like(self.chunk), Signal(), Signal()
+        coming, last_coming = Signal.like(self.chunk), Signal()
+        taking = Signal()  # a register: rows, counters and states hang on what is taken
         top_chunk = Signal.like(self.chunk)
         m.d.sync += [
             top_chunk.eq(self.job.chunks - 1),
@@ -114,27 +115,29 @@ class Transfer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0)]
-                m.d.sync += [coming.eq(0), taken.eq(0), written.eq(0)]
+                m.d.sync += [coming.eq(0), taking.eq(0), written.eq(0)]
                 with m.If(self.start & ~self.cancel):
+                    m.d.sync += taking.eq(self.job.mode == Mode.LOAD)
                     m.next = "LOAD"
                     with m.If(self.job.mode == Mode.DUMP):
                         m.d.comb += asks.eq(1)
                         m.next = "READ"
             with m.State("LOAD"):
                 m.d.comb += [
-                    self.i.ready.eq(~taken),
+                    self.i.ready.eq(taking),
                     moved.eq(self.i.valid & self.i.ready),
                 ]
                 m.d.sync += [
-                    self.done.eq(written[-1] & taken & ~self.cancel),
+                    self.done.eq(written[-1] & ~taking & ~self.cancel),
                     self.write.eq(moved & last_lane & ~self.cancel),
                     written.eq(Cat(self.write, written)),
                 ]
                 with m.If(moved & last_lane):
-                    m.d.sync += [coming.eq(coming + 1), taken.eq(last_coming)]
+                    m.d.sync += [coming.eq(coming + 1), taking.eq(~last_coming)]
                 with m.If(written[-1]):
                     m.d.sync += self.chunk.eq(self.chunk + 1)
                 with m.If(ended):
+                    m.d.sync += taking.eq(0)
                     m.next = "IDLE"
             with m.State("READ"):
                 with m.If(waits[-1]):

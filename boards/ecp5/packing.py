@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import permutations, product
+from itertools import permutations, product, zip_longest
 from typing import Any
 
 Bit = int | str
@@ -36,6 +36,7 @@ class Report:
     ram_registers: int = 0
     product_registers: int = 0
     factor_registers: int = 0
+    resets: int = 0
     gates: int = 0
 
 
@@ -70,6 +71,23 @@ class _Netlist:
         self.cells[name]["connections"][pin] = [bit]
         self.drivers[bit] = name
 
+    def gate(self, name: str, init: str, *inputs: Bit) -> Bit:
+        """The output of a LUT, which is added unless there is one of that name."""
+        if name not in self.cells:
+            out = max(bit for bit in self.drivers if isinstance(bit, int)) + 1
+            self.cells[name] = {
+                "hide_name": 1,
+                "type": "LUT4",
+                "parameters": {"INIT": init},
+                "attributes": {},
+                "port_directions": {"Z": "output"},
+                "connections": {},
+            }
+            for pin, bit in zip_longest(LUT_PINS, inputs, fillvalue="0"):
+                self.connect(name, str(pin), bit)
+            self.drive(name, "Z", out)
+        return self.cells[name]["connections"]["Z"][0]
+
     def remove(self, name: str) -> None:
         for pin, bits in self.cells.pop(name)["connections"].items():
             for index, bit in enumerate(bits):
@@ -101,17 +119,22 @@ def pack(netlist: dict[str, Any], top: str) -> Report:
 # Registers.
 
 
-def _plain_register(cell: Cell, clock: Bit | None = None) -> bool:
-    """Whether ``cell`` is a register with neither enable nor reset, which starts at 0."""
+def _plain_register(cell: Cell, clock: Bit | None = None, *, resets: bool = False) -> bool:
+    """Whether ``cell`` is a register without enable that starts at 0; without a reset, too, unless
+    it may have one that acts at its clock."""
     parameters, connections = cell["parameters"], cell["connections"]
     return (
         cell["type"] == "TRELLIS_FF"
         and parameters["CEMUX"].strip() == "1"
         and parameters["CLKMUX"] == "CLK"
         and parameters["REGSET"] == "RESET"
-        and connections.get("LSR", ["0"]) == ["0"]
+        and (connections.get("LSR", ["0"]) == ["0"] or (resets and _resets_at_clock(parameters)))
         and (clock is None or connections["CLK"] == [clock])
     )
+
+
+def _resets_at_clock(parameters: dict[str, str]) -> bool:
+    return (parameters.get("SRMODE"), parameters.get("LSRMUX")) == ("LSR_OVER_CE", "LSR")
 
 
 def _output_registers(state: _Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[str, str] | None:
@@ -184,9 +207,23 @@ def _pack_multiplier(state: _Netlist, name: str, report: Report) -> None:
         return
     for factor, moved in factors.items():
         for pin, register in moved.items():
-            state.connect(name, pin, state.cells[register]["connections"]["DI"][0])
+            state.connect(name, pin, _before(state, register, report))
         cell["parameters"][f"REG_INPUT{factor}_CLK"] = "CLK0"
         report.factor_registers += len(moved)
+
+
+def _before(state: _Netlist, register: str, report: Report) -> Bit:
+    """What a register takes; its reset, if it has one, becomes a gate before it."""
+    connections = state.cells[register]["connections"]
+    (bit,), (reset,) = connections["DI"], connections.get("LSR", ["0"])
+    if reset == "0":
+        return bit
+    report.resets += 1
+    return state.gate(f"{register}_RESET", BUT_NOT, bit, reset)
+
+
+BUT_NOT = "0010" * 4
+"""A LUT's content: A & ~B."""
 
 
 def _factor_registers(state: _Netlist, name: str, factor: str, clock: Bit) -> dict[str, str]:
@@ -198,7 +235,9 @@ def _factor_registers(state: _Netlist, name: str, factor: str, clock: Bit) -> di
     if not all(source or bit == "0" for source, bit in zip(sources, bits, strict=True)):
         return {}
     moved = {pin: source for pin, source in zip(pins, sources, strict=True) if source}
-    plain = all(_plain_register(state.cells[register], clock) for register in moved.values())
+    plain = all(
+        _plain_register(state.cells[register], clock, resets=True) for register in moved.values()
+    )
     return moved if plain else {}
 
 

@@ -1,0 +1,1 @@
+"""What the open tools leave undone for ECP5: packing before placement, timing after it."""

@@ -1,0 +1,294 @@
+"""Placements that are refined stay placements of the same design, and get faster."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boards import place_and_route as flow
+from boards.bare import Bare
+from boards.ecp5 import refinement
+from boards.ecp5.places import PLACE, Places, clusters
+from boards.ecp5.refinement import refine
+from boards.ecp5.timing import Cell, Floats, Timing
+from boards.flows import FLOWS, TOP
+from boards.targets import TARGETS
+from hdl.engine import Engine
+from hdl.engines import ENGINES
+from hdl.verilog import to_verilog
+
+PART = replace(TARGETS["ecp5-25k"], clock_mhz=80)
+SEED = 1
+HURRY_NS = 2.0
+"""A period so short that every path is slow."""
+
+
+class Run:
+    """An engine that was placed, refined and routed."""
+
+    def __init__(self, folder: Path) -> None:
+        engine = to_verilog(Bare(Engine(ENGINES["small"])), TOP)
+        netlist = flow.synthesise(engine, "ecp5", folder)
+        self.before: dict[str, Any] = {}
+        self.after: dict[str, Any] = {}
+
+        def keep(design: dict[str, Any], top: str, period_ns: float) -> int:
+            self.before = deepcopy(design)
+            moved = refine(design, top, period_ns)
+            self.after = deepcopy(design)
+            return moved
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(flow, "refine", keep)
+            # Else it would go on until it reaches what cannot be reached.
+            patch.setitem(FLOWS, "ecp5", replace(FLOWS["ecp5"], routing=("--router", "router2")))
+            seeds = range(SEED, SEED + 1)
+            (self.result,) = flow.place_and_route(netlist, PART, seeds, PART.constraints)
+
+
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refinement, "ROUNDS", 4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("refined"))
+
+
+def cells_of(design: dict[str, Any]) -> dict[str, Cell]:
+    cells = design["modules"][TOP]["cells"]
+    return {name: cell for name, cell in cells.items() if PLACE in cell["attributes"]}
+
+
+def without_places(design: dict[str, Any]) -> dict[str, Any]:
+    bare = deepcopy(design)
+    for cell in bare["modules"][TOP]["cells"].values():
+        cell["attributes"].pop(PLACE, None)
+    return bare
+
+
+def slacks(design: dict[str, Any], period: float) -> Floats:
+    cells = list(cells_of(design).values())
+    timing, places = Timing(cells), Places(cells)
+    return timing.slacks(timing.delays(places.x, places.y), period)
+
+
+def test_refined_designs_are_faster(run: Run) -> None:
+    """The worst wire, and all that are late together."""
+    period = refinement.DIRECT * 1000 / PART.clock_mhz
+    before, after = (slacks(design, period) for design in (run.before, run.after))
+    assert after.min() > before.min()
+    assert -np.minimum(after, 0).sum() < -0.7 * np.minimum(before, 0).sum()
+
+
+def test_the_estimate_is_near_what_is_routed(run: Run) -> None:
+    """The slowest path of the estimate, against nextpnr's."""
+    slowest = -slacks(run.after, period=0.0).min()
+    assert slowest == pytest.approx(1000 / run.result.clock_mhz, rel=0.2)
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_a_refined_design_is_the_same_elsewhere(run: Run) -> None:
+    """Slices as `nextpnr` fills them, tiles with no more control wires than there are, wires
+    within slices as they were, and nothing but logic has moved; all of this holds before, too."""
+    hurried = deepcopy(run.before)
+    moved = refine(hurried, TOP, HURRY_NS)
+    assert without_places(hurried) == without_places(run.before)
+    before, after = cells_of(run.before), cells_of(hurried)
+    places = {name: cell["attributes"][PLACE] for name, cell in after.items()}
+    others = {name for name in after if places[name] != before[name]["attributes"][PLACE]}
+    assert len(others) == moved > len(after) / 10
+    assert {after[name]["type"] for name in others} >= {"TRELLIS_COMB", "TRELLIS_FF"}
+    assert all(after[name]["type"].startswith("TRELLIS_") for name in others)
+    assert len(set(places.values())) == len(places)
+    for cells in (before, after):
+        check_slices(cells)
+    assert within_slices(before) == within_slices(after)
+
+
+def check_slices(cells: dict[str, Cell]) -> None:
+    """The rules of a tile, from its contents alone."""
+    tiles: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for cell in cells.values():
+        tile, _, site = cell["attributes"][PLACE].rpartition("/")
+        if site.startswith("SLICE"):
+            tiles[tile][site] = cell
+    assert tiles
+
+    def net(cell: Cell, pin: str) -> Any:
+        return tuple(cell["connections"].get(pin, ()))
+
+    for sites in tiles.values():
+        registers = {site: cell for site, cell in sites.items() if ".FF" in site}
+        for pin in ("CLK", "LSR"):
+            assert len({net(cell, pin) for cell in registers.values()} - {()}) <= 2
+        for slice_ in {site[:6] for site in sites}:
+            halves = [sites.get(f"{slice_}.K{half}") for half in "01"]
+            modes = {cell["parameters"].get("MODE", "LOGIC").strip() for cell in halves if cell}
+            assert len(modes) <= 1, modes
+            pair = [cell for site, cell in registers.items() if site.startswith(slice_)]
+            assert len({(net(cell, "CE"), net(cell, "LSR")) for cell in pair}) <= 1
+            for half, lut in zip("01", halves, strict=True):
+                register = sites.get(f"{slice_}.FF{half}")
+                if lut and register and net(lut, "M"):
+                    assert not net(register, "M")
+                if register and net(register, "DI"):
+                    assert lut, "a register takes the LUT beside it"
+                    assert net(register, "DI") in (net(lut, "F"), net(lut, "OFX"))
+
+
+def within_slices(cells: dict[str, Cell]) -> set[tuple[str, str, int, int]]:
+    """Cells that wires of slices alone join, and how far they are apart."""
+    listed = list(cells.values())
+    timing, places, names = Timing(listed), Places(listed), list(cells)
+    ends = zip(timing.source[timing.fixed], timing.sink[timing.fixed], strict=True)
+    return {
+        (names[a], names[b], int(places.x[a] - places.x[b]), int(places.y[a] - places.y[b]))
+        for a, b in ends
+    }
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_nothing_is_left_to_chance(run: Run) -> None:
+    designs = [deepcopy(run.before) for _ in range(2)]
+    for design in designs:
+        refine(design, TOP, HURRY_NS)
+    assert designs[0] == designs[1]
+
+
+# Rules, one at a time.
+
+
+def register(place: str, *, enable: int | None = None, reset: int | None = None) -> Cell:
+    connections = {"CLK": [1], "M": [2], "CE": [enable], "LSR": [reset], "Q": []}
+    return {
+        "type": "TRELLIS_FF",
+        "parameters": {"SD": "0"},
+        "attributes": {PLACE: place},
+        "connections": {pin: bits if bits != [None] else [] for pin, bits in connections.items()},
+        "port_directions": dict.fromkeys(connections, "input"),
+    }
+
+
+def logic(place: str, mode: str = "LOGIC", **connections: int) -> Cell:
+    return {
+        "type": "TRELLIS_COMB",
+        "parameters": {"MODE": mode},
+        "attributes": {PLACE: place},
+        "connections": {pin: [bit] for pin, bit in connections.items()},
+        "port_directions": {pin: "output" if pin == "F" else "input" for pin in connections},
+    }
+
+
+FULL = [logic(f"X2/Y2/SLICE{s}.K{half}", A=3) for s in "ABCD" for half in "01"]
+ELSEWHERE = "X3/Y2/SLICEA.{}0"
+
+
+@pytest.mark.parametrize(
+    ("moving", "there", "to"),
+    [
+        (register(ELSEWHERE.format("FF")), [], "X2/Y2/SLICEA.FF0"),
+        (register(ELSEWHERE.format("FF")), [register("X2/Y2/SLICEA.FF0")], "X2/Y2/SLICEA.FF1"),
+        (
+            register(ELSEWHERE.format("FF"), enable=5),
+            [register("X2/Y2/SLICEA.FF0", enable=6)],
+            "X2/Y2/SLICEB.FF0",
+        ),
+        (
+            register(ELSEWHERE.format("FF"), reset=5),
+            [register(f"X2/Y2/SLICE{'ABC'[n]}.FF0", reset=6 + n) for n in range(2)],
+            None,
+        ),
+        (register(ELSEWHERE.format("FF")), [logic("X2/Y2/SLICEA.K0", M=4)], "X2/Y2/SLICEA.FF1"),
+        (logic(ELSEWHERE.format("K"), A=3), [], "X2/Y2/SLICEA.K0"),
+        (
+            logic(ELSEWHERE.format("K"), A=3),
+            [logic("X2/Y2/SLICEA.K0", "CCU2", A=3)],
+            "X2/Y2/SLICEB.K0",
+        ),
+        (logic(ELSEWHERE.format("K"), A=3), FULL, None),
+        (logic(ELSEWHERE.format("K"), "DPRAM", A=3), [register("X2/Y2/SLICED.FF1")], None),
+    ],
+    ids=[
+        "free",
+        "same controls",
+        "another enable",
+        "a third reset",
+        "its input is taken",
+        "free LUT",
+        "beside a carry cell",
+        "full",
+        "alone",
+    ],
+)
+def test_rules_of_a_tile(moving: Cell, there: list[Cell], to: str | None) -> None:
+    # Two more say where there is logic at all.
+    cells = [moving, *there, logic("X2/Y3/SLICEA.K0"), logic("X3/Y2/SLICED.K1")]
+    places = Places(cells)
+    (cluster,) = (c for c in clusters(cells, Timing(cells), places) if 0 in c.cells)
+    assert places.move(cluster, -1, 0) == (to is not None)
+    assert places.name(0) == (to or moving["attributes"][PLACE])
+
+
+def test_nothing_moves_where_there_is_no_logic() -> None:
+    cells = [logic("X2/Y2/SLICEA.K0", A=3), logic("X3/Y3/SLICEA.K0", A=3)]
+    places = Places(cells)
+    cluster = clusters(cells, Timing(cells), places)[0]
+    assert not places.move(cluster, 0, 5)
+    assert places.name(0) == "X2/Y2/SLICEA.K0"
+
+
+def test_a_loop_is_said() -> None:
+    ring = [logic(f"X2/Y2/SLICEA.K{n}", A=n, F=1 - n) for n in range(2)]
+    with pytest.raises(ValueError, match="loop without a register"):
+        Timing(ring)
+
+
+def test_a_place_of_another_family_is_said() -> None:
+    with pytest.raises(ValueError, match="no place of an ECP5: R1C2"):
+        Places([logic("R1C2")])
+
+
+def test_a_path_is_as_long_as_its_parts() -> None:
+    """Register, LUT, register: what they take, and columns and rows between."""
+    start = register("X2/Y2/SLICEA.FF0") | {"connections": {"CLK": [1], "Q": [7]}}
+    start["port_directions"] = {"CLK": "input", "Q": "output"}
+    middle = logic("X5/Y2/SLICEA.K0", A=7, F=2)
+    cells = [start, middle, register("X5/Y9/SLICEA.FF0")]
+    timing, places = Timing(cells), Places(cells)
+    slacks = timing.slacks(timing.delays(places.x, places.y), period=10.0)
+    path = 0.525 + (0.75 + 3 * 0.06) + 0.236 + (0.7 + 7 * 0.075)
+    assert slacks == pytest.approx(np.full(2, 10 - path))
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_refinement_moves_a_far_register_near() -> None:
+    """A register between two others goes where both paths are equal."""
+    cells = {}
+    for n, place in enumerate(("X2/Y2/SLICEA.FF0", "X4/Y2/SLICEA.FF0", "X40/Y2/SLICEA.FF0")):
+        cells[str(n)] = register(place) | {
+            "connections": {"CLK": [1], "M": [10 + n], "Q": [11 + n]}
+        }
+        cells[str(n)]["port_directions"] = {"CLK": "input", "M": "input", "Q": "output"}
+    for x in (2, 40):  # fixed ends
+        cells[f"ram {x}"] = {
+            "type": "DP16KD",
+            "parameters": {"REGMODE_A": "OUTREG"},
+            "attributes": {PLACE: f"X{x}/Y3/EBR0"},
+            "connections": {"DOA0": [10]} if x == 2 else {"DIA0": [13]},
+            "port_directions": {"DOA0": "output", "DIA0": "input"},
+        }
+    for x in range(2, 41):
+        cells[f"tile {x}"] = logic(f"X{x}/Y2/SLICED.K0")
+    design = {"modules": {TOP: {"cells": cells}}}
+    assert refine(design, TOP, 2.0) > 0
+    columns = [int(cells[str(n)]["attributes"][PLACE].split("/")[0][1:]) for n in range(3)]
+    assert columns == sorted(columns)
+    assert 15 < columns[1] < 28, columns
