@@ -187,6 +187,19 @@ def logic(place: str, mode: str = "LOGIC", **connections: int) -> Cell:
     }
 
 
+def block(place: str, **connections: int) -> Cell:
+    """A block RAM with output registers."""
+    return {
+        "type": "DP16KD",
+        "parameters": {"REGMODE_A": "OUTREG"},
+        "attributes": {PLACE: place},
+        "connections": {pin: [bit] for pin, bit in connections.items()},
+        "port_directions": {
+            pin: "output" if pin.startswith("DO") else "input" for pin in connections
+        },
+    }
+
+
 FULL = [logic(f"X2/Y2/SLICE{s}.K{half}", A=3) for s in "ABCD" for half in "01"]
 ELSEWHERE = "X3/Y2/SLICEA.{}0"
 
@@ -277,14 +290,8 @@ def test_refinement_moves_a_far_register_near() -> None:
             "connections": {"CLK": [1], "M": [10 + n], "Q": [11 + n]}
         }
         cells[str(n)]["port_directions"] = {"CLK": "input", "M": "input", "Q": "output"}
-    for x in (2, 40):  # fixed ends
-        cells[f"ram {x}"] = {
-            "type": "DP16KD",
-            "parameters": {"REGMODE_A": "OUTREG"},
-            "attributes": {PLACE: f"X{x}/Y3/EBR0"},
-            "connections": {"DOA0": [10]} if x == 2 else {"DIA0": [13]},
-            "port_directions": {"DOA0": "output", "DIA0": "input"},
-        }
+    cells["from"] = block("X2/Y3/EBR0", DOA0=10)
+    cells["to"] = block("X40/Y3/EBR0", DIA0=13)
     for x in range(2, 41):
         cells[f"tile {x}"] = logic(f"X{x}/Y2/SLICED.K0")
     design = {"modules": {TOP: {"cells": cells}}}
@@ -292,3 +299,32 @@ def test_refinement_moves_a_far_register_near() -> None:
     columns = [int(cells[str(n)]["attributes"][PLACE].split("/")[0][1:]) for n in range(3)]
     assert columns == sorted(columns)
     assert 15 < columns[1] < 28, columns
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.usefixtures("few_rounds")
+def test_what_is_not_on_a_slow_path_makes_room(busy: bool) -> None:
+    """For a chain, of which only a whole slice can move; what is on one stays."""
+    low = logic("X12/Y2/SLICEA.K0", "CCU2", A=10, FCO=11)
+    high = logic("X12/Y2/SLICEA.K1", "CCU2", FCI=11, F=12)
+    low["port_directions"]["FCO"] = "output"
+    cells = {
+        "from": block("X5/Y2/EBR0", DOA0=10),
+        "to": block("X5/Y2/EBR1", DIA0=12),
+        "low": low,
+        "high": high,
+    }
+    # Every slice of the tile between them, and every LUT's path as slow or none.
+    for n, slice_ in enumerate("ABCD"):
+        source = {"A": 10} if busy else {"A": 20 + n}
+        cells[f"lut {n}"] = logic(f"X5/Y2/SLICE{slice_}.K1", **source, F=30 + n)
+        if busy:
+            cells["to"]["connections"][f"DIB{n}"] = [30 + n]
+            cells["to"]["port_directions"][f"DIB{n}"] = "input"
+    for x in range(3, 13):
+        cells[f"tile {x}"] = logic(f"X{x}/Y3/SLICED.K0")
+    design = {"modules": {TOP: {"cells": cells}}}
+    refine(design, TOP, 2.0)
+    tiles = [cell["attributes"][PLACE].split("/S")[0] for cell in (low, high)]
+    assert tiles[0] == tiles[1] != "X12/Y2"
+    assert (tiles[0] == "X5/Y2") != busy

@@ -149,8 +149,8 @@ CANCELS = (
         name="cancel-written",
         stage="transfer",
         what="a write in whose cycle a transfer was cancelled counts in the next one",
-        old="taken.eq(0), written.eq(0)]",
-        new="taken.eq(0)]",
+        old="taking.eq(0), written.eq(0)]",
+        new="taking.eq(0)]",
     ),
     Fault(
         name="cancel-margins",
