@@ -80,12 +80,30 @@ def slacks(design: dict[str, Any], period: float) -> Floats:
     return timing.slacks(timing.delays(places.x, places.y), period)
 
 
+def scattered(design: dict[str, Any]) -> dict[str, Any]:
+    """The design with a tenth of its small clusters anywhere."""
+    rng = np.random.default_rng(SEED)
+    far = deepcopy(design)
+    cells = list(cells_of(far).values())
+    places = Places(cells)
+    for cluster in clusters(cells, Timing(cells), places):
+        if cluster.small and rng.random() < 0.1:
+            places.move(cluster, *rng.integers(-30, 31, 2).tolist())
+    for n, cell in enumerate(cells):
+        cell["attributes"][PLACE] = places.name(n)
+    return far
+
+
+@pytest.mark.usefixtures("few_rounds")
 def test_refined_designs_are_faster(run: Run) -> None:
-    """The worst wire, and all that are late together."""
-    period = refinement.DIRECT * 1000 / PART.clock_mhz
-    before, after = (slacks(design, period) for design in (run.before, run.after))
-    assert after.min() > before.min()
-    assert -np.minimum(after, 0).sum() < -0.7 * np.minimum(before, 0).sum()
+    """What lies far away comes back: the worst wire, and all that are late together."""
+    period = 1000 / PART.clock_mhz
+    before = scattered(run.before)
+    after = deepcopy(before)
+    refine(after, TOP, period)
+    late = [-np.minimum(slacks(design, period), 0) for design in (before, after)]
+    assert late[1].max() < 0.7 * late[0].max()
+    assert late[1].sum() < 0.3 * late[0].sum()
 
 
 def test_the_estimate_is_near_what_is_routed(run: Run) -> None:
