@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, handed_on
+from .arith import broadcast, delay, handed_on
 from .config import EngineConfig
 from .correction import Correction
 from .dot import Dot
@@ -112,8 +112,10 @@ class Engine(wiring.Component):
             slots.start.eq(jobs.start_pass),
             transfer.start.eq(jobs.start_move),
             jobs.cancel.eq(self.cancel),
-            *(component.cancel.eq(jobs.cancelled) for component in (slots, transfer)),
         ]
+        # A register for each: they lie far apart, and a cycle more does not matter.
+        cancels = broadcast(m, jobs.cancelled, 1, 2)
+        m.d.comb += [slots.cancel.eq(cancels[0]), transfer.cancel.eq(cancels[1])]
 
         # A cycle late: what settles takes longer.
         m.d.sync += jobs.done.eq(slots.done | transfer.done)

@@ -274,15 +274,20 @@ class SlotController(wiring.Component):
     def _count_errors(self, m: Module, used: Value, have_errors: Signal) -> None:
         """``have_errors`` where a slot that replays a group may start in the next cycle."""
         errors_due, learns = Signal(), Signal()
-        credit = Signal(range(self._config.max_delay + 2))
+        credit, some = Signal(range(self._config.max_delay + 2)), Signal()
+        following = Signal.like(credit)
+        m.d.comb += [
+            following.eq(credit + errors_due - used),
+            have_errors.eq(errors_due | some),
+        ]
         m.d.sync += [
             learns.eq(self.job.mode == Mode.TRAIN),
             errors_due.eq(self.errors_soon & learns),
-            credit.eq(credit + errors_due - used),
+            credit.eq(following),
+            some.eq(following != 0),
         ]
         with m.If(self.start):
-            m.d.sync += credit.eq(0)
-        m.d.comb += have_errors.eq(errors_due | (credit != 0))
+            m.d.sync += [credit.eq(0), some.eq(0)]
 
     def _pace(
         self, m: Module, step: Signal, open_: Signal, waiting: Signal, expired: Signal
@@ -294,12 +299,13 @@ class SlotController(wiring.Component):
         least = self._config.max_bits + spare + 1
         timer, spacing = Signal(range(max(least, banks))), Signal(range(max(least, banks)))
         written, summing = self.job.bits + spare, self.job.mode == Mode.EVALUATE
-        m.d.comb += expired.eq(~waiting | (timer == 1))
+        due = Signal()  # ``timer`` is 1
+        m.d.comb += expired.eq(~waiting | due)
         m.d.sync += spacing.eq(Mux(summing & (written < banks - 1), banks - 1, written))
         with m.If(step & ~open_):
-            m.d.sync += [timer.eq(spacing), waiting.eq(1)]
+            m.d.sync += [timer.eq(spacing), due.eq(0), waiting.eq(1)]  # two cycles at least
         with m.Elif(waiting & (step | ~open_)):
-            m.d.sync += [timer.eq(timer - 1), waiting.eq(timer != 1)]
+            m.d.sync += [timer.eq(timer - 1), due.eq(timer == 2), waiting.eq(~due)]
 
     def _send_tokens(
         self, m: Module, step: Signal, slot_end: Signal, slot: data.View, at_end: Signal

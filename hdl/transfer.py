@@ -89,13 +89,13 @@ class Transfer(wiring.Component):
 
         # Words come in at the top of the row and leave at its bottom, cycles after their turn, so
         # that what moves the whole row are registers.
-        moved = Signal()
+        offers = Signal()  # a register: ``row[0]`` is a word to send, and nothing moves
+        loaded, sent = taking & self.i.valid, offers & self.o.ready
+        moved = loaded | sent
         word = delay(m, self.i.payload, 1 + spread)
-        shifts, rests = Signal(1 + spread), Signal()  # ``rests`` where none of ``shifts`` is set
-        m.d.sync += [
-            shifts.eq(Cat(moved, shifts)),
-            rests.eq(~Cat(moved, shifts)[: 1 + spread].any()),
-        ]
+        shifts = Signal(1 + spread)
+        m.d.sync += shifts.eq(Cat(moved, shifts))
+        rests = ~Cat(moved, shifts)[: 1 + spread].any()
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
         changes = broadcast(m, moved | waits[read_latency], 1 + spread, lanes)
@@ -112,6 +112,21 @@ class Transfer(wiring.Component):
         with m.If(ended):
             m.d.sync += self.active.eq(0)
         written = Signal(1 + spread)
+        row_loaded, row_sent = loaded & last_lane, sent & last_lane
+        m.d.comb += [
+            self.i.ready.eq(taking),
+            self.o.valid.eq(offers),
+            self.o.payload.eq(self.row[0]),
+        ]
+        m.d.sync += [
+            self.write.eq(row_loaded & ~self.cancel),
+            written.eq(Cat(self.write, written)),
+            offers.eq(0),
+        ]
+        with m.If(row_loaded):
+            m.d.sync += [coming.eq(coming + 1), taking.eq(~last_coming)]
+        with m.If(written[-1] | row_sent):
+            m.d.sync += self.chunk.eq(self.chunk + 1)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), last_lane.eq(0), self.chunk.eq(0)]
@@ -123,36 +138,20 @@ class Transfer(wiring.Component):
                         m.d.comb += asks.eq(1)
                         m.next = "READ"
             with m.State("LOAD"):
-                m.d.comb += [
-                    self.i.ready.eq(taking),
-                    moved.eq(self.i.valid & self.i.ready),
-                ]
-                m.d.sync += [
-                    self.done.eq(written[-1] & ~taking & ~self.cancel),
-                    self.write.eq(moved & last_lane & ~self.cancel),
-                    written.eq(Cat(self.write, written)),
-                ]
-                with m.If(moved & last_lane):
-                    m.d.sync += [coming.eq(coming + 1), taking.eq(~last_coming)]
-                with m.If(written[-1]):
-                    m.d.sync += self.chunk.eq(self.chunk + 1)
+                m.d.sync += self.done.eq(written[-1] & ~taking & ~self.cancel)
                 with m.If(ended):
                     m.d.sync += taking.eq(0)
                     m.next = "IDLE"
             with m.State("READ"):
                 with m.If(waits[-1]):
+                    m.d.sync += offers.eq(~self.cancel)
                     m.next = "DUMP"
                 with m.If(ended):
                     m.next = "IDLE"
             with m.State("DUMP"):
-                m.d.comb += [
-                    self.o.valid.eq(rests),
-                    self.o.payload.eq(self.row[0]),
-                    moved.eq(self.o.valid & self.o.ready),
-                ]
-                with m.If(moved & last_lane):
+                m.d.sync += offers.eq(rests & ~self.cancel)
+                with m.If(row_sent):
                     m.d.sync += self.done.eq(last_chunk & ~self.cancel)
-                    m.d.sync += self.chunk.eq(self.chunk + 1)
                     m.d.comb += asks.eq(1)
                     m.next = "READ"
                 with m.If(self.cancel):

@@ -142,8 +142,8 @@ CANCELS = (
         name="cancel-write",
         stage="transfer",
         what="a row is written after its transfer was cancelled",
-        old="moved & last_lane & ~self.cancel",
-        new="moved & last_lane",
+        old="row_loaded & ~self.cancel",
+        new="row_loaded",
     ),
     Fault(
         name="cancel-written",
