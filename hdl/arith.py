@@ -198,10 +198,11 @@ def broadcast(m: Module, value: Value, cycles: int, users: int) -> list[Value]:
     return [copies[user * len(copies) // users] for user in range(users)]
 
 
-def delay(m: Module, value: Any, cycles: int) -> Any:
-    """``value``, ``cycles`` cycles later."""
+def delay(m: Module, value: Any, cycles: int, *, reset_less: bool = False) -> Any:
+    """``value``, ``cycles`` cycles later; from registers without reset, so that they can be those
+    of a block, if ``reset_less``."""
     for _ in range(cycles):
-        later = Signal(value.shape())
+        later = Signal(value.shape(), reset_less=reset_less)
         m.d.sync += later.eq(value)
         value = later
     return value

@@ -32,7 +32,7 @@ MARGIN_LATENCY = 3
 
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the derivatives of most losses (see the stages in
-`hdl.derivative`)."""
+`hdl.derivative`), without ``spread``."""
 
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.scaled_error`)."""
@@ -355,7 +355,7 @@ class EngineConfig(Parameters):
     @property
     def derivative_latency(self) -> int:
         """From margin and label to the loss's derivatives: a residual alone needs a cycle."""
-        return 1 if self.is_flat else DERIVATIVE_LATENCY
+        return 1 if self.is_flat else DERIVATIVE_LATENCY + bool(self.spread)
 
     @property
     def loss_latency(self) -> int:

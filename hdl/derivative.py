@@ -21,7 +21,8 @@ class Derivative(wiring.Component):
         1: [z - Y] ------------------------------------ 5: [other losses] 6: [select]
 
     The logistic loss interpolates the table of `hdl.tables` and adds the margin-variance term
-    bend * s2 (design contract, section 1); the other losses compare and select.
+    bend * s2 (design contract, section 1); the other losses compare and select. With ``spread``
+    what the table says waits a cycle on its way to the multipliers.
 
     If least squares is all there is, stage 1 is all there is. Latency: ``derivative_latency``.
     Throughput: a sample a cycle. Overflow: impossible.
@@ -64,25 +65,23 @@ class Derivative(wiring.Component):
             m.d.sync += self.f.eq(self.z - self.label)
             m.d.comb += self.curvature.eq(flat)
             return m
-        positive, residual = self.label > 0, Signal(signed(config.model_bits + 1))
-        signed_margin = Signal(signed(config.model_bits + 1))
-        m.d.comb += signed_margin.eq(Mux(positive, self.z, -self.z))
+        residual = Signal(signed(config.model_bits + 1))
         facts = Signal(
-            data.StructLayout(
-                {"positive": 1, "negative_z": 1, "short": 1, "residual": residual.shape()}
-            )
+            data.StructLayout({"positive": 1, "negative_z": 1, "residual": residual.shape()})
         )
         m.d.sync += [
-            facts.positive.eq(positive),
+            facts.positive.eq(self.label > 0),
             facts.negative_z.eq(self.z < 0),
-            facts.short.eq(signed_margin < one),
             facts.residual.eq(self.z - self.label),
         ]
+        below, above = delay(m, self.z < one, 1), delay(m, self.z > -one, 1)
 
-        # Stages 2 to 4: what the other losses ask of the residual.
+        # Stages 2 to 4: what the other losses ask of the residual, and of the margin.
+        wait = config.derivative_latency - 3
         m.d.comb += residual.eq(facts.residual)
-        far_up, far_down = delay(m, residual >= one, 3), delay(m, residual <= -one, 3)
-        facts = delay(m, facts, 3)
+        far_up, far_down = delay(m, residual >= one, wait), delay(m, residual <= -one, wait)
+        short = delay(m, Mux(facts.positive, below, above), wait)
+        facts = delay(m, facts, wait)
 
         # Stage 5: the other losses.
         others = Signal(data.StructLayout({"f": self.f.shape(), "curvature": CURVATURE_BITS}))
@@ -90,8 +89,8 @@ class Derivative(wiring.Component):
         limit, far = Mux(far_up, Const(one), Const(-one)), far_up | far_down
         forms = {
             Loss.LEAST_SQUARES: (facts.residual, flat),
-            Loss.HINGE: (Mux(facts.short, hinge, 0), 0),
-            Loss.SQUARED_HINGE: (Mux(facts.short, facts.residual, 0), Mux(facts.short, flat, 0)),
+            Loss.HINGE: (Mux(short, hinge, 0), 0),
+            Loss.SQUARED_HINGE: (Mux(short, facts.residual, 0), Mux(short, flat, 0)),
             Loss.HUBER: (Mux(far, limit, facts.residual), Mux(far, 0, flat)),
         }
         parts = others.f, others.curvature
@@ -144,12 +143,15 @@ class Derivative(wiring.Component):
         m.d.sync += size.eq(Mux(self.z < 0, -self.z, self.z))
         m.d.comb += magnitude.eq(Mux(size > end, end, size))
 
-        read = table.read_port()
+        read, way = table.read_port(), int(config.spread > 0)
         row, at = Signal(layout, reset_less=True), Signal(layout)
         m.d.comb += [read.addr.eq(magnitude >> places), read.en.eq(1)]
-        m.d.sync += [row.eq(read.data), at.eq(row)]
-        rise = registered_product(m, row.sigma_rise, delay(m, magnitude[:places], 2))
-        bend = registered_product(m, row.bend, self.variance)
+        m.d.sync += [row.eq(read.data), at.eq(delay(m, row, way))]
+        factors = (row.sigma_rise, delay(m, magnitude[:places], 2)), (row.bend, self.variance)
+        rise, bend = (
+            registered_product(m, *(delay(m, factor, way, reset_less=True) for factor in pair))
+            for pair in factors
+        )
 
         # All with ``below`` places below the last one, whose half rounds.
         below = max(places, VARIANCE_FRAC)

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, long_product, registered_product, round_nearest
+from .arith import delay, long_product, registered_product
 from .config import EngineConfig
 from .formats import WEIGHT_FRAC
 from .job import Loss
@@ -116,7 +116,7 @@ class Evaluate(wiring.Component):
         if Loss.LOGISTIC in config.losses:
             is_logistic = Signal()
             m.d.sync += is_logistic.eq(self.loss == Loss.LOGISTIC)
-            soft = Mux(is_logistic, delay(m, self._softplus(m, z), 4), 0)
+            soft = delay(m, Mux(is_logistic, self._softplus(m, z), 0), 4)
         value = Signal(2 * width + 2)
         m.d.sync += value.eq(square + (soft << config.model_frac + 1))
         if config.sample_words:
@@ -175,11 +175,12 @@ class Evaluate(wiring.Component):
         m.d.comb += magnitude.eq(Mux(size > end, end, size))
 
         read, row = table.read_port(), Signal(layout, reset_less=True)
-        softplus = Signal(len(row.softplus))
+        softplus, half = Signal(len(row.softplus)), Const(1 << places >> 1, places)
         m.d.comb += [read.addr.eq(magnitude >> places), read.en.eq(1)]
         fall = registered_product(m, row.softplus_fall, delay(m, magnitude[:places], 2))
         m.d.sync += [
             row.eq(read.data),
-            softplus.eq(delay(m, row.softplus, 1) + round_nearest(-fall, Const(places), places)),
+            # Rounded with half a place below its last one.
+            softplus.eq((Cat(half, delay(m, row.softplus, 1)) - fall) >> places),
         ]
         return softplus

@@ -17,8 +17,8 @@ from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS
 from .job import PARTS, Mode
 from .protocol import Error, job_layout
 
-CHECK_CYCLES = 3
-"""Products of two stages, then one for what they are compared with."""
+CHECK_CYCLES = 4
+"""Products of two stages, one for what they are compared with, and one for what follows."""
 
 
 def settle_cycles(config: EngineConfig) -> int:
@@ -92,7 +92,7 @@ class JobController(wiring.Component):
         passes, out_of_range = Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
-            m.d.comb += too_long.eq(beats > config.replay_beats)
+            m.d.sync += too_long.eq((beats > config.replay_beats) & passes)
         reasons = Cat(
             asks_absent,
             job.mode > max(Mode),
@@ -140,7 +140,7 @@ class JobController(wiring.Component):
                     with m.If(out_of_range):
                         m.d.sync += self.error.eq(Error.RANGE)
                         m.next = "IDLE"
-                    with m.Elif(too_long & passes):
+                    with m.Elif(too_long):
                         m.d.sync += self.error.eq(Error.REPLAY)
                         m.next = "IDLE"
                     with m.Else():

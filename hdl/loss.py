@@ -97,10 +97,12 @@ class Loss(wiring.Component):
 
         margin_flags, error_flags = [], []
         # Every bit that a bank shifts hangs on them.
+        steps = broadcast(m, self.epoch.step_mantissa, int(config.spread > 0), config.banks)
         drops = broadcast(m, self.epoch.step_drop, 1 + bool(config.spread), config.banks)
         widths = broadcast(m, self.job.bits, 2 * bool(config.spread), config.banks)
-        for bank, (drop, bits) in enumerate(zip(drops, widths, strict=True)):
-            margin_flag, error_flag = self._sample(m, bank, drop, bits)
+        losses = broadcast(m, self.job.loss, 2 * bool(config.spread), config.banks)
+        for bank, copies in enumerate(zip(steps, drops, widths, losses, strict=True)):
+            margin_flag, error_flag = self._sample(m, bank, *copies)
             margin_flags.append(self.o_valid & margin_flag)
             error_flags.append(self.o_valid & error_flag)
         m.d.comb += [
@@ -111,7 +113,9 @@ class Loss(wiring.Component):
             self._regularise(m)
         return m
 
-    def _sample(self, m: Module, bank: int, drop: Value, bits: Value) -> tuple[Value, Value]:
+    def _sample(
+        self, m: Module, bank: int, step: Value, drop: Value, bits: Value, loss: Value
+    ) -> tuple[Value, Value]:
         """The pipeline of one sample; returns its saturation flags, aligned with ``group``."""
         config, banks = self._config, self._config.banks
         m.submodules[f"margin_{bank}"] = margin = Margin(config)
@@ -128,6 +132,7 @@ class Loss(wiring.Component):
             error.job.eq(self.job),
             error.job.bits.eq(bits),
             error.epoch.eq(self.epoch),
+            error.epoch.step_mantissa.eq(step),
             error.epoch.step_drop.eq(drop),
             error.f.eq(derivative.f),
             error.curvature.eq(derivative.curvature),
@@ -141,7 +146,7 @@ class Loss(wiring.Component):
         if config.coarsening:
             m.d.comb += error.error_noise.eq(self.random[banks + bank])
         if config.losses[1:]:
-            m.d.comb += derivative.loss.eq(self.job.loss)
+            m.d.comb += derivative.loss.eq(loss)
         saturated = margin.saturated & sample.valid
         return delay(m, saturated, config.derivative_latency + ERROR_LATENCY), error.saturated
 

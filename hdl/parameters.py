@@ -56,7 +56,8 @@ class Parameters:
         registers and cycles in a wide engine.
     spread : int
         Registers on the way from what many lanes and banks read to them, for the clock rate: 1
-        takes three cycles more of a dot product and one of an update, 2 five and one.
+        takes three cycles more of a dot product and one of an update, 2 five and one; curved losses
+        take another.
     read_latency : int
         Cycles from a memory's address to its data: 2 with the output register that block RAM needs
         at high clock rates, 1 without.

@@ -22,7 +22,7 @@ from .timing import COMB, Bools, Cell, Floats, Ints, Timing, span
 
 logger = logging.getLogger(__name__)
 
-DIRECT = 0.88
+DIRECT = 0.87
 """What paths are to take of a period: the router's ways are not all straight."""
 ROUNDS = 40
 SCALES_NS = 0.5, 0.15

@@ -17,7 +17,7 @@ from tests.hdl.toolkit import Bench, Stream, test
 
 GOOD = 30
 
-CHECK_CYCLES = 4
+CHECK_CYCLES = 5
 """From a job taken to its start, or to the refusal."""
 
 
