@@ -28,7 +28,7 @@ BURST_WORDS = 16
 DEPTH_WORDS = 128
 """Words that are read ahead."""
 
-FIRST_WORD_CYCLES = 5
+FIRST_WORD_CYCLES = 4
 """From a job's begin to its first beat, on a memory that does not wait: what a job takes more than
 the cycle model says, unless it is one whose margins wait for the link."""
 
