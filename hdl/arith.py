@@ -22,6 +22,9 @@ DSP_BITS = 18
 """Signed operands that one multiplier of an FPGA takes, the usual width."""
 
 
+LONG_PRODUCT_CYCLES = 3
+"""Of `long_product`."""
+
 ADDED_BITS = 4
 """A factor of so few bits is not worth a DSP block."""
 
@@ -141,17 +144,19 @@ def partial_products(m: Module, a: Value, b: Value) -> Value:
 
 
 def long_product(m: Module, a: Value, b: Value) -> Value:
-    """a * b (unsigned), ``b`` of up to twice and ``a`` of any number of pieces of DSP blocks, three
-    cycles later."""
+    """a * b (unsigned), three cycles later: two factors of up to two pieces of DSP blocks, or one
+    of up to four and one of a single piece. Sums have a register each."""
     piece = DSP_BITS - 1
-    rows = []
+    terms, cycles = [], 1
     for place in range(0, len(a), piece):
-        products = (
-            registered_product(m, a[place : place + piece], b[at : at + piece]) << at
-            for at in range(0, len(b), piece)
-        )
-        rows.append(delay(m, sum_comb(list(products)) << place, 1))
-    return delay(m, sum_comb(rows), 1)
+        for at in range(0, len(b), piece):
+            product = registered_product(m, a[place : place + piece], b[at : at + piece])
+            terms.append(product << place + at)
+    while len(terms) > 1:
+        cycles += 1
+        terms = [delay(m, sum_comb(terms[n : n + 2]), 1) for n in range(0, len(terms), 2)]
+    assert cycles <= LONG_PRODUCT_CYCLES, f"{len(a)} x {len(b)} bits"
+    return delay(m, terms[0], LONG_PRODUCT_CYCLES - cycles)
 
 
 def shown(m: Module, read: ReadPort, read_latency: int) -> Any:

@@ -83,18 +83,22 @@ class Derivative(wiring.Component):
         short = delay(m, Mux(facts.positive, below, above), wait)
         facts = delay(m, facts, wait)
 
-        # Stage 5: the other losses.
+        # Stage 5: what needs no table.
         others = Signal(data.StructLayout({"f": self.f.shape(), "curvature": CURVATURE_BITS}))
         hinge = Mux(facts.positive, Const(-one), Const(one))
         limit, far = Mux(far_up, Const(one), Const(-one)), far_up | far_down
+        # Sigma(-|z|) is 1 - sigma(|z|), and a positive label takes 1 away: the logistic loss lacks
+        # sigma(|z|), more or less.
+        least = facts.negative_z.as_unsigned() - facts.positive.as_unsigned()
         forms = {
             Loss.LEAST_SQUARES: (facts.residual, flat),
+            Loss.LOGISTIC: (least << config.model_frac, 0),
             Loss.HINGE: (Mux(short, hinge, 0), 0),
             Loss.SQUARED_HINGE: (Mux(short, facts.residual, 0), Mux(short, flat, 0)),
             Loss.HUBER: (Mux(far, limit, facts.residual), Mux(far, 0, flat)),
         }
         parts = others.f, others.curvature
-        first, *more = [loss for loss in forms if loss in config.losses] or list(forms)
+        first, *more = [loss for loss in forms if loss in config.losses]
         with m.Switch(self.loss):
             for loss in more:
                 with m.Case(loss):
@@ -107,24 +111,20 @@ class Derivative(wiring.Component):
             m.d.sync += [self.f.eq(others.f), self.curvature.eq(others.curvature)]
             return m
 
-        # Stages 1 to 5: the logistic function and its derivative. Sigma(-|z|) is 1 - sigma(|z|),
-        # and a positive label takes 1 away.
-        sigma, curvature = self._logistic(m)
-        mirrored, least = delay(m, facts.negative_z, 1), Signal(signed(2))
-        m.d.sync += least.eq(facts.negative_z.as_unsigned() - facts.positive.as_unsigned())
-        logistic = add_or_subtract(least << config.model_frac, sigma, mirrored)
+        # Stages 1 to 5: the logistic function and its derivative, 0 for other losses.
+        is_logistic = Signal(init=not config.losses[1:])
+        sigma, curvature = self._logistic(m, is_logistic)
 
         # Stage 6.
-        is_logistic = Signal(init=not config.losses[1:])
         m.d.sync += [
             is_logistic.eq((self.loss == Loss.LOGISTIC) if config.losses[1:] else 1),
-            self.f.eq(Mux(is_logistic, logistic, others.f)),
-            self.curvature.eq(Mux(is_logistic, curvature, others.curvature)),
+            self.f.eq(add_or_subtract(others.f, sigma, delay(m, facts.negative_z, 1))),
+            self.curvature.eq(others.curvature | curvature),
         ]
         return m
 
-    def _logistic(self, m: Module) -> tuple[Signal, Signal]:
-        """Sigma of |z| plus bend * s2, rounded once, and f', both at stage 5."""
+    def _logistic(self, m: Module, counts: Signal) -> tuple[Signal, Signal]:
+        """Sigma of |z| plus bend * s2, rounded once, and f', at stage 5; both 0 unless counted."""
         config = self._config
         places = fraction_bits(config)
         table_rows = rows(config)
@@ -161,5 +161,8 @@ class Derivative(wiring.Component):
             Cat(half_place, at.sigma) + (rise << below - places) + (bend << below - VARIANCE_FRAC)
         )
         sigma, curvature = Signal(signed(config.model_frac + 3)), Signal(CURVATURE_BITS)
-        m.d.sync += [sigma.eq(raised >> below), curvature.eq(at.curvature)]
+        m.d.sync += [
+            sigma.eq(Mux(counts, raised >> below, 0)),
+            curvature.eq(Mux(counts, at.curvature, 0)),
+        ]
         return sigma, curvature

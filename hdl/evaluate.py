@@ -6,14 +6,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arith import delay, long_product, registered_product
+from .arith import delay, long_product, registered_product, sum_with_carry
 from .config import EngineConfig
 from .formats import WEIGHT_FRAC
 from .job import Loss
 from .protocol import LOSS_BITS, LOSS_SUM_BITS, sample_layout
 from .tables import ENTRIES, fraction_bits, rows
 
-SUM_LATENCY = 17
+TOTAL_PARTS = 3
+"""Parts of the total, of which each takes the carry of the one below a cycle later."""
+
+SUM_LATENCY = 14 + TOTAL_PARTS + 1
 """Cycles from a sample's turn to the total that has its loss, its own cycle among them."""
 
 
@@ -24,7 +27,7 @@ class Evaluate(wiring.Component):
         1: [label's sign]  2: [residual, margin, |z|]  3: [|residual|, 1 - margin]
         4: [what is negative]  5: [Huber's]  6, 7: [factors by loss]
         3, 4: [table at |z|]  5: [fall * fraction]  6: [softplus]
-        8, 9, 10: [product]  11: [+ softplus]  12, 13, 14: [* weight]  15, 16: [total]
+        8, 9, 10: [product]  11: [+ softplus]  12, 13, 14: [* weight]  15, 16, 17: [total]
 
     Squares are made by one multiplier from the factors that the loss selects; the logistic loss
     adds its linear part to the interpolated softplus. Twin: `loss_value` in `sim.golden`.
@@ -110,7 +113,7 @@ class Evaluate(wiring.Component):
                 m.d.sync += [terms.left.eq(forms[first][0]), terms.right.eq(forms[first][1])]
         terms = delay(m, terms, 1)
 
-        # Stages 8 to 16.
+        # Stages 8 to 17.
         square = long_product(m, terms.left, terms.right)
         soft: Value = Const(0)
         if Loss.LOGISTIC in config.losses:
@@ -127,16 +130,16 @@ class Evaluate(wiring.Component):
         return m
 
     def _accumulate(self, m: Module, product: Value, counts: Value) -> None:
-        """The total in two halves: the upper one takes the carry a cycle later."""
-        half, carry = LOSS_SUM_BITS // 2, Signal()
-        low, high = self.total[:half], self.total[half:]
-        upper = delay(m, Mux(counts, product[half:], 0), 1)
-        m.d.sync += [
-            Cat(low, carry).eq(low + Mux(counts, product[:half], 0)),
-            high.eq(high + upper + carry),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [self.total.eq(0), carry.eq(0)]
+        """The total, part by part."""
+        bits, carry = LOSS_SUM_BITS // TOTAL_PARTS, Const(0, 1)
+        for number in range(TOTAL_PARTS):
+            part = self.total.word_select(number, bits)
+            term = delay(m, Mux(counts, product[number * bits :][:bits], 0), number)
+            total = sum_with_carry(Cat(part, 0).as_signed(), Cat(term, 0).as_signed(), carry)
+            carry = Signal(name=f"carry_{number}")
+            m.d.sync += Cat(part, carry).eq(total)
+            with m.If(self.clear):
+                m.d.sync += [part.eq(0), carry.eq(0)]
 
     def _serialise(self, m: Module) -> tuple[Signal, data.View, Signal]:
         """The samples of a group, one a cycle."""
