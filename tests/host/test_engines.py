@@ -50,7 +50,7 @@ def test_options_take_what_the_engine_has() -> None:
         (
             "huge",
             "there is no engine 'huge'; take one of "
-            "default, medium, wide, rapid, broad, small, tiny",
+            "default, complete, medium, wide, rapid, broad, small, tiny",
         ),
         ("small,lane=8", "'lane=8' changes nothing that an engine has; write FIELD=VALUE with one"),
         ("small,lanes", "lanes takes a whole number, not ''"),
