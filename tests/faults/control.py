@@ -146,11 +146,11 @@ CANCELS = (
         new="row_loaded",
     ),
     Fault(
-        name="cancel-written",
+        name="cancel-taking",
         stage="transfer",
-        what="a write in whose cycle a transfer was cancelled counts in the next one",
-        old="taking.eq(0), written.eq(0)]",
-        new="taking.eq(0)]",
+        what="a word is taken after its transfer was cancelled",
+        old="m.d.sync += taking.eq(0)",
+        new="m.d.sync += taking.eq(taking)",
     ),
     Fault(
         name="cancel-margins",
