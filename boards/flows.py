@@ -53,6 +53,8 @@ class Flow:
         ``{}``; then their places are refined before they are routed.
     again : tuple of str, optional
         Its options to go on from there.
+    settings : tuple of (str, str), optional
+        What it has no options for, written into that file.
     pins : tuple of str
         Its options for a file that says where pins are; that is put in the place of ``{}``.
     routed : tuple of str
@@ -73,6 +75,7 @@ class Flow:
     routing: tuple[str, ...] = ()
     placed: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     pins: tuple[str, ...]
     routed: tuple[str, str]
     pack: Tool

@@ -155,7 +155,7 @@ def place_and_route(
             placed = folder / f"placed.{seed}.json"
             placing += [option.format(placed.name) for option in flow.placed]
             _run(flow.place, [*options, "--json", source.name, *placing], folder, what)
-            _refine(placed, part)
+            _refine(placed, part, flow)
             source, placing = placed, [*flow.again]
         routing = [*flow.routing, "--report", report.name, flow.routed[0], routed.name]
         _run(flow.place, [*options, "--json", source.name, *placing, *routing], folder, what)
@@ -166,8 +166,9 @@ KEPT = ("pack", "synth")
 """What the tool remembers of a design beside the FPGA: that it is packed."""
 
 
-def _refine(placed: Path, part: Part) -> None:
-    """Move cells of an ECP5's placed design to where its paths are shorter."""
+def _refine(placed: Path, part: Part, flow: Flow) -> None:
+    """Move cells of an ECP5's placed design to where its paths are shorter; what routes it next
+    finds its settings there."""
     content = json.loads(placed.read_text())
     module = content["modules"][TOP]
     # Options of one step would take the place of the next one's.
@@ -175,7 +176,7 @@ def _refine(placed: Path, part: Part) -> None:
         name: value
         for name, value in module["settings"].items()
         if name in KEPT or name.startswith("arch.")
-    }
+    } | dict(flow.settings)
     moved = refine(content, TOP, 1000 / part.clock_mhz)
     logger.debug("%d cells moved", moved)
     placed.write_text(json.dumps(content))

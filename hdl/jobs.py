@@ -83,8 +83,12 @@ class JobController(wiring.Component):
         moves = (job.mode == Mode.LOAD) | (job.mode == Mode.DUMP)
         # Counts up to a bit of its own.
         settled = 1 << (settle_cycles(config) - 1).bit_length()
-        settling, results_taken = Signal(range(settled + 1)), Signal()
-        m.d.sync += results_taken.eq(self.settled)
+        unsettled = settled - settle_cycles(config) + 1
+        settling, free, ends = Signal(range(settled + 1)), Signal(), Signal()
+        m.d.sync += [
+            free.eq(settling[-1] & self.settled),
+            ends.eq(self.done | self.cancelled),
+        ]
         # Fields of parts that the engine is built without stay zero: nothing is left of them.
         lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
         absent = set(chain.from_iterable(lacking))
@@ -123,25 +127,28 @@ class JobController(wiring.Component):
         m.d.sync += [start.eq(0) for start in starts]  # registers: all counters hang on them
         with m.If(self.cancel):
             m.d.sync += self.cancelled.eq(1)
+        idle = Signal(init=1)  # a register that says what state it is: all of the job hangs on it
+        m.d.comb += self.i.ready.eq(idle)
+        with m.If(idle):
+            m.d.sync += [
+                checked.eq(1 << (CHECK_CYCLES - 1)),
+                asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
+                *(copies if self._keeps else []),
+                self.cancelled.eq(0),
+            ]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [
-                    checked.eq(1 << (CHECK_CYCLES - 1)),
-                    asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
-                    *(copies if self._keeps else []),
-                    self.cancelled.eq(0),
-                ]
                 with m.If(self.i.valid):
+                    m.d.sync += idle.eq(0)
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += checked.eq(checked >> 1)
+                m.d.sync += [checked.eq(checked >> 1), settling.eq(unsettled)]
                 with m.If(checked[0]):
                     with m.If(out_of_range):
-                        m.d.sync += self.error.eq(Error.RANGE)
+                        m.d.sync += [self.error.eq(Error.RANGE), idle.eq(1)]
                         m.next = "IDLE"
                     with m.Elif(too_long):
-                        m.d.sync += self.error.eq(Error.REPLAY)
+                        m.d.sync += [self.error.eq(Error.REPLAY), idle.eq(1)]
                         m.next = "IDLE"
                     with m.Else():
                         m.d.sync += [
@@ -152,12 +159,12 @@ class JobController(wiring.Component):
                         ]
                         m.next = "RUN"
             with m.State("RUN"):
-                m.d.sync += settling.eq(settled - settle_cycles(config) + 1)
-                with m.If(self.done | self.cancelled):
+                with m.If(ends):
                     m.next = "SETTLE"
             with m.State("SETTLE"):
                 with m.If(~settling[-1]):
                     m.d.sync += settling.eq(settling + 1)
-                with m.Elif(results_taken):
+                with m.If(free):
+                    m.d.sync += idle.eq(1)
                     m.next = "IDLE"
         return m
