@@ -24,8 +24,9 @@ class Derivative(wiring.Component):
     bend * s2 (design contract, section 1); the other losses compare and select. With ``spread``
     what the table says waits a cycle on its way to the multipliers.
 
-    If least squares is all there is, stage 1 is all there is. Latency: ``derivative_latency``.
-    Throughput: a sample a cycle. Overflow: impossible.
+    If least squares is all there is, `hdl.margin.Margin` says all of it instead.
+
+    Latency: ``derivative_latency``. Throughput: a sample a cycle. Overflow: impossible.
     Twin: `derivative` in `sim.golden`.
 
     Members
@@ -61,10 +62,6 @@ class Derivative(wiring.Component):
         flat = 1 << CURVATURE_FRAC
 
         # Stage 1.
-        if config.is_flat:
-            m.d.sync += self.f.eq(self.z - self.label)
-            m.d.comb += self.curvature.eq(flat)
-            return m
         residual = Signal(signed(config.model_bits + 1))
         facts = Signal(
             data.StructLayout({"positive": 1, "negative_z": 1, "residual": residual.shape()})

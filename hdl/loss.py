@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .arith import broadcast, clamp, delay, dither, sum_comb
 from .config import ERROR_LATENCY, EngineConfig
 from .derivative import Derivative
-from .formats import COARSE_BITS, THRESHOLD_BITS
+from .formats import COARSE_BITS, CURVATURE_FRAC, THRESHOLD_BITS
 from .margin import Margin
 from .protocol import epoch_layout, group_layout, job_layout, sample_layout
 from .scaled_error import ScaledError
@@ -19,6 +19,7 @@ class Loss(wiring.Component):
     """The errors of a group: a pipeline for each of its samples, and its regularisation::
 
         product, label -> [Margin] -> z -> [Derivative] -> F, f' -> [ScaledError] -> h, c
+                                 z - label, if least squares is all -/
                                                    [decay, threshold: rounded once a group]
 
     A sample whose valid flag is clear gets zeros.
@@ -119,23 +120,18 @@ class Loss(wiring.Component):
         """The pipeline of one sample; returns its saturation flags, aligned with ``group``."""
         config, banks = self._config, self._config.banks
         m.submodules[f"margin_{bank}"] = margin = Margin(config)
-        m.submodules[f"derivative_{bank}"] = derivative = Derivative(config)
         m.submodules[f"error_{bank}"] = error = ScaledError(config)
         sample = self.z_samples[bank]
         m.d.comb += [
             margin.bits.eq(bits),
             margin.product.eq(self.product[bank]),
             self.z[bank].eq(margin.z),
-            derivative.variance.eq(self.epoch.variance),
-            derivative.z.eq(margin.z),
-            derivative.label.eq(sample.label),
+            margin.label.eq(self.samples[bank].label),
             error.job.eq(self.job),
             error.job.bits.eq(bits),
             error.epoch.eq(self.epoch),
             error.epoch.step_mantissa.eq(step),
             error.epoch.step_drop.eq(drop),
-            error.f.eq(derivative.f),
-            error.curvature.eq(derivative.curvature),
             error.valid.eq(delay(m, sample.valid, config.derivative_latency)),
             error.coefficient_noise.eq(self.random[bank]),
             self.group.samples[bank].eq(error.o),
@@ -145,8 +141,18 @@ class Loss(wiring.Component):
             m.d.comb += error.weight.eq(sample.weight)
         if config.coarsening:
             m.d.comb += error.error_noise.eq(self.random[banks + bank])
-        if config.losses[1:]:
-            m.d.comb += derivative.loss.eq(loss)
+        if config.is_flat:
+            m.d.comb += [error.f.eq(margin.residual), error.curvature.eq(1 << CURVATURE_FRAC)]
+        else:
+            m.submodules[f"derivative_{bank}"] = derivative = Derivative(config)
+            m.d.comb += [
+                derivative.loss.eq(loss),
+                derivative.variance.eq(self.epoch.variance),
+                derivative.z.eq(margin.z),
+                derivative.label.eq(sample.label),
+                error.f.eq(derivative.f),
+                error.curvature.eq(derivative.curvature),
+            ]
         saturated = margin.saturated & sample.valid
         return delay(m, saturated, config.derivative_latency + ERROR_LATENCY), error.saturated
 

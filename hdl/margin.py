@@ -14,21 +14,26 @@ class Margin(wiring.Component):
     """z = saturate(round_nearest(A, q - 1) + offset), of one sample::
 
         1: [>> q - 1, but for one bit]   2: [+ offset, + that bit]   3: [saturate]
+                                         label --------------------> 3: [- label] 4: [saturate]
 
-    With ``spread`` the product waits a cycle on its way.
+    With ``spread`` the product waits a cycle on its way. The residual is made of the margin before
+    its saturation, beside that of the bound: no sum stands between it and a multiplier.
 
-    Latency: ``margin_latency``. Throughput: a sample a cycle. Overflow: saturates and says so.
-    Twin: `margin` in `sim.golden`.
+    Latency: ``margin_latency``, of ``residual`` a cycle more. Throughput: a sample a cycle.
+    Overflow: saturates and says so. Twin: `margin` in `sim.golden`.
 
     Members
     -------
     bits : In(range(max_bits + 1))
         q, stable during a job.
     product : In(signed(dot_bits))
-    offset : In(signed(model_bits))
+    offset, label : In(signed(model_bits))
+        With ``product``.
     z : Out(signed(model_bits))
         With ``model_frac`` fractional bits.
     saturated : Out(1)
+    residual : Out(signed(model_bits + 1))
+        z less the label, which is all that a loss makes of them if it is least squares.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -38,8 +43,10 @@ class Margin(wiring.Component):
                 "bits": In(range(config.max_bits + 1)),
                 "product": In(signed(config.dot_bits)),
                 "offset": In(signed(config.model_bits)),
+                "label": In(signed(config.model_bits)),
                 "z": Out(signed(config.model_bits)),
                 "saturated": Out(1),
+                "residual": Out(signed(config.model_bits + 1)),
             }
         )
 
@@ -56,6 +63,14 @@ class Margin(wiring.Component):
         moved = Signal(signed(config.model_bits + 2))
         nearest, overflow = saturate(m, moved, config.model_bits)
         limit = Const((1 << (config.model_bits - 1)) - 1) ^ sign.replicate(config.model_bits)
+        # Whatever saturates has the product's sign: no offset is beyond a margin's range.
+        label, residual = delay(m, self.label, way + 2), self.residual
+        inside, bound = Signal.like(residual), Signal.like(residual)
+        m.d.sync += [
+            inside.eq(moved - label),
+            bound.eq(limit.as_signed() - label),
+            residual.eq(Mux(self.saturated, bound, inside)),
+        ]
         m.d.sync += [
             drop.eq(self.bits - 1),
             shifted.eq(Cat(0, product).as_signed() >> drop),

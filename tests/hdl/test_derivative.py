@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "narrow", "small"))
+@over(("4x2", "narrow", "parts", "spread"))
 def test_derivative(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Derivative(GEOMETRIES[geometry]), "bench_derivative", geometry, simulator, tmp_path)
