@@ -119,6 +119,13 @@ ERRORS = (
         new="data.View(layout, (word ^ 1)[",
     ),
     Fault(
+        name="margin-residual",
+        stage="margin",
+        what="the residual of a margin that saturates wraps",
+        old="Mux(self.saturated, bound, inside)",
+        new="inside",
+    ),
+    Fault(
         name="margin-half",
         stage="margin",
         what="the margin is rounded down instead of to the nearest",
