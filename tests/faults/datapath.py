@@ -136,8 +136,8 @@ ERRORS = (
         name="derivative-bend",
         stage="derivative",
         what="the margin-variance term is left out",
-        old="bend = registered_product(m, row.bend, self.variance)",
-        new="bend = registered_product(m, row.bend, Const(0, 1))",
+        old="(row.bend, self.variance)",
+        new="(row.bend, Const(0, len(self.variance)))",
     ),
     Fault(
         name="derivative-end",
