@@ -17,8 +17,8 @@ from .tables import ENTRIES, fraction_bits, rows
 class Derivative(wiring.Component):
     """F(z, Y) and f' of one sample, for the loss that the job names::
 
-        1: [|z|]  2, 3: [table at |z|]  4: [rise * fraction, bend * s2]  5: [sum: sigma]
-        1: [z - Y] ------------------------------------ 5: [other losses] 6: [select]
+        1: [|z|]  2, 3: [table at |z|]  4: [rise * fraction, bend * s2]  5: [sum: sigma] ------+
+        1: [z - Y] --------------------------------- 5: [other losses, constant of this] 6: [+ or -]
 
     The logistic loss interpolates the table of `hdl.tables` and adds the margin-variance term
     bend * s2 (design contract, section 1); the other losses compare and select. With ``spread``
