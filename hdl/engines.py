@@ -47,8 +47,8 @@ _SMALL = replace(
 ENGINES = {
     "default": EngineConfig(),
     # The same with every wire that spans lanes or banks cut: six cycles more of a dot product, for
-    # nearly twice the clock rate. A shorter mantissa leaves room in the multiplier of a step for
-    # the lowest bits of its shift.
+    # the clock rate. A shorter mantissa leaves room in the multiplier of a step for the lowest bits
+    # of its shift.
     "complete": EngineConfig(spread=2, mantissa_bits=10),
     # An 18-bit model takes one multiplier of a DSP block a lane, a 24-bit one two.
     "medium": EngineConfig(
