@@ -103,8 +103,8 @@ def train(
         check_checkpoint(checkpoint, resume)
     elif resume:
         raise InputError("--resume needs a --checkpoint to go on from")
-    if options.snapshot_every and not output:
-        raise InputError("--snapshot-every saves models beside the one of --output; pass -o too")
+    if options.snapshots and not output:
+        raise InputError("snapshots are models beside the one of --output; pass -o too")
     if plot:
         check_plot(plot)
     with ExitStack() as stack:
@@ -294,7 +294,7 @@ def _train(
             if len(epochs) > len(done):
                 if saved:
                     saved.save(epochs)
-                if files.snapshots and options.snapshot_every:
+                if files.snapshots and epoch.number in options.snapshots:
                     save_snapshot(files.snapshots, task, epoch)
             show(report.epoch_record(epoch, linked), report.epoch_row(table, epoch))
     record = report.summary(task, devices, epochs, linked)
@@ -304,15 +304,13 @@ def _train(
 
 
 def save_snapshot(output: Path, task: Task, epoch: Epoch) -> None:
-    """Write the model after an epoch in which one is due."""
+    """Write the model after an epoch beside ``output``."""
     from .files import replacing
     from .model_file import dump_model
 
-    every = task.options.snapshot_every
-    if every and epoch.number % every == 0:
-        name = f"{output.stem}-epoch{epoch.number}{output.suffix}"
-        with replacing(output.with_name(name)) as stream:
-            stream.write(dump_model(task.model(epoch.words)))
+    name = f"{output.stem}-epoch{epoch.number}{output.suffix}"
+    with replacing(output.with_name(name)) as stream:
+        stream.write(dump_model(task.model(epoch.words)))
 
 
 def main() -> None:

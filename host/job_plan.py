@@ -54,9 +54,7 @@ def spans(options: Options) -> list[range]:
     first = 1
     while first <= options.epochs:
         end = min(first + options.epochs_per_job, options.epochs + 1)
-        if options.snapshot_every is not None:
-            behind = (first - 1) % options.snapshot_every
-            end = min(end, first - behind + options.snapshot_every)
+        end = min([end, *(epoch + 1 for epoch in options.snapshots if epoch >= first)])
         if first == 1 and options.bends:
             end = 2
         found.append(range(first, end))

@@ -30,6 +30,24 @@ def step_size(text: str) -> float | None:
         raise BadParameter(f"{text!r} is neither a number nor auto") from fault
 
 
+def epoch_numbers(text: str | None) -> frozenset[int]:
+    """Of ``1,5,20``: epochs, counted from 1.
+
+    Raises
+    ------
+    InputError
+        If one is not a positive whole number.
+    """
+    numbers = [each.strip() for each in text.split(",")] if text is not None else []
+    for number in numbers:
+        if not (number.isascii() and number.isdigit() and int(number) > 0):
+            raise InputError(
+                f"--snapshot-at is {text!r}; it must be numbers of epochs with commas between "
+                "them, for instance 1,5,20"
+            )
+    return frozenset(map(int, numbers))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to train.
@@ -103,7 +121,14 @@ class Options:
         int, Option(help="Epochs that the engine runs without the host in between.")
     ] = 1
     snapshot_every: Annotated[
-        int | None, Option(help="Epochs between models that are saved beside --output.")
+        int | None,
+        Option(
+            help="Epochs between models that are saved beside --output; each ends the engine's job."
+        ),
+    ] = None
+    snapshot_at: Annotated[
+        str | None,
+        Option(help="The same after these epochs, for instance 1,5,20.", metavar="EPOCH,..."),
     ] = None
     max_bits: Annotated[
         int,
@@ -151,6 +176,10 @@ class Options:
                 raise InputError(f"{option} is {value:g}; it must be 0 or a positive number")
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"--step is {self.step:g}; it must be a positive number")
+        if max(self.snapshots, default=0) > self.epochs:
+            raise InputError(
+                f"--snapshot-at is {self.snapshot_at}; there are {self.epochs} epochs, see --epochs"
+            )
         if not 0 < self.holdout < 1:
             raise InputError(f"--holdout is {self.holdout:g}; it must be above 0 and below 1")
         if self.batch is not None and self.batch % self.config.banks:
@@ -173,6 +202,12 @@ class Options:
     def config(self) -> EngineConfig:
         """The engine of this geometry."""
         return engine_config(self.engine, self.lanes, self.banks, self.max_bits)
+
+    @cached_property
+    def snapshots(self) -> frozenset[int]:
+        """Epochs, counted from 1, after which the model is saved."""
+        every = range(0, self.epochs + 1, self.snapshot_every) if self.snapshot_every else ()
+        return epoch_numbers(self.snapshot_at) | {number for number in every if number}
 
     @property
     def batch_groups(self) -> int:

@@ -43,7 +43,7 @@ class Rehearsal:
 
     def __init__(self, part: Part, samples: int, options: Options) -> None:
         self._part = part.head(ROWS)
-        self._options = replace(options, epochs_per_job=1, snapshot_every=None)
+        self._options = replace(options, epochs_per_job=1, snapshot_every=None, snapshot_at=None)
         config = options.config
         woven = round_copies(self._part, self._options)
         self._woven = woven[0]

@@ -132,7 +132,8 @@ def test_every_option_reaches_the_training(tmp_path: Path) -> None:
         "sample_weight": "mean smoothness",
         "correction": "curvature",
         "epochs_per_job": 2,
-        "snapshot_every": 1,
+        "snapshot_every": 2,
+        "snapshot_at": "1",
         "max_bits": 16,
     }
     assert values.keys() == Options.__dataclass_fields__.keys()
@@ -204,6 +205,9 @@ BAD: list[tuple[list[str], str]] = [
     (["sklearn:iris", "--rounding", "nearest", "--correction", "none"], "with --rounding double"),
     (["sklearn:iris", "--epochs-per-job", "0"], "--epochs-per-job is 0"),
     (["sklearn:iris", "--snapshot-every", "0"], "--snapshot-every is 0"),
+    (["sklearn:iris", "--snapshot-at", "3,"], "--snapshot-at is '3,'; it must be numbers of"),
+    (["sklearn:iris", "--snapshot-at", "0"], "--snapshot-at is '0'; it must be numbers of"),
+    (["sklearn:iris", "--snapshot-at", "2,11"], "--snapshot-at is 2,11; there are 10 epochs"),
     (["sklearn:diabetes", "--unsigned", "--scale", "maxabs"], "--unsigned with --scale maxabs"),
     (["sklearn:iris", "--batch", "-4"], "--batch is -4"),
     (["sklearn:iris", "--delay", "9"], "--delay is 9"),

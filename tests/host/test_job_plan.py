@@ -34,6 +34,8 @@ LOGISTIC = Options(loss="logistic", epochs=4, copies=3, step=2.0**-6)
         (Options(epochs=7, epochs_per_job=100), [7]),
         (Options(epochs=7, epochs_per_job=100, snapshot_every=3), [3, 3, 1]),
         (Options(epochs=10, epochs_per_job=3, snapshot_every=4), [3, 1, 3, 1, 2]),
+        (Options(epochs=10, epochs_per_job=9, snapshot_at="8, 1,10"), [1, 7, 2]),
+        (Options(epochs=6, epochs_per_job=9, snapshot_at="3", snapshot_every=2), [2, 1, 1, 2]),
         (Options(epochs=7, epochs_per_job=3, loss="logistic"), [1, 3, 3]),
         (Options(epochs=7, epochs_per_job=3, loss="logistic", correction="none"), [3, 3, 1]),
         (Options(epochs=7, epochs_per_job=3, loss="logistic", rounding="single"), [3, 3, 1]),
