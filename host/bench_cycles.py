@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from .bench import synthetic
+from .bench_equal_loss import equal_loss
+from .bench_equal_loss import table as equal_loss_table
 from .devices import SimEngine, open_device
 from .errors import MismatchError
 from .options import Options
@@ -104,22 +106,25 @@ def cycles(as_json: bool = False) -> None:
     Raises
     ------
     MismatchError
-        If an epoch takes other cycles than predicted or misses its target, or if an engine whose
-        errors come within a group's beats does not run at full rate with delay 2.
+        If an epoch takes other cycles than predicted or misses its target, if an engine whose
+        errors come within a group's beats does not run at full rate with delay 2, or if a
+        published one comes to float64's loss with as few cycles a sample.
     """
     measured = [measure(case) for case in CASES]
     for one in measured:
         check(one)
     peers = list(beside())
+    reached = equal_loss()
     if as_json:
         for one in measured:
             typer.echo(json.dumps(_measured_record(one)))
-        for row in peers:
-            typer.echo(json.dumps(row))
+        for record in (*peers, *map(asdict, reached)):
+            typer.echo(json.dumps(record))
     else:
         console = Console(highlight=False, soft_wrap=True, width=100)
         console.print(_measured_table(measured))
         console.print(_peers_table(peers))
+        console.print(equal_loss_table(reached))
     check_full_rate()
 
 

@@ -6,11 +6,13 @@ import json
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from host import bench_cycles
+from host import bench_cycles, bench_equal_loss
 from host.bench import synthetic
 from host.bench_cycles import CASES, beside, check, check_full_rate, full_rate, measure
+from host.bench_equal_loss import WIDTHS, equal_loss, first_bits, nearest, twice
 from host.devices import open_device
 from host.errors import MismatchError
 from host.options import Options
@@ -79,3 +81,30 @@ def test_rows_beside_them() -> None:
         < float(rows[64, 90, 4]["zipml_pynq"])
     )
     json.dumps(list(rows.values()))
+
+
+def test_equal_loss_takes_fewer_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = (WIDTHS[0],)
+    ours, pynq = equal_loss(widths, samples=2_048)
+    assert ours.reaches and pynq.reaches
+    assert (ours.bits, round(ours.cycles_a_sample, 2)) == (4, 6.5)
+    assert (pynq.bits, pynq.cycles_a_sample) == (4, 7)
+    peer = replace(bench_equal_loss.PEERS[0], cycles=lambda features, bits: 5.0)
+    monkeypatch.setattr(bench_equal_loss, "PEERS", (peer,))
+    with pytest.raises(MismatchError, match=r"ZipML PYNQ takes 5\.00 cycles .* this engine 6\.50"):
+        equal_loss(widths, samples=2_048)
+    monkeypatch.setattr(bench_equal_loss, "BITS", (2,))
+    with pytest.raises(MismatchError, match=r"2 bits end \d.* above float64 with 90 features"):
+        equal_loss(widths, samples=2_048)
+
+
+def test_each_reads_samples_in_its_own_way() -> None:
+    v = np.linspace(-1, 1, 10_001)[:, None]
+    first, second = nearest(v, 3, 0)
+    assert first is second and np.abs(first - v).max() <= 1 / 6 + 1e-12
+    first, second = twice(v, 3, 0)
+    assert (first != second).any() and abs((first - v).mean()) < 0.01 > abs((second - v).mean())
+    assert np.abs(first - v).max() < 1 / 3
+    first, second = first_bits(v, 3, 0)
+    assert first is second and sorted(set(first.ravel())) == [k / 4 - 1 for k in range(8)]
+    assert (v - first).min() == 0 and (v - first)[:-1].max() < 1 / 4
