@@ -16,6 +16,16 @@ from .choices import ClassWeight, Correction, FeatureScale, LossName, Rounding, 
 from .engines import DEFAULT, EngineName, engine_config
 from .errors import InputError
 
+LossOf = Annotated[LossName, Option("--loss", help="What training minimises.")]
+WeighClasses = Annotated[
+    ClassWeight | None,
+    Option("--class-weight", help="Let both classes weigh alike.", show_default="none"),
+]
+WeighSamples = Annotated[
+    str | None,
+    Option("--sample-weight", help="Column that weighs each sample's loss.", metavar="COLUMN"),
+]
+
 OF_ENGINE: Any = None
 """Stands for what the engine has; `Options` puts that in its place."""
 
@@ -92,7 +102,7 @@ class Options:
     banks: Annotated[
         int, Option(help="Samples in a beat: a group.", show_default="the engine's")
     ] = OF_ENGINE
-    loss: Annotated[LossName, Option(help="What training minimises.")] = "least-squares"
+    loss: LossOf = "least-squares"
     l2: Annotated[float, Option(help="Adds l2 / 2 times the weights' squares to the loss.")] = 0.0
     l1: Annotated[float, Option(help="Adds l1 times the weights' magnitudes to the loss.")] = 0.0
     regularise_intercept: Annotated[
@@ -107,13 +117,8 @@ class Options:
     unsigned: Annotated[
         bool, Option("--unsigned", help="Features in [0, 1]: codes from 0 up, zero stays zero.")
     ] = False
-    class_weight: Annotated[
-        ClassWeight | None, Option(help="Let both classes weigh alike.", show_default="none")
-    ] = None
-    sample_weight: Annotated[
-        str | None,
-        Option(help="Column that weighs each sample's loss.", metavar="COLUMN"),
-    ] = None
+    class_weight: WeighClasses = None
+    sample_weight: WeighSamples = None
     correction: Annotated[
         Correction, Option(help="Terms that unbias double sampling; for research.")
     ] = "full"
@@ -220,6 +225,11 @@ class Options:
         from .losses import LOSSES  # it needs NumPy, which --help should not wait for
 
         return LOSSES[self.loss].two_classes
+
+    @property
+    def weighted(self) -> bool:
+        """Whether every sample has a weight."""
+        return self.class_weight is not None or self.sample_weight is not None
 
     @property
     def corrected(self) -> bool:

@@ -12,7 +12,7 @@ from typer import Option
 from .data_cli import DropConstant, Impute, OneHot, Target, column_names
 from .engines import DEFAULT, EngineName, MaxBits, engine_config
 from .errors import InputError
-from .options import OF_ENGINE, Options
+from .options import OF_ENGINE, LossOf, Options, WeighClasses, WeighSamples
 
 if TYPE_CHECKING:
     from .planner import Candidate, Plan
@@ -24,13 +24,18 @@ def plan_command(
     ] = None,
     *,
     beat_width: Annotated[int, Option(help="Bits of a beat: the memory port of the engine.")],
-    features: Annotated[int | None, Option(help="Features, instead of DATA.")] = None,
+    features: Annotated[
+        int | None, Option(help="Features, weights not counted, instead of DATA.")
+    ] = None,
     samples: Annotated[int | None, Option(help="Training samples, instead of DATA.")] = None,
     bits: Annotated[int, Option(help="Bits of a code.")] = Options.bits,
     batch: Annotated[
         int | None, Option(help="Samples of a mini-batch.", show_default="one group")
     ] = None,
     sync: Annotated[bool, Option("--sync", help="Exact mini-batches.")] = False,
+    loss: LossOf = Options.loss,
+    class_weight: WeighClasses = None,
+    sample_weight: WeighSamples = None,
     engine: EngineName = DEFAULT,
     max_bits: MaxBits = None,
     memory: Annotated[
@@ -51,6 +56,9 @@ def plan_command(
         bits=bits,
         batch=batch,
         sync=sync,
+        loss=loss,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
         engine=engine,
         max_bits=OF_ENGINE if max_bits is None else max_bits,
         lanes=8,
@@ -79,15 +87,24 @@ def _shape(
     impute: bool,
     options: Options,
 ) -> tuple[int, int]:
-    """Training samples and features of a data set."""
+    """Training samples and features of a data set that ``options`` can train on."""
     from .packed import open_packed
     from .readers import read_dataset
+    from .sample_weights import take_weights
+    from .scaling import LabelScaling
+    from .task import check_labels, check_packable
 
     if Path(data).suffix == ".zsgd":
         packed = open_packed(Path(data))
+        check_packable(packed.name, options)
+        check_labels(packed.name, packed.label_scaling, options)
         return len(packed.labels), len(packed.feature_names)
     dataset = read_dataset(data, target, drop_constant, one_hot, impute)
+    if options.sample_weight is not None:
+        _, dataset = take_weights(dataset, options.sample_weight)
     rows, _ = dataset.parts(options.holdout, options.seed)
+    label_scaling = LabelScaling.fit(dataset.labels[rows], dataset.classification)
+    check_labels(dataset.name, label_scaling, options)
     return len(rows), dataset.features.shape[1]
 
 
@@ -119,6 +136,8 @@ def _record(found: Plan, width: int, samples: int, features: int) -> dict[str, A
         "bits": options.bits,
         "batch": options.batch,
         "sync": options.sync,
+        "loss": options.loss,
+        "weighted": options.weighted,
         "engine": options.engine,
         "max_bits": options.max_bits,
         "chosen": _candidate(found.chosen),
@@ -130,8 +149,9 @@ def _record(found: Plan, width: int, samples: int, features: int) -> dict[str, A
 
 def _show(found: Plan, width: int, samples: int, features: int) -> None:
     options = found.chosen.options
+    weighted = " and a weight" if options.weighted else ""
     typer.echo(
-        f"{samples:,} training samples of {features} features, q = {options.bits}, "
+        f"{samples:,} training samples of {features} features{weighted}, q = {options.bits}, "
         f"{width}-bit beats; an epoch:"
     )
     typer.echo("     engine delay        cycles  a sample utilised in flight  replay  model kbit")

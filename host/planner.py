@@ -20,6 +20,7 @@ from hdl.job import Epoch, Job, Step
 from sim.fast import predict_cycles
 
 from .errors import InputError
+from .losses import LOSSES
 from .options import Options
 from .weaving import check_shape, groups_of
 
@@ -133,9 +134,9 @@ def plan(
     Parameters
     ----------
     options : Options
-        Bits, mini-batch, sync and ``max_bits``; its geometry and delay are ignored.
+        Bits, mini-batch, sync, loss, weights and ``max_bits``; its geometry and delay are ignored.
     features : int
-        Without the intercept.
+        Without the intercept, and without a column of weights.
     memory_bits : int or None
         Most bits of replay buffer and model memories together.
 
@@ -197,6 +198,8 @@ def candidate(options: Options, samples: int, features: int) -> Candidate:
         sync=options.sync,
         corrected=False,
         seed=0,
+        loss=LOSSES[options.loss].engine,
+        weighted=options.weighted,
     )
     try:
         job.check(config)
@@ -231,9 +234,10 @@ def _why(chosen: Candidate, fewest: Candidate) -> tuple[str, ...]:
     """The reasons, a sentence each."""
     config, job = chosen.config, chosen.job
     empty = 1 - chosen.features / (job.chunks * config.lanes)
+    words = "labels and weights" if job.weighted else "labels"
     said = [
         f"A group of {config.banks} samples is {job.chunks} chunks x {job.bits} bits + "
-        f"{chosen.group_beats - job.chunks * job.bits} for labels = {chosen.group_beats} beats; "
+        f"{chosen.group_beats - job.chunks * job.bits} for {words} = {chosen.group_beats} beats; "
         f"{empty:.1%} of its lanes are empty."
     ]
     if chosen is fewest:

@@ -42,7 +42,7 @@ def prepare_source(
     def read() -> Dataset:
         return read_dataset(data, target, drop_constant, one_hot, impute)
 
-    fits = not (options.unsigned or options.class_weight or options.sample_weight)
+    fits = not (options.unsigned or options.weighted)
     if not fits or not worth_keeping(data):  # packed sets have neither unsigned codes nor weights
         return prepare(read(), options)
     packing = PackOptions(

@@ -188,12 +188,7 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
     InputError
         If the engine cannot run this training, or reads another stream.
     """
-    for name in ("unsigned", "class_weight", "sample_weight"):
-        if getattr(options, name):
-            raise InputError(
-                f"{packed.name} is packed with signed codes and without weights, so "
-                f"--{name.replace('_', '-')} comes too late; name the original data"
-            )
+    check_packable(packed.name, options)
     check_labels(packed.name, packed.label_scaling, options)
     packed.check(options.config)
     copies = packed.copies[: options.epochs]
@@ -214,6 +209,16 @@ def prepare_packed(packed: PackedSet, options: Options) -> Task:
         jobs=plan_jobs(copies[0], options, _step(first, copies[0].samples, options)),
         copies=copies,
     )
+
+
+def check_packable(name: str, options: Options) -> None:
+    """Raises `InputError` if ``options`` ask of a packed set what none has."""
+    for option in ("unsigned", "class_weight", "sample_weight"):
+        if getattr(options, option):
+            raise InputError(
+                f"{name} is packed with signed codes and without weights, so "
+                f"--{option.replace('_', '-')} comes too late; name the original data"
+            )
 
 
 def check_labels(name: str, label_scaling: LabelScaling, options: Options) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from sim.verilated import VerilatedEngine
 from sim.whole_device import FIRST_WORD_CYCLES
 from tests.geometries import GEOMETRIES
 
-DIABETES = "sklearn:diabetes"
+DIABETES, CANCER = "sklearn:diabetes", "sklearn:breast_cancer"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,9 @@ DIABETES = "sklearn:diabetes"
         ("16x4", 256, 31, {"bits": 4, "delay": 2, "batch": 64, "sync": True}),
         ("64x1", 20, 100, {"bits": 6, "delay": 1}),
         ("64x1", 20, 20, {"bits": 4, "delay": 2, "batch": 3, "sync": True}),
+        ("4x2", 41, 7, {"bits": 4, "delay": 2, "sample_weight": "w"}),
+        ("16x4", 90, 63, {"bits": 4, "delay": 2, "batch": 24, "sync": True, "sample_weight": "w"}),
+        ("64x1", 20, 20, {"bits": 4, "delay": 2, "loss": "hinge", "class_weight": "balanced"}),
     ],
 )
 def test_predicted_cycles_and_beats_are_those_of_the_simulated_engine(
@@ -56,7 +60,8 @@ def test_predicted_cycles_and_beats_are_those_of_the_simulated_engine(
         Options(lanes=config.lanes, banks=config.banks, **options), samples, features
     )
     codes = rng.integers(-1, 2, (samples, features))
-    woven = weave(codes, rng.integers(-9, 9, samples), planned.job.bits, config)
+    weights = rng.integers(0, 99, samples) if planned.options.weighted else None
+    woven = weave(codes, rng.integers(-9, 9, samples), planned.job.bits, config, weights=weights)
     with VerilatedEngine(config) as engine:
         engine.load(np.zeros(woven.chunks * config.lanes, dtype=np.int64))
         counters = engine.run(planned.job, woven.beats)
@@ -83,6 +88,65 @@ def test_the_plan_of_a_data_set_is_what_training_on_it_takes(
     assert epoch.counters.beats == planned["beats"]
     assert epoch.counters.beats / planned["cycles"] == planned["utilisation"]
     assert task.copies[0].beats.nbytes == planned["stream_bytes"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss": "logistic", "class_weight": "balanced"},
+        {"sample_weight": "mean smoothness"},
+        {"loss": "hinge", "class_weight": "balanced", "sample_weight": "mean smoothness"},
+    ],
+)
+def test_weights_are_planned_as_they_are_trained(changes: dict[str, Any]) -> None:
+    """A column of weights is no feature, and every sample has a word more."""
+    named = [(f"--{name.replace('_', '-')}", value) for name, value in changes.items()]
+    command = ["plan", "--beat-width", "64", "--json", *(word for pair in named for word in pair)]
+    done = CliRunner().invoke(app, [*command, CANCER])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    (planned,) = (one for one in record["candidates"] if one["lanes"] == 16)
+    task = prepare(read_dataset(CANCER), Options(epochs=1, delay=planned["delay"], **changes))
+    assert (record["samples"], record["features"]) == (len(task.train.y), len(task.feature_names))
+    assert record["weighted"] == (changes != {})
+    with closing(open_device("sim-engine", task.config)) as engine:
+        (epoch,) = train(task, engine)
+    assert (epoch.counters.cycles, epoch.counters.beats) == (planned["cycles"], planned["beats"])
+    # The same shape without data.
+    features, samples = str(record["features"]), str(record["samples"])
+    done = CliRunner().invoke(app, [*command, "--features", features, "--samples", samples])
+    assert json.loads(done.stdout) == record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([CANCER, "--sample-weight", "mean area"], "must lie between 0 and"),
+        ([CANCER, "--sample-weight", "weight"], "no column 'weight' for --sample-weight"),
+        ([CANCER, "--class-weight", "balanced"], "--class-weight needs two classes"),
+        ([DIABETES, "--loss", "logistic"], "has labels of more than two values"),
+        (
+            ["--features", "9", "--samples", "99", "--sample-weight", "w", "--engine", "rapid"],
+            "built without sample_words",
+        ),
+    ],
+)
+def test_what_train_refuses_is_not_planned(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, ["plan", "--beat-width", "64", *arguments])
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+def test_a_packed_set_has_no_weights(tmp_path: Path) -> None:
+    packed = str(tmp_path / "cancer.zsgd")
+    assert CliRunner().invoke(app, ["data", "pack", CANCER, "-o", packed]).exit_code == 0
+    command = ["plan", packed, "--beat-width", "64", "--json"]
+    record = json.loads(CliRunner().invoke(app, command).stdout)
+    assert (record["samples"], record["features"]) == (455, 30)
+    done = CliRunner().invoke(app, [*command, "--sample-weight", "mean smoothness"])
+    assert done.exit_code == 2
+    assert "--sample-weight comes too late; name the original data" in done.output
 
 
 @given(
@@ -146,6 +210,8 @@ def test_the_reasons_name_what_decided() -> None:
     assert "13 chunks x 4 bits + 1 for labels = 53 beats" in why
     assert "32 x 16 takes 4.7% fewer cycles, but computes the gradients of 48 samples" in why
     assert "Delay 2, because" in why
+    why = " ".join(plan(Options(sample_weight="w"), 512, 60_000, 784).why)
+    assert "25 chunks x 4 bits + 2 for labels and weights = 102 beats" in why
     why = " ".join(plan(Options(batch=32, sync=True), 64, 60_000, 90).why)
     assert "empty slots end every mini-batch" in why
     why = " ".join(plan(Options(banks=1, batch=1), 64, 60_000, 20).why)
