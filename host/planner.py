@@ -6,7 +6,7 @@ same model. Every power of two is tried, each with the delay under which it is f
 within `NEAR` of the fewest cycles, the one with the fewest samples in flight is chosen, because
 its gradients are the least stale.
 
-Cycles are those of `sim.golden.predict_cycles` for one epoch, so they equal the engine's.
+Cycles are those of the cycle model for one epoch (`sim.cycles`), so they equal the engine's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hdl.config import EngineConfig, is_power_of_two
 from hdl.formats import MAX_BEAT_BITS
 from hdl.job import Epoch, Job, Step
-from sim.fast import predict_cycles
+from sim.cycles import predict_cycles
 
 from .errors import InputError
 from .losses import LOSSES
@@ -70,6 +70,12 @@ class Candidate:
     @property
     def group_beats(self) -> int:
         return self.job.group_beats(self.config)
+
+    @property
+    def least_delay(self) -> int:
+        """The least delay with which no slot waits for errors."""
+        errors = self.group_beats + self.config.dot_latency
+        return math.ceil(errors / self.job.slot_cycles(self.config))
 
     @property
     def beats(self) -> int:
@@ -212,7 +218,8 @@ def candidate(options: Options, samples: int, features: int) -> Candidate:
 def _fastest(options: Options, samples: int, features: int) -> Candidate:
     """With the delay that takes the fewest cycles, the smallest of them."""
     best = candidate(options, samples, features)
-    for delay in range(2, options.config.max_delay + 1):
+    # A longer one than the least that hides every wait only adds empty slots.
+    for delay in range(2, min(best.least_delay, options.config.max_delay) + 1):
         try:
             other = candidate(replace(options, delay=delay), samples, features)
         except InputError:  # the replay buffer ends here

@@ -19,6 +19,7 @@ from hdl.generators import XORSHIFT_TRIPLE
 from hdl.job import Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 
+from .cycles import predict_cycles
 from .golden import Bools, Counters, Golden, Ints, RandomSource, Samples
 
 LEFT, RIGHT, AGAIN = (np.uint64(shift) for shift in XORSHIFT_TRIPLE)
@@ -298,24 +299,6 @@ def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
 
 
 @njit(cache=True)
-def _predict_cycles(
-    carried: Any, groups: int, delay: int, learns: bool, beats: int, spacing: int, latency: int
-) -> int:
-    """`golden.predict_cycles`."""
-    start = np.zeros(len(carried) + 1, dtype=np.int64)
-    for t in range(1, len(carried) + 1):
-        start[t] = start[t - 1] + spacing
-        if t == len(carried):
-            break
-        older = t - delay
-        if learns and older >= 0 and carried[older] >= 0:
-            start[t] = max(start[t], start[older] + beats + latency)
-        if carried[t] >= 0 and carried[t] % groups == 0 and carried[t - 1] >= 0:
-            start[t] = max(start[t], start[t - 1] + beats + latency)
-    return start[-1]
-
-
-@njit(cache=True)
 def _run(
     carried: Any, ends: Any, delay: int, learns: bool, groups: int, codes: Any, samples: Any,
     scales: Any, x: Any, acc: Any, margins: Any, update_state: Any, loss_state: Any, table: Any,
@@ -360,20 +343,6 @@ def slots(job: Job) -> tuple[Ints, Bools]:
     return _slots(job.groups, len(job.epochs), ends, job.sync, empty), ends
 
 
-def predict_cycles(config: EngineConfig, job: Job) -> int:
-    """`golden.predict_cycles`, for jobs of millions of samples."""
-    return _cycles(config, job, slots(job)[0])
-
-
-def _cycles(config: EngineConfig, job: Job, carried: Ints) -> int:
-    beats, spacing = job.group_beats(config), job.slot_cycles(config)
-    return int(
-        _predict_cycles(
-            carried, job.groups, job.delay, job.learns, beats, spacing, config.dot_latency
-        )
-    )
-
-
 class Fast(Golden):
     """The golden model with its passes compiled; the first on a machine compiles (some seconds)."""
 
@@ -397,7 +366,7 @@ class Fast(Golden):
             _table(config), count, _constants(config, job),
         )  # fmt: skip
         return Counters(
-            cycles=_cycles(config, job, carried),
+            cycles=predict_cycles(config, job),
             beats=job.groups * len(job.epochs) * job.group_beats(config),
             margin_saturations=int(count[0]),
             error_saturations=int(count[1]) if job.learns else 0,

@@ -337,6 +337,7 @@ def predict_cycles(config: EngineConfig, job: Job) -> int:
     ``start(t) = max(start(t-1) + slot_cycles, start(t-D) + L + dot_latency)``, the second term only
     where slot t - D carried a group, whose errors this slot's update needs. The first slot of a
     further epoch also waits for the errors of the slot before, which use the older epoch's step.
+    `sim.cycles` has the same in closed form.
     """
     beats, spacing = job.group_beats(config), job.slot_cycles(config)
     carried = slots(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hdl.config import EngineConfig
-from hdl.job import Epoch, Job, Mode, Step
 from host.cli import app
 from host.devices import open_device
 from host.errors import InputError
@@ -25,7 +22,6 @@ from host.planner import NEAR, candidate, plan
 from host.readers import read_dataset
 from host.training import prepare, train
 from host.weaving import weave
-from sim import fast, golden
 from sim.verilated import VerilatedEngine
 from sim.whole_device import FIRST_WORD_CYCLES
 from tests.geometries import GEOMETRIES
@@ -149,44 +145,6 @@ def test_a_packed_set_has_no_weights(tmp_path: Path) -> None:
     assert "--sample-weight comes too late; name the original data" in done.output
 
 
-@given(
-    groups=st.integers(1, 40),
-    epochs=st.integers(1, 3),
-    chunks=st.integers(1, 4),
-    bits=st.integers(2, 8),
-    delay=st.integers(1, 8),
-    batch_groups=st.integers(1, 12),
-    sync=st.booleans(),
-    mode=st.sampled_from([Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE]),
-    lanes=st.sampled_from([4, 16, 64]),
-)
-def test_compiled_prediction_equals_the_reference(
-    groups: int,
-    epochs: int,
-    chunks: int,
-    bits: int,
-    delay: int,
-    batch_groups: int,
-    sync: bool,
-    mode: Mode,
-    lanes: int,
-) -> None:
-    config = EngineConfig(lanes=lanes)
-    job = Job(
-        epochs=(Epoch(step=Step.nearest(0.1, config)),) * epochs,
-        bits=bits,
-        chunks=chunks,
-        groups=groups,
-        batch_groups=batch_groups,
-        delay=delay,
-        sync=sync,
-        corrected=False,
-        seed=0,
-        mode=mode,
-    )
-    assert fast.predict_cycles(config, job) == golden.predict_cycles(config, job)
-
-
 @pytest.mark.parametrize("width", [16, 64, 512])
 @pytest.mark.parametrize("options", [Options(), Options(bits=8, batch=512, sync=True)])
 def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
@@ -203,6 +161,21 @@ def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
         for delay in range(1, min(one.config.max_delay, deepest) + 1):
             other = candidate(replace(one.options, delay=delay), 20_000, 91)
             assert (other.cycles, delay) >= (one.cycles, one.job.delay)
+
+
+@pytest.mark.parametrize(("more", "batches"), [([], 1), (["--batch", "512", "--sync"], 7_812_500)])
+def test_large_numbers_are_planned_at_once(more: list[str], batches: int) -> None:
+    """Neither groups nor delays are gone through one by one."""
+    large = ["--features", "90", "--samples", "4000000000"]
+    engine = ["--engine", "default,max_delay=1000000000,replay_beats=1073741824"]
+    began = time.process_time()
+    command = ["plan", "--beat-width", "64", "--json", *large, *engine, *more]
+    record = json.loads(CliRunner().invoke(app, command).stdout)
+    assert time.process_time() - began < 5
+    wide = next(one for one in record["candidates"] if one["lanes"] == 64)
+    # 2 chunks x 4 bits + 1 = 9 beats, 10 cycles a slot; 4 empty slots end whatever has an end.
+    assert (wide["beats"], wide["delay"]) == (9 * 4_000_000_000, 4)
+    assert wide["cycles"] == 10 * (4_000_000_000 + 4 * batches)
 
 
 def test_the_reasons_name_what_decided() -> None:
