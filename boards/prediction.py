@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from hdl.config import EngineConfig
 from hdl.job import Epoch, Job, Step
-from sim.golden import predict_cycles
+from sim.cycles import predict_cycles
 
 from .board import Board
 
 FEATURES, BITS = 90, 4
 """Of the data set: one of YearPredictionMSD's size, at the usual precision."""
-
-MOST_GROUPS = 4_000
-"""Of an epoch that is predicted: what fills and drains the engine hardly counts any more."""
 
 SKLEARN_UPDATES_PER_S = 540e6
 """Features a second of scikit-learn's SGDRegressor in float64, measured on one core (README)."""
@@ -59,7 +56,7 @@ def predict(board: Board) -> Prediction:
     config, clock_hz = board.engine, board.clock_hz
     beats = predicted_job(config, 1, 1).group_beats(config)
     groups = _groups(board, beats)
-    cycles = _cycles(config, min(groups, MOST_GROUPS))
+    cycles = _cycles(config, groups)
     sample_bits = beats * config.beat_bits / config.banks
     bound = clock_hz * board.samples.bits_a_cycle(config) / sample_bits
     return Prediction(
