@@ -52,6 +52,7 @@ def plan_command(
     from .planner import plan
 
     # A mini-batch need only be a multiple of the banks that are chosen: one of one bank always is.
+    # Delay 1 is one that every engine takes.
     options = Options(
         bits=bits,
         batch=batch,
@@ -63,6 +64,7 @@ def plan_command(
         max_bits=OF_ENGINE if max_bits is None else max_bits,
         lanes=8,
         banks=1,
+        delay=1,
         holdout=holdout,
     )
     if data is not None and (features, samples) == (None, None):

@@ -72,6 +72,11 @@ class Candidate:
         return self.job.group_beats(self.config)
 
     @property
+    def run_groups(self) -> int:
+        """Groups that follow one another without empty slots."""
+        return min(self.job.batch_groups, self.job.groups) if self.job.sync else self.job.groups
+
+    @property
     def least_delay(self) -> int:
         """The least delay with which no slot waits for errors."""
         errors = self.group_beats + self.config.dot_latency
@@ -265,7 +270,7 @@ def _why_delay(chosen: Candidate) -> str:
     config, delay = chosen.config, chosen.job.delay
     errors = f"a group's errors come {config.dot_latency} cycles after its last beat"
     if delay == 1:
-        return f"Delay 1 is the fastest: {errors}."
+        return f"No longer delay that the engine takes is faster than 1: {errors}."
     sooner = replace(chosen.options, delay=delay - 1)
     slower = candidate(sooner, chosen.samples, chosen.features)
     return (
@@ -276,20 +281,45 @@ def _why_delay(chosen: Candidate) -> str:
 
 def _why_not_full(chosen: Candidate) -> str:
     """What costs most of the cycles in which no beat is taken."""
-    config, job = chosen.config, chosen.job
-    if job.slot_cycles(config) > chosen.group_beats:
+    job, slot = chosen.job, chosen.job.slot_cycles(chosen.config)
+    empty_slots = job.delay * math.ceil(job.groups / chosen.run_groups)
+    lost = {
+        "short": job.groups * (slot - chosen.group_beats),
+        "empty": empty_slots * slot,
+        "waits": chosen.cycles - (job.groups + empty_slots) * slot,
+    }
+    most = max(lost, key=lambda cause: lost[cause])
+    if most == "short":
         return (
-            f"The group is short: {job.slot_cycles(config)} cycles must pass before a model word "
-            "that was read may be read again."
+            f"The group is short: {slot} cycles must pass before a model word that was read may be "
+            "read again."
         )
+    if most == "waits":
+        return _why_it_waits(chosen)
     if job.sync:
         return (
             f"{job.delay} empty slots end every mini-batch of {job.batch_groups} groups; larger "
             "mini-batches lose less."
         )
-    if chosen.group_beats + config.dot_latency > job.delay * chosen.group_beats:
-        return "A longer delay would hide the wait, and the replay buffer does not hold it."
     return f"{job.delay} empty slots end an epoch of only {job.groups} groups."
+
+
+def _why_it_waits(chosen: Candidate) -> str:
+    """Why no delay hides the wait for errors: which limits of the engine it meets, if it helps."""
+    config, job, delay = chosen.config, chosen.job, chosen.least_delay
+    longer = replace(job, delay=delay)
+    needed = {"max_delay": delay, "replay_beats": delay * job.chunks * job.bits}
+    limits = [
+        f"{name} = {getattr(config, name)}"
+        for name, value in needed.items()
+        if value > getattr(config, name)
+    ]
+    if limits and predict_cycles(config, longer) < chosen.cycles:
+        return (
+            f"Delay {delay} would hide the whole wait, but the engine has {' and '.join(limits)}."
+        )
+    what = "mini-batches" if job.sync else "an epoch"
+    return f"No delay makes up for that wait in {what} of only {chosen.run_groups} groups."
 
 
 def _power_of_two(least: int) -> int:

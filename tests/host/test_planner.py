@@ -18,7 +18,7 @@ from host.cli import app
 from host.devices import open_device
 from host.errors import InputError
 from host.options import Options
-from host.planner import NEAR, candidate, plan
+from host.planner import NEAR, Candidate, candidate, plan
 from host.readers import read_dataset
 from host.training import prepare, train
 from host.weaving import weave
@@ -191,6 +191,50 @@ def test_the_reasons_name_what_decided() -> None:
     assert "must pass before a model word that was read may be read again" in why
     why = " ".join(plan(Options(), 64, 64, 90).why)
     assert re.search(r"\d empty slots end an epoch of only \d+ groups", why)
+
+
+@pytest.mark.parametrize(
+    ("engine", "limits"),
+    [
+        ("complete,max_delay=2", "max_delay = 2"),
+        ("complete,replay_beats=32", "replay_beats = 32"),
+        ("complete,max_delay=2,replay_beats=32", "max_delay = 2 and replay_beats = 32"),
+    ],
+)
+@pytest.mark.parametrize("sync", [{"batch": 1}, {"batch": 601, "sync": True}])
+def test_the_limit_that_keeps_slots_waiting_is_named(
+    engine: str, limits: str, sync: dict[str, Any]
+) -> None:
+    """2 chunks of 8 bits and a label beat, errors 32 cycles later: 3 slots of 17 cycles."""
+
+    def chosen(engine: str) -> tuple[Candidate, str]:
+        found = plan(Options(engine=engine, bits=8, banks=1, **sync), 64, 60_000, 100)
+        return found.chosen, found.why[-1]
+
+    one, why = chosen(engine)
+    assert (one.name, one.job.delay, one.least_delay) == ("64 x 1", 2, 3)
+    assert why == f"Delay 3 would hide the whole wait, but the engine has {limits}."
+    assert chosen("complete")[0].job.delay == 3
+
+
+@pytest.mark.parametrize(
+    ("samples", "sync", "runs"), [(1, False, "an epoch"), (100, True, "mini-batches")]
+)
+def test_a_wait_that_no_delay_hides_is_no_limit_of_the_engine(
+    samples: int, sync: bool, runs: str
+) -> None:
+    found = plan(Options(banks=1, batch=1, sync=sync), 64, samples, 90)
+    assert found.chosen.job.delay == 1
+    assert found.why[-2].startswith("No longer delay that the engine takes is faster than 1")
+    assert found.why[-1] == f"No delay makes up for that wait in {runs} of only 1 groups."
+
+
+def test_any_engine_is_planned_for() -> None:
+    """Even one that does not take the delay that train has by default."""
+    command = ["plan", "--engine", "rapid,max_delay=1", "--beat-width", "64", "--json"]
+    done = CliRunner().invoke(app, [*command, "--features", "90", "--samples", "60000"])
+    assert done.exit_code == 0, done.output
+    assert {one["delay"] for one in json.loads(done.stdout)["candidates"]} == {1}
 
 
 def test_limits_of_the_engine_are_kept_and_named() -> None:
