@@ -154,7 +154,8 @@ def plan(
     Raises
     ------
     InputError
-        If no engine of this width takes the data set; the message says why not.
+        If an argument is out of range, or no engine of this width takes the data set; the message
+        says why not.
     """
     if not is_power_of_two(width) or not 8 <= width <= MAX_BEAT_BITS:
         raise InputError(
@@ -163,6 +164,10 @@ def plan(
     if samples < 1 or features < 1:
         raise InputError(
             f"{samples} samples of {features} features are nothing to plan for; give 1 or more"
+        )
+    if memory_bits is not None and memory_bits < 1:
+        raise InputError(
+            f"--memory is {memory_bits / 1024:g} kbit; an engine needs some, so make it 1 or more"
         )
     candidates: list[Candidate] = []
     refused: list[Refused] = []

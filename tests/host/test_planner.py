@@ -260,6 +260,14 @@ def test_memory_is_counted_and_limited() -> None:
     assert "--memory allows 10" in found.refused[0].reason
 
 
+@pytest.mark.parametrize("memory", ["-5", "0"])
+def test_memory_that_is_none_is_refused_as_such(memory: str) -> None:
+    command = ["plan", "--beat-width", "64", "--features", "90", "--samples", "1000"]
+    wrong = CliRunner().invoke(app, [*command, "--memory", memory])
+    assert wrong.exit_code == 2
+    assert f"--memory is {memory} kbit; an engine needs some, so make it 1 or more" in wrong.output
+
+
 def test_a_table_for_people_and_sentences_for_mistakes() -> None:
     run = CliRunner()
     shape = ["--features", "784", "--samples", "60000"]
