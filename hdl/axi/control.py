@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,9 +27,10 @@ class Control(wiring.Component):
         read  <- registers, status, [done] -> irq
 
     A command that cannot be obeyed at once is refused with an error and changes nothing: ``start``
-    and ``clear_epochs`` while a job is under way, ``push_epoch`` while the queue is full. Job and
-    epoch registers may be written at any time; a running job has its own copy. A job that the
-    engine refuses ends at once with `Status` saying why; its epochs are still in the queue.
+    and ``clear_epochs`` while a job is under way, ``push_epoch`` while the queue is full. So is a
+    value that does not fit its register. Job and epoch registers may be written at any time; a
+    running job has its own copy. A job that the engine refuses ends at once with `Status` saying
+    why; its epochs are still in the queue.
 
     Members
     -------
@@ -110,14 +111,19 @@ class Control(wiring.Component):
             m.d.sync += done.eq(0)
 
     def _write(self, m: Module, writable: dict[str, Value], refused: Value) -> None:
-        """Bytes that are strobed go into a register; the 1 of a command lasts one cycle."""
+        """Bytes that are strobed go into a register; the 1 of a command lasts one cycle.
+
+        A register that the value does not fit is not chosen, as if it did not exist.
+        """
         bus = self.bus
         bit = bus.write & bus.write_bytes[0] & bus.write_data[0]
+        fits = self._fits(m, {self._registers[name].bits for name in writable})
         m.d.comb += bus.write_error.eq(1)
         for name, value in writable.items():
             register = self._registers[name]
             chosen = Signal(name=f"{name}_chosen")
-            m.d.sync += chosen.eq(bus.write_word == register.address // WORD_BYTES)
+            here = bus.write_word == register.address // WORD_BYTES
+            m.d.sync += chosen.eq(here & fits[register.bits])
             if register.access == "write":
                 for byte in range((register.bits + 7) // 8):
                     part = slice(8 * byte, 8 * byte + 8)
@@ -129,6 +135,13 @@ class Control(wiring.Component):
                 m.d.comb += value.eq(chosen & bit)
                 with m.If(chosen):
                     m.d.comb += bus.write_error.eq(refused)
+
+    def _fits(self, m: Module, widths: set[int]) -> dict[int, Signal]:
+        """For each width, whether what is strobed has no bit above it: every field is unsigned."""
+        strobed = self.bus.write_data & Cat(bit.replicate(8) for bit in self.bus.write_bytes)
+        fits = {bits: Signal(name=f"fits_{bits}") for bits in sorted(widths)}
+        m.d.comb += (fit.eq(~strobed[bits:].any()) for bits, fit in fits.items())
+        return fits
 
     def _read(self, m: Module, readable: dict[str, Value]) -> None:
         """Every register reads as what is ``readable`` under its name, or as its constant.

@@ -16,7 +16,7 @@ class Response(enum.Enum, shape=2):  # type: ignore[call-arg]
     EXOKAY = 1
     """Exclusive accesses do not exist in AXI4-Lite: never sent."""
     SLVERR = 2
-    """No such register, or it cannot do that now; nothing has changed."""
+    """No such register, or it cannot take that value or do that now; nothing has changed."""
     DECERR = 3
     """No such slave: the interconnect's answer, never sent from here."""
 
@@ -61,10 +61,10 @@ BUS = wiring.Signature(
 )
 """Requests that registers answer, as their source has them.
 
-``write_word`` and ``read_word`` stand for a cycle before they are used, so that their decoding may
-be registered. While ``write`` is set, the bytes ``write_bytes`` of ``write_data`` are for the
-register at ``write_word``, or ``write_error`` refuses them. ``read_data`` is what stands at
-``read_word``, or ``read_error`` says that nothing does. Reading changes nothing: it has no strobe.
+All of a request stands for a cycle before it is used, so that its decoding may be registered. While
+``write`` is set, the bytes ``write_bytes`` of ``write_data`` are for the register at
+``write_word``, or ``write_error`` refuses them. ``read_data`` is what stands at ``read_word``, or
+``read_error`` says that nothing does. Reading changes nothing: it has no strobe.
 """
 
 
@@ -80,7 +80,8 @@ class LiteSlave(wiring.Component):
     response is lost, whatever the master does. Writes and reads do not wait for each other.
     Protection (``awprot``, ``arprot``) is ignored.
 
-    Latency: 3 cycles from the items to the response. Throughput: a write and a read every 3 cycles.
+    Latency: 3 cycles from a request's last item to the response.
+    Throughput: a write and a read every 3 cycles.
     Back-pressure: outputs are registers or depend on registers alone, and so does ``bus``.
 
     Members
@@ -101,11 +102,11 @@ class LiteSlave(wiring.Component):
             self.awready.eq(~have_address),
             self.wready.eq(~have_data),
             self.arready.eq(~have_read),
-            bus.write.eq(write_known & have_data & ~self.bvalid),
+            bus.write.eq(write_known & ~self.bvalid),
             read.eq(read_known & ~self.rvalid),
         ]
         m.d.sync += [
-            write_known.eq(have_address & ~bus.write),
+            write_known.eq(have_address & have_data & ~bus.write),
             read_known.eq(have_read & ~read),
         ]
 

@@ -52,7 +52,7 @@ class Register:
     address : int
         Byte address of the first word; further words of a wide value follow, low ones first.
     bits : int
-        Width; bits above it read as zero and what is written to them is ignored.
+        Width; bits above it read as zero, and a write that sets one is refused.
     access : Access
     text : str
         Meaning.

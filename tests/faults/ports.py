@@ -9,8 +9,8 @@ PORTS = (
         name="axi-lost-response",
         stage="axi/lite",
         what="a write does not wait until the last response has been taken",
-        old="bus.write.eq(write_known & have_data & ~self.bvalid)",
-        new="bus.write.eq(write_known & have_data)",
+        old="bus.write.eq(write_known & ~self.bvalid)",
+        new="bus.write.eq(write_known)",
         geometry="narrow",
     ),
     Fault(
@@ -35,6 +35,22 @@ PORTS = (
         what="a byte of a register is written whether it is strobed or not",
         old="with m.If(chosen & bus.write & bus.write_bytes[byte]):",
         new="with m.If(chosen & bus.write):",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-cut",
+        stage="axi/control",
+        what="of a value that does not fit its register the upper bits are dropped",
+        old="chosen.eq(here & fits[register.bits])",
+        new="chosen.eq(here)",
+        geometry="narrow",
+    ),
+    Fault(
+        name="axi-idle-bytes",
+        stage="axi/control",
+        what="a value is refused for bytes that are not strobed",
+        old="bit.replicate(8) for bit",
+        new="Const(255) for bit",
         geometry="narrow",
     ),
     Fault(

@@ -101,7 +101,7 @@ class Replay:
         self.addresses: deque[int] = deque()
         self.data: deque[tuple[int, int]] = deque()
         self.reads: deque[int] = deque()
-        self.address_first = self.data_first = self.answers = 0
+        self.address_first = self.data_first = self.answers = self.excessive = 0
 
     def take_address(self, address: int) -> None:
         self.address_first += len(self.addresses) >= len(self.data)
@@ -116,20 +116,17 @@ class Replay:
         assert self.addresses and self.data, "a write was answered that had not been sent"
         self.answers += 1
         address, (data, strobes) = self.addresses.popleft(), self.data.popleft()
-        register = self._by_address.get(address & -WORD_BYTES)
-        if register is None or register.access == "read":
-            assert response == AxiResp.SLVERR, f"a write to {address:#x} was answered {response}"
+        register, mask = self._by_address.get(address & -WORD_BYTES), strobed_bits(strobes)
+        if register is None or register.access == "read" or (data & mask) >> register.bits:
+            told = f"a write of {data & mask:#x} to {address:#x} was answered {response}"
+            assert response == AxiResp.SLVERR, told
+            self.excessive += register is not None and register.access != "read"
         elif register.access == "write":
             assert response == AxiResp.OKAY, f"{register.full_name} was refused"
-            self._store(register, data, strobes)
-        elif response == AxiResp.OKAY and data & strobes & 1:
+            present = self.values[register.full_name]
+            self.values[register.full_name] = present & ~mask | data & mask
+        elif response == AxiResp.OKAY and data & mask & 1:
             self.on_command(register.name)
-
-    def _store(self, register: Register, data: int, strobes: int) -> None:
-        mask = sum(0xFF << 8 * byte for byte in range(STRB_BITS) if strobes >> byte & 1)
-        mask &= (1 << register.bits) - 1
-        present = self.values[register.full_name]
-        self.values[register.full_name] = present & ~mask | data & mask
 
     def answer_read(self, data: int, response: int) -> None:
         assert self.reads, "a read was answered that had not been sent"
@@ -142,6 +139,10 @@ class Replay:
     def group(self, name: str) -> dict[str, int]:
         """Values of a group of registers, by their names in it."""
         return {k.removeprefix(f"{name}_"): v for k, v in self.values.items() if k.startswith(name)}
+
+
+def strobed_bits(strobes: int) -> int:
+    return sum(0xFF << 8 * byte for byte in range(STRB_BITS) if strobes >> byte & 1)
 
 
 class AxiBench(JobBench):
@@ -164,6 +165,7 @@ class AxiBench(JobBench):
         ]
         self.sinks = [AxiStreamSink(AxiStreamBus.from_prefix(dut, n), *domain) for n in OUT_STREAMS]
         self._watch()
+        self._litter()
         if gap:
             self._pause()
 
@@ -178,6 +180,17 @@ class AxiBench(JobBench):
         Channel(self, "s_axis_model_t", ["data"], self.take_word)
         for stream in OUT_STREAMS:
             Channel(self, f"{stream}_t", ["data", "last"], lambda data, last: None)
+
+    def _litter(self) -> None:
+        """Bytes that are not strobed may hold anything, and do."""
+        channel = self.master.write_if.w_channel
+        send = channel.send
+
+        async def send_littered(item: Any) -> None:
+            item.wdata |= random_bits(self.rng, 8 * STRB_BITS) & ~strobed_bits(item.wstrb)
+            await send(item)
+
+        channel.send = send_littered
 
     def _pause(self) -> None:
         write, read = self.master.write_if, self.master.read_if

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import cocotb
@@ -9,7 +10,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiResp
 
-from hdl.axi.registers import EPOCH_DEPTH, GROUPS, WORD_BYTES
+from hdl.axi.registers import EPOCH_DEPTH, GROUPS, WORD_BITS, WORD_BYTES, Register
 from hdl.job import Mode
 from hdl.protocol import Error, epoch_layout, job_layout
 from tests.hdl.axi import AxiBench
@@ -114,35 +115,67 @@ async def rate(dut: Any) -> None:
 
 
 @test
+async def apart(dut: Any) -> None:
+    """Address and data any time apart: answered three cycles after the later of both."""
+    bench = AxiBench(dut, gap=0.0)
+    await bench.start()
+    write = bench.master.write_if
+    for channel in (write.aw_channel, write.w_channel):
+        channel.set_pause_generator(bench.chance(0.6) for _ in itertools.count())
+    addresses, words, answered = (bench.times(letters) for letters in ("aw", "w", "b"))
+    for value in random_signed(bench.rng, 31, ACCESSES).tolist():
+        await bench.write("job_seed", abs(value))
+    assert np.array_equal(np.array(answered) - np.maximum(addresses, words), [3] * ACCESSES)
+    assert np.ptp(np.sign(np.subtract(addresses, words))) == 2, "one always came first"
+
+
+@test
 async def registers(dut: Any) -> None:
-    """Every address: constants, what reads back, what does not exist."""
+    """Every address: constants, what reads back, what does not fit, what does not exist."""
     bench = AxiBench(dut, gap=0.2)
     await bench.start()
     for name, register in bench.registers.items():
-        limit = (1 << register.bits) - 1
         if register.value is not None:
             assert await bench.read(name) == register.value, name
         if register.access == "write":
-            for value in (0xFFFFFFFF, random_bits(bench.rng, 32)):
+            for value in ((1 << register.bits) - 1, random_bits(bench.rng, register.bits)):
                 await bench.write(name, value)
-                assert await bench.read(name) == value & limit, name
-            await bench.write_in_pieces(name, 0x12345678)
-            assert await bench.read(name) == 0x12345678 & limit, name
+                assert await bench.read(name) == value, name
+            value = random_bits(bench.rng, register.bits)
+            await bench.write_in_pieces(name, value)
+            assert await bench.read(name) == value, name
+            await overfill(bench, register, value)
         elif register.access == "read":
             for word in range(register.words):
                 address = register.address + WORD_BYTES * word
                 await bench.write_bytes(address, 0xFFFFFFFF, WORD_BYTES, AxiResp.SLVERR)
-        elif register.access == "command":
+        else:
             assert await bench.read(name) == 0, name
+            await overfill(bench, register, 0)
     ends = {r.group: r.address + WORD_BYTES * r.words for r in bench.registers.values()}
     for address in (*ends.values(), 0xFFC):
         await bench.write_bytes(address, 1, WORD_BYTES, AxiResp.SLVERR)
         answer = await bench.read_bytes(address, WORD_BYTES)
         assert answer.resp == AxiResp.SLVERR and not any(answer.data)
     assert tuple(ends) == GROUPS
+    assert bench.replay.excessive
     kept = bench.replay.values
     for name in kept:
         assert await bench.read(name) == kept[name], f"{name} was changed by another write"
+    for name in ("control_busy", "control_epochs_waiting"):
+        assert await bench.read(name) == 0, f"{name}: a command that was refused did something"
+
+
+async def overfill(bench: AxiBench, register: Register, kept: int) -> None:
+    """What has a bit above the register's width is refused, and so is that bit's byte alone."""
+    address, name = register.address, register.full_name
+    above = range(register.bits, WORD_BITS)
+    for bit in sorted({*above[:1], *above[-1:], *bench.rng.permutation(above)[:1].tolist()}):
+        value = 1 << bit | kept ^ (1 << register.bits) - 1
+        await bench.write(name, value, AxiResp.SLVERR)
+        byte = bit // 8
+        await bench.write_bytes(address + byte, value >> 8 * byte & 0xFF, 1, AxiResp.SLVERR)
+        assert await bench.read(name) == kept, name
 
 
 @test
@@ -167,7 +200,7 @@ async def refusals(dut: Any) -> None:
     await bench.write("control_push_epoch", 1)
     await bench.write("job_mode", Mode.TRAIN)
     await bench.write("control_interrupt_enable", 1)
-    await bench.write_bytes(bench.registers["control_start"].address + 1, 1, 1)  # byte 0 is idle
+    await bench.write_bytes(bench.registers["control_start"].address + 1, 0, 1)  # byte 0 is idle
     assert not await bench.read("control_done")
     await bench.write("control_start", 1)
     bench.present = None  # this test compares the status itself

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Shape
 
 from hdl.axi.registers import (
     ADDRESS_BITS,
@@ -20,6 +21,7 @@ from hdl.axi.registers import (
 )
 from hdl.axi.render import c_header, update_page
 from hdl.config import EngineConfig
+from hdl.protocol import epoch_layout, job_layout
 from tests.geometries import GEOMETRIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "axi.md"
@@ -49,6 +51,13 @@ def test_a_field_wider_than_a_register_is_refused() -> None:
     wide = replace(EngineConfig(), coefficient_bits=WORD_BITS)
     with pytest.raises(ValueError, match="the epoch's correction has 44 bits and a register 32"):
         register_map(wide)
+
+
+def test_no_field_is_signed() -> None:
+    """The bus refuses a value by the bits above its width."""
+    config = EngineConfig()
+    for layout in (job_layout(config), epoch_layout(config)):
+        assert not any(Shape.cast(field.shape).signed for _, field in layout)
 
 
 def test_page_is_up_to_date() -> None:
