@@ -12,7 +12,13 @@ from tests.hdl.runner import SIMULATORS, simulate
 
 
 @pytest.mark.parametrize(
-    ("geometry", "simulator"), [("4x2", "verilator"), ("narrow", SIMULATORS[-1])]
+    ("geometry", "simulator"),
+    [
+        ("4x2", "verilator"),
+        ("narrow", SIMULATORS[-1]),
+        ("parts", "verilator"),
+        ("small", "verilator"),
+    ],
 )
 def test_axi(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(AxiEngine(GEOMETRIES[geometry]), "bench_axi", geometry, simulator, tmp_path)

@@ -16,6 +16,7 @@ from hdl.axi.engine import AxiEngine
 from hdl.config import EngineConfig
 from hdl.device.device import BlockDevice
 from hdl.engine import Engine
+from hdl.engines import ENGINES
 from hdl.link.uart import Uart
 from hdl.verilog import WAIVERS, to_verilog
 from sim.build import find_verilator
@@ -24,6 +25,9 @@ from tests.geometries import GEOMETRIES
 CLOCK_HZ = 48_000_000
 GEOMETRY = "16x1"
 """Small, and what is waived occurs in it."""
+
+CONFIGS = {name: GEOMETRIES[name] for name in (GEOMETRY, "small")} | {"rapid": ENGINES["rapid"]}
+"""One with every part, one with few, and one with its wide wires cut."""
 
 INTERFACES: dict[str, Callable[[EngineConfig], wiring.Component]] = {
     "streams": Engine,
@@ -35,7 +39,7 @@ INTERFACES: dict[str, Callable[[EngineConfig], wiring.Component]] = {
 
 @functools.cache
 def verilog(interface: str, geometry: str = GEOMETRY) -> str:
-    return to_verilog(INTERFACES[interface](GEOMETRIES[geometry]), "engine_top")
+    return to_verilog(INTERFACES[interface](CONFIGS[geometry]), "engine_top")
 
 
 def lint(text: str, folder: Path, *waivers: Path, top: str = "engine_top") -> list[str]:
@@ -55,7 +59,7 @@ def lint(text: str, folder: Path, *waivers: Path, top: str = "engine_top") -> li
     return found
 
 
-@pytest.mark.parametrize("geometry", [GEOMETRY, "small"])
+@pytest.mark.parametrize("geometry", CONFIGS)
 @pytest.mark.parametrize("interface", INTERFACES)
 def test_no_warnings(interface: str, geometry: str, tmp_path: Path) -> None:
     assert lint(verilog(interface, geometry), tmp_path, WAIVERS) == []
