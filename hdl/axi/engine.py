@@ -38,7 +38,7 @@ class AxiEngine(wiring.Component):
     Members
     -------
     aclk, aresetn : In(1)
-        Clock, and reset: active low, synchronous.
+        Clock, and reset: active low, synchronous. The model must be loaded after it (`Model`).
     s_axi_* : `CHANNELS`
     s_axis_beats_* : In
         A beat of the woven stream.

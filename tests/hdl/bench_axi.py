@@ -243,5 +243,19 @@ async def refusals(dut: Any) -> None:
     assert not any(bench.port(f"{channel}valid").get() for channel in SENDING)
     dut.aresetn.value = 1
     await bench.tick()
-    for name in ("control_busy", "control_done", "job_mode", "control_interrupt_enable"):
+    bench.replay.values = dict.fromkeys(bench.replay.values, 0)
+    for name in ("control_busy", "control_done", *bench.replay.values):
         assert await bench.read(name) == 0, name
+
+    # A model that is loaded after it is there.
+    await bench.write("control_interrupt_enable", 1)
+    await bench.write("job_chunks", config.max_chunks)
+    words = random_signed(bench.rng, config.model_bits, config.max_features)
+    await bench.send_words(words.tolist())
+    for mode in (Mode.LOAD, Mode.DUMP):
+        await bench.write("job_mode", mode)
+        await bench.write("control_start", 1)
+        await bench.finish_job()
+    await bench.tick(RUNNING)
+    for board in (bench.words, bench.model_packets):
+        board.finish()
