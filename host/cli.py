@@ -174,17 +174,23 @@ def elaborate(
 
     from .files import replacing
 
-    config = engine_config(engine, lanes, banks, max_bits)
-    if header and interface != "axi-stream":
+    config, axi = engine_config(engine, lanes, banks, max_bits), interface == "axi-stream"
+    if header and not axi:
         raise InputError("--header describes AXI4-Lite registers; add --interface axi-stream")
-    with replacing(output) as stream:
-        if interface == "axi-stream":
-            stream.write(to_verilog(AxiEngine(config), AXI_TOP).encode())
-        else:
-            stream.write(to_verilog(Engine(config), TOP).encode())
-    if header:
-        with replacing(header) as stream:
-            stream.write(c_header(config).encode())
+    if header and header.resolve() == output.resolve():
+        raise InputError(f"--header and --output are both {output}; name two files")
+    try:
+        registers = c_header(config) if axi else ""
+    except ValueError as fault:
+        raise InputError(f"this engine has no {interface} interface: {fault}") from fault
+    with ExitStack() as stack:
+        verilog = stack.enter_context(replacing(output))
+        macros = stack.enter_context(replacing(header)) if header else None
+        text = to_verilog(AxiEngine(config), AXI_TOP) if axi else to_verilog(Engine(config), TOP)
+        verilog.write(text.encode())
+        verilog.flush()  # what fails, fails before either file is in place
+        if macros:
+            macros.write(registers.encode())
 
 
 @app.command()

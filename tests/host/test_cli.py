@@ -321,6 +321,41 @@ def test_elaborate_has_no_header_of_streams(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_elaborate_refuses_fields_wider_than_a_register(tmp_path: Path) -> None:
+    options = ("--interface", "axi-stream", "--engine", "default,coefficient_bits=32")
+    files = ("-o", tmp_path / "axi.v", "--header", tmp_path / "axi.h")
+    _, err = zipsgd("elaborate", *options, *files, code=2)
+    assert err == (
+        "zipsgd: this engine has no axi-stream interface: the epoch's correction has 44 bits and a "
+        "register 32; lower random_bits or coefficient_bits\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("unwritable", ["-o", "--header"])
+def test_elaborate_writes_both_files_or_none(unwritable: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    files = {"-o": tmp_path / "axi.v", "--header": tmp_path / "axi.h"}
+    for path, reason in (
+        (tmp_path / "absent" / "axi", "No such file or directory"),
+        (tmp_path / "file" / "axi", "Not a directory"),
+        (tmp_path, "is not a regular file"),
+    ):
+        named = {**files, unwritable: path}
+        pairs = ("-o", named["-o"], "--header", named["--header"])
+        _, err = zipsgd("elaborate", "--interface", "axi-stream", *pairs, code=2)
+        assert f"{path} " in err and reason in err
+        assert err.count("\n") == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_elaborate_does_not_write_one_file_over_the_other(tmp_path: Path) -> None:
+    options = ("--interface", "axi-stream", "-o", tmp_path / "axi", "--header", tmp_path / "axi")
+    _, err = zipsgd("elaborate", *options, code=2)
+    assert "name two files" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
     _, err = zipsgd("elaborate", "--lanes", "3", "-o", tmp_path / "engine.v", code=2)
     assert "lanes must be a power of two" in err
