@@ -17,6 +17,13 @@ MAX_BEAT_BITS = 4096
 LABEL_WORD_BITS = 32
 """Bits of a sample's label word in the woven stream, and of each word that a job adds to it."""
 
+MODEL_WORD_BITS = LABEL_WORD_BITS
+"""Bits of a model word or margin outside the engine: sign-extended, so that memory holds plain
+integers, as it does for labels."""
+
+EPOCH_DEPTH = 64
+"""Epochs that can wait in the queue before an engine, be it behind AXI or a link."""
+
 WEIGHT_BITS, WEIGHT_FRAC = 12, 8
 """Format of a sample's weight (unsigned)."""
 

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 from hdl.device.layouts import (
-    EPOCH_DEPTH,
-    WORD_BITS,
     epoch_item_layout,
     epochs_a_frame,
     narrowed,
     run_layout,
 )
+from hdl.formats import EPOCH_DEPTH, MODEL_WORD_BITS
 from hdl.job import Epoch, Job, Mode
 from hdl.link.frames import (
     MAX_PAYLOAD,
@@ -49,7 +48,7 @@ from .weaving import Woven
 WORD = np.dtype("<i4")
 """A model word or margin on the link."""
 
-assert WORD.itemsize * 8 == WORD_BITS
+assert WORD.itemsize * 8 == MODEL_WORD_BITS
 
 ATTEMPTS = 6
 """Times that a job is begun, if the device is reset in the middle of it."""

@@ -7,10 +7,10 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
+from ..formats import EPOCH_DEPTH
 from ..protocol import Status, epoch_layout, job_layout
 from .lite import BUS
 from .registers import (
-    EPOCH_DEPTH,
     GROUP_BYTES,
     GROUPS,
     WORD_BITS,

@@ -8,16 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..engine import Engine
-from ..formats import LABEL_WORD_BITS
+from ..formats import MODEL_WORD_BITS
 from .control import Control
 from .lite import CHANNELS, LiteSlave
 
 TOP = "zipsgd_axi"
 """Verilog module, and prefix of those inside it."""
-
-WORD_BITS = LABEL_WORD_BITS
-"""A model word or margin on a stream: sign-extended, so that memory holds plain 32-bit integers,
-as it does for labels."""
 
 
 class AxiEngine(wiring.Component):
@@ -43,7 +39,7 @@ class AxiEngine(wiring.Component):
     s_axis_beats_* : In
         A beat of the woven stream.
     s_axis_model_* : In
-        Words of a `Mode.LOAD` job, each `WORD_BITS` wide; bits above the model's are ignored.
+        Words of a `Mode.LOAD` job, each `MODEL_WORD_BITS` wide; bits above the model's are ignored.
     m_axis_model_* : Out
         Words of a `Mode.DUMP` job.
     m_axis_margins_* : Out
@@ -130,9 +126,9 @@ def ports(config: EngineConfig) -> dict[str, wiring.Member]:
         "aresetn": In(1),
         **{f"s_axi_{name}": member for name, member in CHANNELS.items()},
         **_stream("s_axis_beats", In, config.beat_bits),
-        **_stream("s_axis_model", In, WORD_BITS),
-        **_stream("m_axis_model", Out, WORD_BITS, tlast=True),
-        **_stream("m_axis_margins", Out, WORD_BITS * config.banks, tlast=True),
+        **_stream("s_axis_model", In, MODEL_WORD_BITS),
+        **_stream("m_axis_model", Out, MODEL_WORD_BITS, tlast=True),
+        **_stream("m_axis_margins", Out, MODEL_WORD_BITS * config.banks, tlast=True),
         "irq": Out(1),
     }
 
@@ -150,5 +146,5 @@ def _stream(
 
 
 def _word(value: Value) -> Value:
-    """``value`` sign-extended to `WORD_BITS`."""
-    return Cat(value, value[-1].replicate(WORD_BITS - len(value)))
+    """``value`` sign-extended to `MODEL_WORD_BITS`."""
+    return Cat(value, value[-1].replicate(MODEL_WORD_BITS - len(value)))

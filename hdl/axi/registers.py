@@ -15,12 +15,12 @@ from typing import Any, Literal
 from amaranth.lib import data
 
 from ..config import EngineConfig
-from ..formats import COARSE_BITS, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
+from ..formats import COARSE_BITS, EPOCH_DEPTH, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
 from ..job import Loss, Mode
 from ..protocol import Error, Status, epoch_layout, job_layout
 
 WORD_BITS = 32
-"""Width of the bus's data, fixed by AXI4-Lite interconnects everywhere."""
+"""Width of the bus's data, fixed by AXI4-Lite interconnects everywhere, not by our formats."""
 
 WORD_BYTES = WORD_BITS // 8
 ADDRESS_BITS = 12
@@ -29,8 +29,6 @@ ADDRESS_BITS = 12
 MAGIC = int.from_bytes(b"ZSGD", "big")
 
 DIGEST = "digest"
-EPOCH_DEPTH = 64
-"""Epochs that can wait in the queue."""
 
 GROUPS = ("identity", "control", "job", "epoch", "status")
 GROUP_BYTES = 0x100

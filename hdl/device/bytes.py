@@ -10,11 +10,12 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
+from ..formats import EPOCH_DEPTH, MODEL_WORD_BITS
 from ..link.frames import Command, byte_count
 from ..memory.gearbox import Gearbox
 from ..protocol import epoch_layout
 from ..relay import relayed
-from .layouts import EPOCH_DEPTH, WORD_BITS, epoch_item_layout
+from .layouts import epoch_item_layout
 
 
 class Intake(wiring.Component):
@@ -79,7 +80,8 @@ class Intake(wiring.Component):
         kinds = (Command.WRITE_MODEL, Command.WRITE_EPOCHS, Command.WRITE_MEMORY, Command.RUN)
         chosen = _chosen(m, self.command, kinds)
         # The last bytes, and where the next one's coming shows: a one moves up.
-        last, filled = Signal(max(WORD_BITS, item.size)), Signal(max(WORD_BITS, item.size) // 8 + 1)
+        most = max(MODEL_WORD_BITS, item.size)
+        last, filled = Signal(most), Signal(most // 8 + 1)
         gives, taken = Signal(), Signal()
         # Registers, because so many others hang on them.
         byte, came, runs = Signal(8), Signal(), Signal()
@@ -89,7 +91,7 @@ class Intake(wiring.Component):
             waits.r_en.eq(self.epochs.ready),
             self.epochs.valid.eq(waits.r_rdy),
             self.waiting.eq(waits.level),
-            self.model.payload.eq(last[-WORD_BITS:].as_signed()),
+            self.model.payload.eq(last[-MODEL_WORD_BITS:].as_signed()),
             self.words.payload.eq(self.i.payload),
         ]
         m.d.sync += [
@@ -99,7 +101,7 @@ class Intake(wiring.Component):
         ]
         with m.If(chosen[Command.WRITE_MODEL]):
             m.d.comb += [
-                gives.eq(filled[WORD_BITS // 8]),
+                gives.eq(filled[MODEL_WORD_BITS // 8]),
                 self.model.valid.eq(gives),
                 taken.eq(self.model.ready),
                 self.i.ready.eq(~came & ~gives),
@@ -141,7 +143,7 @@ class Outlet(wiring.Component):
     model : In(stream of signed(model_bits))
     margins : In(stream of ArrayLayout(signed(model_bits), banks))
     o : Out(stream of 8)
-        Model words and margins sign-extended to `WORD_BITS`.
+        Model words and margins sign-extended to `MODEL_WORD_BITS`.
     reset : In(1)
         Forget what is inside.
     """
@@ -177,8 +179,8 @@ class Outlet(wiring.Component):
         words = Cat(_extended(margins.payload[bank]) for bank in range(config.banks))
         sources: dict[Any, tuple[Any, Value, int]] = {
             Command.READ_MEMORY: (beats, beats.payload, config.beat_bits),
-            Command.READ_MODEL: (model, _extended(model.payload), WORD_BITS),
-            Command.READ_MARGINS: (margins, words, WORD_BITS * config.banks),
+            Command.READ_MODEL: (model, _extended(model.payload), MODEL_WORD_BITS),
+            Command.READ_MARGINS: (margins, words, MODEL_WORD_BITS * config.banks),
         }
         chosen = _chosen(m, self.command, sources)
         for command, (source, payload, bits) in sources.items():
@@ -206,7 +208,7 @@ def _chosen(m: Module, command: Value, kinds: Iterable[Any]) -> dict[Any, Signal
 
 
 def _extended(word: Value) -> Value:
-    return Cat(word, word[-1].replicate(WORD_BITS - len(word)))
+    return Cat(word, word[-1].replicate(MODEL_WORD_BITS - len(word)))
 
 
 def epoch_bytes(config: EngineConfig) -> int:

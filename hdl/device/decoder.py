@@ -13,6 +13,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
+from ..formats import EPOCH_DEPTH
 from ..link.frames import (
     MAX_PAYLOAD,
     Code,
@@ -28,7 +29,7 @@ from ..memory.plan import plan_layout
 from ..protocol import Status, epoch_layout, job_layout
 from ..relay import relayed
 from .bytes import Intake, Outlet, epoch_bytes
-from .layouts import EPOCH_DEPTH, epochs_a_frame, run_layout
+from .layouts import epochs_a_frame, run_layout
 
 QUIET_CYCLES = 256
 """A stream that has not moved for so long has nothing to give, or no room to take."""

@@ -7,16 +7,11 @@ from typing import Any
 from amaranth.lib import data
 
 from ..config import EngineConfig
+from ..formats import EPOCH_DEPTH
 from ..link.frames import MAX_PAYLOAD
 from ..memory.plan import plan_layout
 from ..parameters import Loss
 from ..protocol import epoch_layout, job_layout
-
-WORD_BITS = 32
-"""A model word or margin on the link, sign-extended."""
-
-EPOCH_DEPTH = 64
-"""Epochs that can wait in the queue."""
 
 
 def run_layout(config: EngineConfig, word_bits: int, words: int) -> data.StructLayout:

@@ -10,7 +10,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiResp
 
-from hdl.axi.registers import EPOCH_DEPTH, GROUPS, WORD_BITS, WORD_BYTES, Register
+from hdl.axi.registers import GROUPS, WORD_BITS, WORD_BYTES, Register
+from hdl.formats import EPOCH_DEPTH
 from hdl.job import Mode
 from hdl.protocol import Error, epoch_layout, job_layout
 from tests.hdl.axi import AxiBench

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdl.device.layouts import EPOCH_DEPTH, run_layout
+from hdl.device.layouts import run_layout
+from hdl.formats import EPOCH_DEPTH
 from hdl.job import Job, Mode
 from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
 from hdl.protocol import Error, pack_job
