@@ -124,9 +124,9 @@ async def apart(dut: Any) -> None:
     for channel in (write.aw_channel, write.w_channel):
         channel.set_pause_generator(bench.chance(0.6) for _ in itertools.count())
     addresses, words, answered = (bench.times(letters) for letters in ("aw", "w", "b"))
-    for value in random_signed(bench.rng, 31, ACCESSES).tolist():
+    for value in random_signed(bench.rng, 31, 3 * ACCESSES).tolist():
         await bench.write("job_seed", abs(value))
-    assert np.array_equal(np.array(answered) - np.maximum(addresses, words), [3] * ACCESSES)
+    assert np.array_equal(np.array(answered) - np.maximum(addresses, words), [3] * 3 * ACCESSES)
     assert np.ptp(np.sign(np.subtract(addresses, words))) == 2, "one always came first"
 
 
