@@ -438,7 +438,8 @@ class Golden:
         if job.learns:
             count.error_saturations += int((error_saturated & valid).sum())
         if job.mode == Mode.EVALUATE:
-            count.loss_sum += int(loss_value(config, job, z, labels, weight)[valid].sum())
+            losses = loss_value(config, job, z, labels, weight)[valid]
+            count.loss_sum += sum(losses.tolist())  # 16 of them may need more than 64 bits
         return Errors(
             h=h * valid,
             c=c * valid,

@@ -31,10 +31,11 @@ from host.devices import samples_of
 from host.weaving import Woven, code_range, weave
 from sim import build, verilated
 from sim.errors import CompileError, SimulationError, StalledError, ToolNotFoundError
+from sim.fast import Fast
 from sim.golden import Golden, Ints, predict_cycles
 from sim.verilated import VerilatedEngine
 from tests.geometries import GEOMETRIES
-from tests.hdl.jobs import calm_job, random_job
+from tests.hdl.jobs import any_job, calm_job, random_job
 
 SMALL = GEOMETRIES["4x2"]
 WIDE = EngineConfig(lanes=32, banks=16, max_chunks=2, max_bits=4, replay_beats=64)
@@ -437,6 +438,30 @@ def test_cache_that_cannot_be_written_is_named(
     monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(CompileError, match="set ZIPSGD_CACHE"):
         build.compile_library(tiny_verilog())
+
+
+def test_losses_whose_sum_needs_more_than_64_bits() -> None:
+    """A group of 16 samples with the largest residual and weight there is."""
+    limit, groups = 1 << (WIDE.model_bits - 1), 3
+    samples = groups * WIDE.banks - 1
+    weight = (1 << WEIGHT_BITS) - 1
+    job = any_job(WIDE, groups=groups, mode=Mode.EVALUATE, weighted=True, offset=True)
+    woven = weave(
+        np.zeros((samples, WIDE.lanes), dtype=np.int64),
+        np.full(samples, -limit),
+        job.bits,
+        WIDE,
+        weights=np.full(samples, weight),
+        offsets=np.full(samples, limit - 1),
+    )
+    exact = samples * (2 * limit - 1) ** 2 * weight
+    assert exact // groups > 1 << 63
+    for model in (Golden(WIDE), Fast(WIDE)):
+        model.load(np.zeros(WIDE.lanes, dtype=np.int64))
+        assert model.run(job, samples_of(woven, WIDE)).loss_sum == exact
+    with VerilatedEngine(WIDE) as simulated:
+        simulated.load(np.zeros(WIDE.lanes, dtype=np.int64))
+        assert simulated.run(job, woven.beats).loss_sum == exact
 
 
 def test_beats_need_not_be_contiguous(small: VerilatedEngine) -> None:
