@@ -76,11 +76,19 @@ def fast_samples(woven: Woven, config: EngineConfig) -> Samples:
     return Samples(**vars(fast_unweave(woven, config)))
 
 
-def check_fits(job: Job, copies: tuple[Woven, ...]) -> None:
-    """Raises `ValueError` unless the streams of ``copies`` are those that ``job`` describes.
+def check_fits(config: EngineConfig, job: Job, copies: tuple[Woven, ...]) -> None:
+    """Raises `ValueError` unless the streams of ``copies`` are those that ``config`` reads and
+    ``job`` describes.
 
     An engine cannot tell: it would take labels for weights, or one code for another.
     """
+    for woven in copies:
+        difference = woven.geometry.difference(config)
+        if difference is not None:
+            raise ValueError(
+                f"the data set is woven for {difference}; weave it for this engine, or open a "
+                "device with the other one"
+            )
     names = ("bits", "chunks", "groups", "unsigned", "weighted", "offset")
     for woven, name in product(copies, names):
         asked, there = getattr(job, name), getattr(woven, name)
@@ -105,7 +113,7 @@ class GoldenDevice:
         self._golden.load(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
-        check_fits(job, copies)
+        check_fits(self.config, job, copies)
         return self._golden.run(job, *(samples_of(woven, self.config) for woven in copies))
 
     def read_model(self, chunks: int) -> Ints:
@@ -130,7 +138,7 @@ class FastDevice(GoldenDevice):
         self._golden = Fast(config)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
-        check_fits(job, copies)
+        check_fits(self.config, job, copies)
         return self._golden.run(job, *(fast_samples(woven, self.config) for woven in copies))
 
 
@@ -161,7 +169,7 @@ class SimEngine:
             self._engine.load(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
-        check_fits(job, copies)
+        check_fits(self.config, job, copies)
         with host_errors():
             return self._engine.run(job, *(woven.beats for woven in copies))
 

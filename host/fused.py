@@ -33,6 +33,7 @@ from .rounding import (
 )
 from .scaling import largest_code
 from .weaving import (
+    Geometry,
     Unwoven,
     Woven,
     check_shape,
@@ -87,6 +88,7 @@ def round_and_weave(
         raise ValueError(OUT_OF_RANGE)
     return Woven(
         beats=beats.reshape(-1, config.beat_bytes),
+        geometry=Geometry.of(config),
         bits=bits,
         chunks=chunks,
         groups=groups,

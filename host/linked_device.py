@@ -141,7 +141,7 @@ class LinkedDevice:
         InputError
             If the data does not fit the device's memory.
         """
-        check_fits(job, copies)
+        check_fits(self.config, job, copies)
         job.check(self.config)
         self.read_model(self._chunks)  # what to begin with, if it has to be done anew
         used = copies[: len(job.epochs)]

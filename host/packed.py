@@ -16,7 +16,7 @@ windows: only labels, the order of the samples and one window are in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
 from hdl.formats import MAX_BITS, MIN_BITS
+from hdl.parameters import Loss
 
 from .container import ContainerWriter, open_container
 from .dataset import Dataset, Floats, Rows
@@ -36,12 +37,10 @@ from .losses import LOSSES, LossName
 from .moments import Moments
 from .rounding import Codes, Draws, Rounding, check_rounding, quantise_labels
 from .scaling import FeatureScale, LabelScaling, Scaling, largest_code, with_intercept
-from .weaving import Woven, check_shape, group_bytes, groups_of
+from .weaving import Geometry, Woven, check_shape, group_bytes, groups_of
 
 FORMAT = "zipsgd packed data"
 HEAD_ROWS = 10_000
-GEOMETRY = ("lanes", "banks", "model_bits", "model_frac")
-"""What the stream depends on; the rest of an engine's configuration may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,8 @@ class PackOptions:
 
     @property
     def geometry(self) -> dict[str, int]:
-        return {name: getattr(self.config, name) for name in GEOMETRY}
+        """That of the stream, by name."""
+        return asdict(Geometry.of(self.config))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class PackedSet:
     name, digest : str
         Of the source.
     config : EngineConfig
-        An engine whose stream it is; `GEOMETRY` is all that counts.
+        The plainest engine that takes the stream; its `Geometry` is all that counts.
     bits, rounding, seed, holdout
         As it was packed.
     scaling, label_scaling, feature_names, encoding
@@ -178,13 +178,11 @@ class PackedSet:
 
     def check(self, config: EngineConfig) -> None:
         """Raises `InputError` if an engine of this configuration reads another stream."""
-        for name in GEOMETRY:
-            packed, wanted = getattr(self.config, name), getattr(config, name)
-            if packed != wanted:
-                raise InputError(
-                    f"{self.name} is packed for {name} = {packed} and the engine has {wanted}; "
-                    "pack it again for this engine"
-                )
+        difference = Geometry.of(self.config).difference(config)
+        if difference is not None:
+            raise InputError(
+                f"{self.name} is packed for {difference}; pack it again for this engine"
+            )
         check_shape((len(self.labels), self.copies[0].features), None, self.bits, config)
 
 
@@ -285,11 +283,9 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         raise ValueError(f"the format is {content['format']!r} and not {FORMAT!r}")
     bits, n = _whole(content, "bits", MIN_BITS, MAX_BITS), _whole(content, "samples", 1, 1 << 40)
     count, seed = _whole(content, "copies", 1, 1 << 16), _whole(content, "seed", 0, 1 << 128)
-    geometry: dict[str, Any] = {
-        name: _whole(content["geometry"], name, 1, 1 << 16) for name in GEOMETRY
-    }
-    # Wide enough for every code and label format: only the stream's shape is asked of it.
-    config = EngineConfig(**geometry, max_bits=MAX_BITS, error_bits=40, error_frac=30)
+    whole = (_whole(content["geometry"], each.name, 1, 1 << 16) for each in fields(Geometry))
+    geometry = Geometry(*whole)
+    config = _plainest(geometry, bits)
     names = tuple(content["feature_names"])
     scaling = Scaling.from_json(content["scaling"])
     features = len(names) + 1
@@ -315,7 +311,7 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
     if expected != {name: (array.dtype.str, array.shape) for name, array in arrays.items()}:
         raise ValueError("the arrays do not have the shapes that the header implies")
     copies = (
-        Woven(arrays[f"copy{i}"], bits, chunks, groups, samples=n, features=features)
+        Woven(arrays[f"copy{i}"], geometry, bits, chunks, groups, samples=n, features=features)
         for i in range(count)
     )
     return PackedSet(
@@ -333,6 +329,21 @@ def _from_content(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> P
         copies=tuple(copies),
         unrounded=arrays.get("unrounded"),
         **{name: arrays[name] for name in ("labels", "head", "heldout", "heldout_labels")},
+    )
+
+
+def _plainest(geometry: Geometry, bits: int) -> EngineConfig:
+    """An engine that takes the stream, with sums as narrow as any that does."""
+    return EngineConfig(
+        **vars(geometry),
+        max_bits=bits,
+        error_bits=geometry.model_frac + 1,
+        error_frac=geometry.model_frac,
+        coefficient_bits=1,
+        coefficient_frac=8,
+        random_bits=8,
+        losses=(Loss.LEAST_SQUARES,),
+        coarsening=False,
     )
 
 

@@ -13,8 +13,8 @@ its end. Missing features are codes of 0, missing samples words of 0, which are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from amaranth.hdl import Shape
@@ -32,6 +32,31 @@ from .scaling import largest_code
 Bytes = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """What a stream depends on of the engine that it is for (see `hdl.parameters.Parameters`); the
+    rest of an engine's configuration may change."""
+
+    lanes: int
+    banks: int
+    model_bits: int
+    model_frac: int
+
+    @classmethod
+    def of(cls, config: EngineConfig) -> Self:
+        """That of the streams that an engine takes."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
+
+    def difference(self, config: EngineConfig) -> str | None:
+        """The first parameter in which an engine differs, as in "lanes = 16 and the engine has 32";
+        None if it takes this stream."""
+        for name, value in vars(self).items():
+            has = getattr(config, name)
+            if value != has:
+                return f"{name} = {value} and the engine has {has}"
+        return None
+
+
 @dataclass(frozen=True, eq=False)
 class Woven:
     """A woven data set.
@@ -40,6 +65,8 @@ class Woven:
     ----------
     beats : uint8 (groups * group_beats, beat_bytes)
         C order: the bytes of the stream.
+    geometry : Geometry
+        Of the engine that it is woven for.
     bits : int
         Bits of a code, q.
     chunks : int
@@ -55,6 +82,7 @@ class Woven:
     """
 
     beats: Bytes
+    geometry: Geometry
     bits: int
     chunks: int
     groups: int
@@ -145,6 +173,7 @@ def weave(
     beats = np.concatenate([planes.reshape(groups, -1, config.beat_bytes), label_beats], axis=1)
     return Woven(
         beats=beats.reshape(-1, config.beat_bytes),
+        geometry=Geometry.of(config),
         bits=bits,
         chunks=chunks,
         groups=groups,

@@ -28,7 +28,7 @@ from hdl.protocol import (
     pack_transfer,
 )
 from host.devices import samples_of
-from host.weaving import Woven, code_range, weave
+from host.weaving import Geometry, Woven, code_range, weave
 from sim import golden
 from tests.hdl.jobs import (
     any_job,
@@ -137,6 +137,7 @@ class JobBench(Bench, ABC):
         return [
             Woven(
                 beats=part,
+                geometry=Geometry.of(config),
                 bits=job.bits,
                 chunks=job.chunks,
                 groups=job.groups,

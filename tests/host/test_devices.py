@@ -12,6 +12,7 @@ from host.bench import synthetic
 from host.devices import DEVICES, open_device
 from host.options import Options
 from host.training import prepare
+from host.weaving import Geometry
 
 TASK = prepare(synthetic(40, 3), Options(epochs=1, step=0.01))
 
@@ -23,6 +24,38 @@ OTHERWISE: list[dict[str, Any]] = [
     {"weighted": True},
     {"offset": True},
 ]
+
+
+GEOMETRY = {"lanes": 64, "banks": 1, "model_bits": 23, "model_frac": 15}
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_data_set_that_is_woven_for_another_engine_is_refused(name: str) -> None:
+    """Beats of 64 bits are beats of 64 bits: no engine can tell."""
+    (job,), (woven, *_) = TASK.jobs, TASK.copies
+    assert set(GEOMETRY) == set(vars(woven.geometry))
+    device = open_device(name, TASK.config)
+    device.load_model(np.zeros(TASK.config.lanes, dtype=np.int64))
+    for field, value in GEOMETRY.items():
+        changes: dict[str, Any] = {field: value}
+        other = replace(woven, geometry=replace(woven.geometry, **changes))
+        has = getattr(TASK.config, field)
+        message = f"woven for {field} = {value} and the engine has {has}; weave it for this engine"
+        with pytest.raises(ValueError, match=message):
+            device.run(job, woven, other)
+    assert not device.read_model(1).any(), "it ran"
+    device.close()
+
+
+def test_32_lanes_are_not_64() -> None:
+    """As many beats of as many bits, and a job that describes the data set."""
+    narrow, wide = (Options(epochs=1, step=0.01, lanes=n, banks=64 // n) for n in (32, 64))
+    task = prepare(synthetic(40, 3), narrow)
+    device = open_device("golden", wide.config)
+    device.load_model(np.zeros(64, dtype=np.int64))
+    with pytest.raises(ValueError, match="woven for lanes = 32 and the engine has 64"):
+        device.run(task.jobs[0], task.copies[0])
+    assert Geometry.of(wide.config) != task.copies[0].geometry == Geometry.of(narrow.config)
 
 
 @pytest.mark.parametrize("changes", OTHERWISE, ids=lambda changes: next(iter(changes)))
