@@ -15,9 +15,11 @@ from .formats import (
     MAX_BEAT_BITS,
     MAX_BITS,
     MAX_COUNT_BITS,
+    MAX_GRADIENT_BITS,
     MIN_BITS,
     NOISE_BITS,
     STEP_DROPS,
+    TABLE_STEP_BITS,
     WEIGHT_BITS,
     WEIGHT_FRAC,
 )
@@ -122,10 +124,21 @@ class EngineConfig(Parameters):
         if not self.losses or len(set(self.losses)) < len(self.losses):
             raise ValueError("losses must name one loss at least, and none twice")
         object.__setattr__(self, "losses", tuple(sorted(self.losses)))  # one set, one engine
+        if Loss.LOGISTIC in self.losses and self.model_frac < TABLE_STEP_BITS:
+            raise ValueError(
+                f"model_frac must be {TABLE_STEP_BITS} or more for the logistic loss's tables, "
+                f"not {self.model_frac}; add bits, or leave that loss out of losses"
+            )
         if not 8 <= self.random_bits <= self.gradient_drop:
             raise ValueError(
                 f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
                 f"not {self.random_bits}"
+            )
+        if self.gradient_bits > MAX_GRADIENT_BITS:
+            raise ValueError(
+                f"gradients would need {self.gradient_bits} bits and the golden model's integers "
+                f"have {MAX_GRADIENT_BITS}; lower max_bits = {self.max_bits}, banks = {self.banks} "
+                f"or error_bits = {self.error_bits}"
             )
 
     # The woven stream.
@@ -237,6 +250,11 @@ class EngineConfig(Parameters):
     @property
     def correction_unit_frac(self) -> int:
         return self.coefficient_frac + self.random_bits
+
+    @property
+    def threshold_frac(self) -> int:
+        """Fractional bits of an epoch's ``threshold``: random bits below the model's last place."""
+        return self.model_frac + self.random_bits
 
     @property
     def min_step_shift(self) -> int:

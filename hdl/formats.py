@@ -45,5 +45,11 @@ STEP_DROPS = 32
 NOISE_BITS = 16
 """Most low bits of a scaled error that a job may round away."""
 
+TABLE_STEP_BITS = 5
+"""The tables of the logistic loss (`hdl.tables`) have an entry every ``2**-TABLE_STEP_BITS``."""
+
+MAX_GRADIENT_BITS = 64
+"""Widest sum of a gradient: what `sim.golden` and `sim.fast` compute in an integer of theirs."""
+
 MAX_COUNT_BITS = 32
 """Widest counters of groups, and the width of those of saturations."""

@@ -92,17 +92,32 @@ class Epoch:
     margin_variance: float = 0.0
 
     def decay(self, config: EngineConfig) -> int:
-        """step * l2 * banks with ``config.correction_unit_frac`` fractional bits."""
+        """step * l2 * banks with ``config.correction_unit_frac`` fractional bits; l2 is at most
+        `most_l2`."""
         return _fixed(self.step.value * self.l2 * config.banks, config.correction_unit_frac)
 
     def threshold(self, config: EngineConfig) -> int:
-        """step * l1 * banks with ``random_bits`` fractional bits below the model's last place."""
-        places = config.model_frac + config.random_bits
-        return _fixed(self.step.value * self.l1 * config.banks, places)
+        """step * l1 * banks with ``random_bits`` fractional bits below the model's last place; l1
+        is at most `most_l1`."""
+        return _fixed(self.step.value * self.l1 * config.banks, config.threshold_frac)
 
     def variance(self) -> int:
         """The margin variance with `VARIANCE_FRAC` fractional bits, clamped to what fits."""
-        return min(_fixed(self.margin_variance, VARIANCE_FRAC), (1 << VARIANCE_BITS) - 1)
+        limit = 1 << VARIANCE_BITS
+        held = min(self.margin_variance, math.ldexp(limit, -VARIANCE_FRAC))
+        return min(_fixed(held, VARIANCE_FRAC), limit - 1)
+
+    def most_l2(self, config: EngineConfig) -> float:
+        """The largest l2 that an engine takes with this step."""
+        return self._most(config, config.correction_unit_bits, config.correction_unit_frac)
+
+    def most_l1(self, config: EngineConfig) -> float:
+        """The largest l1 that an engine takes with this step."""
+        return self._most(config, THRESHOLD_BITS + config.random_bits, config.threshold_frac)
+
+    def _most(self, config: EngineConfig, bits: int, places: int) -> float:
+        """What makes the largest number of so many bits, ``places`` of them fractional."""
+        return math.ldexp((1 << bits) - 1, -places) / (self.step.value * config.banks)
 
 
 def _fixed(value: float, places: int) -> int:
@@ -283,14 +298,14 @@ class Job:
                 f"{self.bits} bits; keep it below {most:g}"
             )
         limits = (
-            ("l2", epoch.l2, epoch.decay(config), config.correction_unit_bits),
-            ("l1", epoch.l1, epoch.threshold(config), THRESHOLD_BITS + config.random_bits),
+            ("l2", epoch.l2, epoch.most_l2(config)),
+            ("l1", epoch.l1, epoch.most_l1(config)),
         )
-        for name, value, fixed, width in limits:
-            if not 0 <= fixed < 1 << width:
+        for name, value, most in limits:
+            if not 0 <= value <= most:
                 raise ValueError(
                     f"{name} = {value:g} with step size {step.value:g} is out of range; "
-                    f"keep {name} below {value * 2**width / max(fixed, 1):.3g}, or lower the step"
+                    f"keep {name} below {most:.3g}, or lower the step"
                 )
         if not epoch.margin_variance >= 0:
             raise ValueError(f"margin_variance = {epoch.margin_variance:g} must not be negative")

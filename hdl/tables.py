@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from .config import EngineConfig
-from .formats import CURVATURE_FRAC
+from .formats import CURVATURE_FRAC, TABLE_STEP_BITS
 
 RANGE_BITS = 4
 """The tables end at |z| = 2**RANGE_BITS."""
 
-STEP_BITS = 5
-"""Their step is 2**-STEP_BITS."""
-
-ENTRIES = 1 << (RANGE_BITS + STEP_BITS)
+ENTRIES = 1 << (RANGE_BITS + TABLE_STEP_BITS)
 
 
 def logistic(z: float) -> float:
@@ -50,7 +47,7 @@ class Row:
 @cache
 def rows(config: EngineConfig) -> tuple[Row, ...]:
     """The table of an engine with ``config.model_frac`` fractional bits."""
-    unit, step = 1 << config.model_frac, 2.0**-STEP_BITS
+    unit, step = 1 << config.model_frac, 2.0**-TABLE_STEP_BITS
 
     def sigma(index: int) -> int:
         return round(unit * logistic(index * step))
@@ -75,4 +72,4 @@ def rows(config: EngineConfig) -> tuple[Row, ...]:
 
 def fraction_bits(config: EngineConfig) -> int:
     """Bits of |z| below the tables' step, over which they are interpolated."""
-    return config.model_frac - STEP_BITS
+    return config.model_frac - TABLE_STEP_BITS

@@ -89,8 +89,8 @@ class Curvature:
         distance, count = self.start, samples / block / PARTS
         for epoch in range(1, options.epochs + 1):
             s = scheduled(step, options.schedule, epoch)
-            rate = np.square(1 - s * block * self.eigenvalues)
             with np.errstate(over="ignore"):
+                rate = np.square(1 - s * block * self.eigenvalues)
                 kept = np.minimum(rate**count, LARGEST)
             still = np.abs(1 - rate) < 1e-12
             added = np.where(still, count, (1 - kept) / np.where(still, 1, 1 - rate))

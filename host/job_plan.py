@@ -124,14 +124,25 @@ def _job(woven: Woven, options: Options, step: float, epochs: range) -> Job:
             model_drop=config.model_bits - options.model_bits,
             error_drop=config.error_bits - options.gradient_bits,
         )
+        if config.regularisation:
+            for each in job.epochs:
+                _check_regularisation(each, options, scale)
         job.check(config)
     except ValueError as fault:
-        units = ""
-        if options.l1 or options.l2:
-            units = (
-                f" (in the engine's units, where --l2 counts {scale**2:.3g} times "
-                f"and --l1 {scale:.3g} times)"
-            )
         which = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs from {epochs[0]} on"
-        raise InputError(f"this engine cannot run {which}: {fault}{units}") from fault
+        raise InputError(f"this engine cannot run {which}: {fault}") from fault
     return job
+
+
+def _check_regularisation(epoch: Epoch, options: Options, scale: float) -> None:
+    """Says in the units of the options what `Job.check` would say in the engine's."""
+    limits = (
+        ("--l2", options.l2, epoch.most_l2(options.config) / scale**2),
+        ("--l1", options.l1, epoch.most_l1(options.config) / scale),
+    )
+    for name, value, most in limits:
+        if value > most:
+            raise ValueError(
+                f"{name} {value:g} with step size {epoch.step.value:g} is out of range; "
+                f"keep {name} below {most:.3g}, or lower the step"
+            )

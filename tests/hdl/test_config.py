@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hdl.config import EngineConfig, bits_for_sum, tree_latency
+from hdl.engines import ENGINES
 from hdl.generators import generator_constant
 from hdl.job import Epoch, Job, Loss, Mode, Step
 from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
@@ -50,6 +52,12 @@ JOB = Job(
         ({"random_bits": 19}, "random_bits must be 8 to 18"),
         ({"read_latency": 3}, "read_latency must be 1 or 2, not 3"),
         ({"count_bits": 33}, "count_bits must be 8 to 32, not 33"),
+        ({"model_frac": 4}, "model_frac must be 5 or more for the logistic loss's tables, not 4"),
+        (
+            {"lanes": 2, "banks": 64, "max_bits": 32},
+            "gradients would need 65 bits and the golden model's integers have 64; lower max_bits",
+        ),
+        ({"lanes": 2, "banks": 2048, "max_bits": 32}, "gradients would need 70 bits"),
         ({"losses": ()}, "losses must name one loss at least, and none twice"),
         (
             {"losses": (Loss.HINGE, Loss.HINGE)},
@@ -60,6 +68,35 @@ JOB = Job(
 def test_impossible_engines(parameters: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         EngineConfig(**parameters)
+
+
+def test_engines_that_are_just_possible() -> None:
+    assert EngineConfig(lanes=16, banks=32, max_bits=32).gradient_bits == 64
+    assert EngineConfig(model_frac=4, losses=(Loss.HINGE, Loss.HUBER)).model_frac == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "dot_latency", "update_latency"),
+    [
+        (ENGINES["default"], 24, 7),
+        (ENGINES["complete"], 30, 8),
+        (ENGINES["medium"], 23, 7),
+        (ENGINES["wide"], 22, 8),
+        (ENGINES["rapid"], 24, 8),
+        (ENGINES["broad"], 24, 8),
+        (ENGINES["small"], 9, 4),
+        (ENGINES["tiny"], 8, 4),
+        # Beats of 512 bits, with all parts.
+        (EngineConfig(lanes=16, banks=32), 27, 7),
+        (EngineConfig(lanes=32, banks=16), 28, 7),
+        (EngineConfig(lanes=64, banks=8), 28, 7),
+        (EngineConfig(lanes=512, banks=1), 29, 7),
+    ],
+    ids=[*ENGINES, "16x32", "32x16", "64x8", "512x1"],
+)
+def test_latencies(config: EngineConfig, dot_latency: int, update_latency: int) -> None:
+    """What an engine takes; that the gateware takes as long is for the tests of its stages."""
+    assert (config.dot_latency, config.update_latency) == (dot_latency, update_latency)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +165,10 @@ def test_cycles_that_would_not_be_counted() -> None:
         ({"l2": 10.0}, "l2 = 10 with step size .* is out of range; keep l2 below"),
         ({"l1": 10.0}, "l1 = 10 with step size .* is out of range; keep l1 below"),
         ({"l1": -0.1}, "l1 = -0.1 with step size .* is out of range"),
+        ({"l1": 1e305}, r"l1 = 1e\+305 with step size .* is out of range; keep l1 below"),
+        ({"l2": 1e308}, r"l2 = 1e\+308 with step size .* is out of range; keep l2 below"),
+        ({"l2": math.inf}, "l2 = inf with step size .* is out of range"),
+        ({"l1": math.nan}, "l1 = nan with step size .* is out of range"),
         ({"margin_variance": -1.0}, "margin_variance = -1 must not be negative"),
     ],
 )
@@ -150,6 +191,23 @@ def test_possible_job() -> None:
     assert epoch.threshold(CONFIG) == round(STEP.value * 0.01 * CONFIG.banks / last_place)
     assert epoch.variance() == round(0.7 * 256)
     assert replace(epoch, margin_variance=100.0).variance() == 1023
+    assert replace(epoch, margin_variance=math.inf).variance() == 1023
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_most_regularisation(config: EngineConfig) -> None:
+    """The largest that fills its field is taken, and a bit more is not."""
+    epoch, layout = Epoch(step=Step.nearest(2.0**-6, config)), epoch_layout(config)
+    job = replace(JOB, bits=2, chunks=1, delay=1)
+    most_l2, most_l1 = epoch.most_l2(config), epoch.most_l1(config)
+    fullest = replace(epoch, l2=most_l2, l1=most_l1)
+    assert fullest.decay(config) == (1 << layout["decay"].width) - 1
+    assert fullest.threshold(config) == (1 << layout["threshold"].width) - 1
+    replace(job, epochs=(fullest,)).check(config)
+    for name, value in (("l2", most_l2), ("l1", most_l1)):
+        beyond: dict[str, Any] = {name: value * (1 + 1e-6)}
+        with pytest.raises(ValueError, match=f"keep {name} below"):
+            replace(job, epochs=(replace(epoch, **beyond),)).check(config)
 
 
 def test_beats_of_a_job() -> None:
@@ -194,10 +252,9 @@ def test_sums() -> None:
 
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_layouts(config: EngineConfig) -> None:
-    """Label words have their 32 bits, and the golden model's int64 holds the widest sum."""
+    """Label words have their 32 bits."""
     for layout in (label_layout(config), weight_layout(), offset_layout(config)):
         assert layout.size == 32
-    assert config.gradient_bits < 64
     assert epoch_layout(config)["correction"].width == config.correction_unit_bits
 
 

@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
-from hdl.formats import CURVATURE_FRAC
+from hdl.formats import CURVATURE_FRAC, TABLE_STEP_BITS
 from hdl.job import Epoch, Loss, Step
-from hdl.tables import ENTRIES, RANGE_BITS, STEP_BITS, fraction_bits, rows
+from hdl.tables import ENTRIES, RANGE_BITS, fraction_bits, rows
 from sim import golden
 from tests.geometries import GEOMETRIES
 from tests.hdl.jobs import any_job
 
 CONFIGS = {"default": EngineConfig(), "narrow": GEOMETRIES["narrow"]}
-STEP = 2.0**-STEP_BITS
+STEP = 2.0**-TABLE_STEP_BITS
 
 SIGMA_CHORD, SOFTPLUS_CHORD = 1.2e-5, 3.1e-5
 """How far a chord of the table is from its function, as the module says."""
@@ -119,7 +119,7 @@ def test_table_ends_where_the_functions_are_flat() -> None:
 def test_entries_join(config: EngineConfig) -> None:
     """Rise and fall lead to the next entry: no jump between intervals."""
     table = rows(config)
-    assert fraction_bits(config) == config.model_frac - STEP_BITS
+    assert fraction_bits(config) == config.model_frac - TABLE_STEP_BITS
     for row, after in pairwise(table):
         assert row.sigma + row.sigma_rise == after.sigma
         assert row.softplus - row.softplus_fall == after.softplus

@@ -191,8 +191,16 @@ BAD: list[tuple[list[str], str]] = [
     (["sklearn:iris", "--batch", "6"], "multiple of the 4 banks"),
     (["sklearn:iris", "--loss", "logistic"], "labels of more than two values"),
     (["sklearn:breast_cancer", "--step", "5"], "too large for the correction at 4 bits"),
-    (["sklearn:breast_cancer", "--l2", "1e4"], "keep l2 below"),
-    (["sklearn:breast_cancer", "--l1", "1e4"], "keep l1 below"),
+    (["sklearn:breast_cancer", "--l2", "1e4"], "--l2 10000 with step size"),
+    (["sklearn:breast_cancer", "--l1", "1e4"], "; keep --l1 below"),
+    (["sklearn:breast_cancer", "--l1", "1e305"], "; keep --l1 below"),
+    (["sklearn:breast_cancer", "--l2", "1e305"], "; keep --l2 below"),
+    (["sklearn:breast_cancer", "--l2", "1e308", "--step", "0.01"], "; keep --l2 below"),
+    (["sklearn:breast_cancer", "--loss", "logistic", "--l2", "1e305"], "; keep --l2 below"),
+    (
+        ["sklearn:breast_cancer", "--loss", "logistic", "--engine", "default,model_frac=4"],
+        "no such engine: model_frac must be 5 or more",
+    ),
     (["sklearn:breast_cancer", "--l2", "-1"], "--l2 is -1"),
     (["sklearn:breast_cancer", "--l1", "inf"], "--l1 is inf"),
     (["sklearn:digits", "--bits", "9"], "--bits is 9"),
@@ -361,6 +369,12 @@ def test_elaborate_refuses_an_impossible_engine(tmp_path: Path) -> None:
     assert "lanes must be a power of two" in err
     _, err = zipsgd("elaborate", "--max-bits", "33", "-o", tmp_path / "engine.v", code=2)
     assert "max_bits must be 2 to 32, not 33" in err
+    changed = ("--engine", "default,model_frac=4")
+    _, err = zipsgd("elaborate", *changed, "-o", tmp_path / "engine.v", code=2)
+    assert err.startswith("zipsgd: no such engine: model_frac must be 5 or more")
+    wide = ("--lanes", "2", "--banks", "64", "--max-bits", "32")
+    _, err = zipsgd("elaborate", *wide, "-o", tmp_path / "engine.v", code=2)
+    assert err.startswith("zipsgd: no such engine: gradients would need 65 bits")
     assert not list(tmp_path.iterdir())
 
 
