@@ -1,4 +1,4 @@
-"""Arithmetic of the contract as gateware: the twins of the functions in `sim.golden`.
+"""Arithmetic as gateware: `saturate` and the roundings are twins of functions in `sim.golden`.
 
 The rounding functions build expressions and no registers; `sum_tree` and `delay` add registers and
 say how many.
@@ -23,7 +23,8 @@ DSP_BITS = 18
 
 
 LONG_PRODUCT_CYCLES = 3
-"""Of `long_product`."""
+"""Latency of `long_product`: a register after the pieces' products, and one after each of up to two
+levels of sums."""
 
 ADDED_BITS = 4
 """A factor of so few bits is not worth a DSP block."""

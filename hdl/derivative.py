@@ -21,8 +21,9 @@ class Derivative(wiring.Component):
         1: [z - Y] --------------------------------- 5: [other losses, constant of this] 6: [+ or -]
 
     The logistic loss interpolates the table of `hdl.tables` and adds the margin-variance term
-    bend * s2 (design contract, section 1); the other losses compare and select. With ``spread``
-    what the table says waits a cycle on its way to the multipliers.
+    bend * s2, where bend is -f''/2 (`sim.golden.derivative` has the formula); the other losses
+    compare and select. With ``spread`` what the table says waits a cycle on its way to the
+    multipliers.
 
     If least squares is all there is, `hdl.margin.Margin` says all of it instead.
 

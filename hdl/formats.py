@@ -1,4 +1,4 @@
-"""Number formats and limits that are the same in every engine: those of the design contract.
+"""Number formats and limits that are the same in every engine.
 
 A name that ends in ``_FRAC`` counts fractional bits.
 """

@@ -197,10 +197,10 @@ class Job:
     def slot_cycles(self, config: EngineConfig) -> int:
         """Cycles from a slot's start to the first cycle in which the next may start.
 
-        The design's cycle model has ``max(L, update_latency)``. A model word is first read with
-        the first plane of its chunk and written after the last, so the next slot may read it
-        ``q - 1`` cycles later than that; the term matters only for samples of one or two chunks.
-        Losses are summed a sample a cycle.
+        A beat a cycle, L in all; more only for samples of one or two chunks: a model word is read
+        with every plane of its chunk, and written ``update_latency`` cycles after the last one,
+        which is ``q - 1`` cycles after the first; the next slot must not read it before. Losses
+        are summed a sample a cycle.
         """
         least = self.bits - 1 + config.update_latency
         if self.mode == Mode.EVALUATE:

@@ -18,7 +18,8 @@ from .job import PARTS, Mode
 from .protocol import Error, job_layout
 
 CHECK_CYCLES = 4
-"""Products of two stages, one for what they are compared with, and one for what follows."""
+"""Of a job that has been taken, a cycle each: delay * chunks, that times the bits, whether so many
+beats exceed the replay buffer, and the verdict. No other check takes longer."""
 
 
 def settle_cycles(config: EngineConfig) -> int:

@@ -184,7 +184,9 @@ class Status(data.Struct):
     Members
     -------
     cycles : 64
-        From the start of the first slot until a slot after the last could start.
+        From the start of the first slot until a slot after the last could start. Counted in
+        ``2 * count_bits`` bits and wrapped beyond: the host refuses a job that takes more on a
+        stream that never waits (`hdl.job.Job.check`), the engine runs it.
     beats : 64
         Beats taken from the stream; ``beats / cycles`` is the utilisation.
     margin_saturations, error_saturations, model_saturations : 32

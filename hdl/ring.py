@@ -13,8 +13,9 @@ from .config import is_power_of_two
 class Ring(wiring.Component):
     """A circular buffer: the replay buffer of beats, and the queue of errors.
 
-    It has no flags: the slot rule says what is in it, and the host refuses a job that would
-    overflow it. After a pass everything that was written has been read, unless it was cancelled.
+    It has no flags: the slot rule says what is in it, and a job that would overflow it is refused,
+    by the host (`hdl.job.Job.check`) and by the engine itself (`hdl.protocol.Error`). After a pass
+    everything that was written has been read, unless it was cancelled.
 
     Latency: ``item`` shows the item at the reader's place ``read_latency`` cycles later; an item
     can be read from the cycle after its write. Throughput: one write and one read a cycle, but not

@@ -182,8 +182,14 @@ def derivative(
 ) -> tuple[Ints, Ints]:
     """F(z, Y) with ``model_frac`` fractional bits and f' with `CURVATURE_FRAC`.
 
-    F is the loss's derivative f less the margin-variance term f'' / 2 * s2, which only the
-    logistic loss has.
+        F = f(z) - f''(z) / 2 * s2,    s2 = d**2 * sum_j p_j X_j**2,    d = 2**-(q - 1)
+
+    f is the derivative of the loss by its margin z. The margin of a sample's codes scatters around
+    that of its unrounded features with a variance s2, which to second order (Taylor) moves the mean
+    of f(z) by f'' / 2 * s2; F takes that away. Of feature j, the draws differ with a probability
+    p_j, and then by 2 d, the step of their grid; so their mean has a variance of d**2 * p_j.
+    ``epoch.margin_variance`` is s2 with p_j the shares of all samples, made once a job by the host.
+    Only the logistic loss has this term: of the others f'' is 0 but where f has a kink.
     """
     one = np.int64(1) << config.model_frac
     flat = np.int64(1) << CURVATURE_FRAC
