@@ -89,6 +89,11 @@ GEOMETRIES = {
         sample_words=False,
         coarsening=False,
     ),
+    # The engines whose clock rates the README gives, with memories that a simulation fills.
+    "rapid": replace(ENGINES["rapid"], max_chunks=4, replay_beats=128),
+    "broad": replace(ENGINES["broad"], max_chunks=2, replay_beats=16),
+    "complete": replace(ENGINES["complete"], max_chunks=4, replay_beats=128),
+    "medium": replace(ENGINES["medium"], max_chunks=4, replay_beats=128),
 }
 
 SMALL = ("4x2", "16x1", "2x4", "narrow")

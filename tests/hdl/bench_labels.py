@@ -21,7 +21,7 @@ from tests.hdl.toolkit import Bench, Ints, pack_plane, random_bits, test, unpack
 
 GROUPS = 30
 WORDS = ((0,), (0, 1), (0, 2), (0, 1, 2))
-"""Which words a job sends: label, weight, offset."""
+"""The words of each job: label, weight, offset; without ``sample_words``, of the first job only."""
 
 FIELDS = ("first", "last", "first_chunk", "replay", "commit")
 
@@ -64,7 +64,8 @@ class LabelsBench(Bench):
             weight = weight_layout().from_bits(words[1]).weight
         if 2 in words:
             offset = offset_layout(self.config).from_bits(words[2]).offset
-        return {"label": label.label, "valid": label.valid, "weight": weight, "offset": offset}
+        sample = {"label": label.label, "valid": label.valid, "weight": weight, "offset": offset}
+        return {name: sample[name] for name in sample_layout(self.config).members}
 
     def watch_samples(self) -> None:
         if self.valid.get():
@@ -110,7 +111,7 @@ async def run(dut: Any, gap: float) -> None:
     await bench.reset(bench.job, bench.token, bench.beat)
     bench.monitor(bench.watch_beats)
     bench.monitor(bench.watch_samples)
-    for numbers in WORDS:
+    for numbers in WORDS if bench.config.sample_words else WORDS[:1]:
         bench.job.set({"weighted": 1 in numbers, "offset": 2 in numbers})
         for _ in range(GROUPS):
             await bench.send_group(numbers, gap)

@@ -219,13 +219,13 @@ def _tail(path: Path) -> str:
     return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
-def over(geometries: Sequence[str]) -> Any:
-    """Decorator: run a test on each of ``geometries``, on Icarus those of `SMALL`, which it is
-    quick on."""
+def over(geometries: Sequence[str], icarus: Sequence[str] = SMALL) -> Any:
+    """Decorator: run a test on each of ``geometries``, and those of them that are in ``icarus`` on
+    Icarus too: it is quick on the small ones."""
     cases = [
         pytest.param(geometry, simulator, id=f"{geometry}-{simulator}")
         for geometry in geometries
         for simulator in SIMULATORS
-        if simulator == "verilator" or geometry in SMALL
+        if simulator == "verilator" or geometry in icarus
     ]
     return pytest.mark.parametrize(("geometry", "simulator"), cases)

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "16x1", "2x4", "32x8", "64x1", "spread"))
+@over(("4x2", "16x1", "2x4", "32x8", "64x1", "spread", "broad"))
 def test_labels(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Labels(GEOMETRIES[geometry]), "bench_labels", geometry, simulator, tmp_path)

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "16x1", "narrow", "2bit", "16bit", "32bit", "wide", "spread"))
+@over(("4x2", "16x1", "narrow", "2bit", "16bit", "32bit", "wide", "spread", "rapid"))
 def test_loss(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Loss(GEOMETRIES[geometry]), "bench_loss", geometry, simulator, tmp_path)

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 
 
-@over(("4x2", "narrow", "2bit", "16bit", "32bit", "spread"))
+@over(("4x2", "narrow", "2bit", "16bit", "32bit", "spread", "rapid"))
 def test_margin(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(Margin(GEOMETRIES[geometry]), "bench_margin", geometry, simulator, tmp_path)

@@ -9,6 +9,6 @@ from tests.geometries import GEOMETRIES, SMALL
 from tests.hdl.runner import over, simulate
 
 
-@over((*SMALL, "32x8", "spread", "2bit", "small", "lean"))
+@over((*SMALL, "32x8", "spread", "broad", "2bit", "small", "lean"))
 def test_slots(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(SlotController(GEOMETRIES[geometry]), "bench_slots", geometry, simulator, tmp_path)
