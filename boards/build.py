@@ -25,7 +25,6 @@ from .board import Board
 from .flows import FLOWS, MAPS, TOP, YOSYS
 from .place_and_route import (
     Clock,
-    MissingToolError,
     Result,
     Step,
     bitstream,
@@ -34,6 +33,7 @@ from .place_and_route import (
     synthesise,
 )
 from .targets import Family, Part
+from .tools import MissingToolError
 from .top import BoardTop
 
 RESULT, BITSTREAM = "result.json", "bitstream"

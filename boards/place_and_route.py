@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +12,17 @@ from typing import Any
 
 from .ecp5.packing import pack
 from .ecp5.refinement import refine
-from .flows import FLOWS, MAPS, TOP, YOSYS, Flow, Tool
+from .flows import FLOWS, MAPS, TOP, YOSYS, Flow
 from .targets import Family, Part
+from .tools import YOSYS_LOG, FlowError, StalledError, run
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 2 * 3600
-YOSYS_LOG = "yosys.log"
-LOG_TAIL_LINES = 12
 PINS = "pins.txt"
-
-
-class MissingToolError(Exception):
-    """A tool is not installed."""
-
-
-class FlowError(Exception):
-    """A tool failed, because the design does not fit for instance, or it took too long."""
+ROUTINGS = 3
+"""Of a placement, if the router makes no progress: each with another seed."""
+SEEDS_APART = 1_000
+"""Those seeds."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +105,7 @@ def synthesise(verilog: str, family: Family, folder: Path) -> Path:
 def yosys(script: str, folder: Path) -> None:
     """Run a script of Yosys in ``folder``; raises as `synthesise`."""
     # A log of its own: what it prints is lost once it has called ABC.
-    _run(YOSYS, ["-q", "-l", YOSYS_LOG, "-p", script], folder, "synthesis")
+    run(YOSYS, ["-q", "-l", YOSYS_LOG, "-p", script], folder, "synthesis")
 
 
 def place_and_route(
@@ -144,22 +134,35 @@ def place_and_route(
         file = folder / PINS
         file.write_text(constraints)
         pins = [option.format(file.name) for option in flow.pins]
-    usual = [*part.device, "--freq", str(part.clock_mhz), *pins]
+    usual = [*part.device, "--freq", str(part.clock_mhz), "--timing-allow-fail", *pins]
     _check_fits(flow, [*usual, "--json", netlist.name], folder)
     for seed in seeds:
         report, routed = folder / f"report.{seed}.json", routed_file(folder, part.family, seed)
-        options, source = [*usual, "--seed", str(seed), "--timing-allow-fail"], netlist
+        placing = [*usual, "--seed", str(seed), *flow.placing]
         what = f"place and route, seed {seed}"
-        placing = [*flow.placing]
+        routing = [*flow.routing, "--report", report.name, flow.routed[0], routed.name]
         if flow.placed:
             placed = folder / f"placed.{seed}.json"
-            placing += [option.format(placed.name) for option in flow.placed]
-            _run(flow.place, [*options, "--json", source.name, *placing], folder, what)
+            writing = [option.format(placed.name) for option in flow.placed]
+            run(flow.place, [*placing, "--json", netlist.name, *writing], folder, what)
             _refine(placed, part, flow)
-            source, placing = placed, [*flow.again]
-        routing = [*flow.routing, "--report", report.name, flow.routed[0], routed.name]
-        _run(flow.place, [*options, "--json", source.name, *placing, *routing], folder, what)
+            _route(flow, [*usual, "--json", placed.name, *flow.again, *routing], seed, folder, what)
+        else:
+            run(flow.place, [*placing, "--json", netlist.name, *routing], folder, what)
         yield read_report(report, seed)
+
+
+def _route(flow: Flow, arguments: list[str], seed: int, folder: Path, what: str) -> None:
+    """Route a placed design, with another seed if the router stalls; the last one may take its
+    time."""
+    for routing in range(ROUTINGS):
+        last = routing == ROUTINGS - 1
+        seeded = [*arguments, "--seed", str(seed + routing * SEEDS_APART)]
+        try:
+            run(flow.place, seeded, folder, what, None if last else flow.stalls)
+            return
+        except StalledError as fault:
+            logger.info("%s; it is routed again with another seed", fault)
 
 
 KEPT = ("pack", "synth")
@@ -185,7 +188,7 @@ def _refine(placed: Path, part: Part, flow: Flow) -> None:
 def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> None:
     """Raise `FlowError` if the FPGA has too few cells of some kind."""
     report = folder / "fits.json"
-    _run(flow.place, [*arguments, "--pack-only", "--report", report.name], folder, "packing")
+    run(flow.place, [*arguments, "--pack-only", "--report", report.name], folder, "packing")
     used, available = _cells(json.loads(report.read_text()))
     missing = [
         f"{count:,} {kind} and the FPGA has {available[kind]:,}"
@@ -206,7 +209,7 @@ def bitstream(routed: Path, part: Part) -> Path:
     flow = FLOWS[part.family]
     file = routed.with_suffix(flow.suffix)
     arguments = [option.format(routed.name, file.name) for option in flow.packing]
-    _run(flow.pack, [*part.packer, *arguments], routed.parent, "writing the bitstream")
+    run(flow.pack, [*part.packer, *arguments], routed.parent, "writing the bitstream")
     return file
 
 
@@ -262,43 +265,3 @@ def _critical(content: dict[str, Any]) -> list[dict[str, Any]]:
         if "async" not in path["from"] + path["to"]
     ]
     return max(paths, key=lambda path: float(sum(step["delay"] for step in path)))
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
-def _run(tool: Tool, arguments: list[str], folder: Path, what: str) -> None:
-    """Run a tool's entry point in a process of its own; its log stays in ``folder``."""
-    package = tool.package
-    if not _installed(package):
-        raise MissingToolError(f"{what} needs {package.replace('_', '-')}")
-    module, arguments_of_it = tool.module or package, "" if tool.module else "sys.argv[1:]"
-    call = f"import sys, {module}; sys.exit({module}.{tool.function}({arguments_of_it}))"
-    log = folder / f"{tool.function.removeprefix('run_')}.log"
-    with log.open("w") as stream:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", call, *arguments],
-                cwd=folder,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT_S,
-                check=False,
-                env=os.environ | {"PYTHONWARNINGS": "ignore"},
-            )
-        except subprocess.TimeoutExpired as fault:
-            raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
-    if done.returncode < 0:
-        raise FlowError(
-            f"{what} was ended by signal {-done.returncode}; if nobody did, there was too little "
-            "memory: end other programs, then try again"
-        )
-    if done.returncode:
-        detail = folder / YOSYS_LOG
-        if tool == YOSYS and detail.exists():
-            log = detail
-        lines = log.read_text(errors="replace").splitlines()
-        said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]
-        silent = f"{package.replace('_', '-')} ended with code {done.returncode} and said nothing"
-        raise FlowError(f"{what} failed: " + ("\n".join(said) or silent))

@@ -9,7 +9,8 @@ from pathlib import Path
 from boards.board import Board
 from boards.build import Build, Built, MissedError
 from boards.catalogue import BOARDS
-from boards.place_and_route import FlowError, MissingToolError, Result
+from boards.place_and_route import Result
+from boards.tools import FlowError, MissingToolError
 from boards.words import in_words
 from sim.errors import CompileError
 

@@ -137,13 +137,9 @@ def _bare(
     """The same of an engine without a board."""
     from boards.bare import Bare
     from boards.flows import TOP
-    from boards.place_and_route import (
-        FlowError,
-        MissingToolError,
-        place_and_route,
-        synthesise,
-    )
+    from boards.place_and_route import place_and_route, synthesise
     from boards.targets import TARGETS
+    from boards.tools import FlowError, MissingToolError
     from hdl.engine import Engine
     from hdl.verilog import to_verilog
 

