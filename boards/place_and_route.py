@@ -135,7 +135,7 @@ def place_and_route(
         file.write_text(constraints)
         pins = [option.format(file.name) for option in flow.pins]
     usual = [*part.device, "--freq", str(part.clock_mhz), "--timing-allow-fail", *pins]
-    _check_fits(flow, [*usual, "--json", netlist.name], folder)
+    fill = _check_fits(flow, [*usual, "--json", netlist.name], folder)
     for seed in seeds:
         report, routed = folder / f"report.{seed}.json", routed_file(folder, part.family, seed)
         placing = [*usual, "--seed", str(seed), *flow.placing]
@@ -145,7 +145,7 @@ def place_and_route(
             placed = folder / f"placed.{seed}.json"
             writing = [option.format(placed.name) for option in flow.placed]
             run(flow.place, [*placing, "--json", netlist.name, *writing], folder, what)
-            _refine(placed, part, flow)
+            _refine(placed, part, flow, fill)
             _route(flow, [*usual, "--json", placed.name, *flow.again, *routing], seed, folder, what)
         else:
             run(flow.place, [*placing, "--json", netlist.name, *routing], folder, what)
@@ -169,9 +169,9 @@ KEPT = ("pack", "synth")
 """What the tool remembers of a design beside the FPGA: that it is packed."""
 
 
-def _refine(placed: Path, part: Part, flow: Flow) -> None:
-    """Move cells of an ECP5's placed design to where its paths are shorter; what routes it next
-    finds its settings there."""
+def _refine(placed: Path, part: Part, flow: Flow, fill: float) -> None:
+    """Move cells of an ECP5's placed design, which fills so much of it, to where its paths are
+    shorter; what routes it next finds its settings there."""
     content = json.loads(placed.read_text())
     module = content["modules"][TOP]
     # Options of one step would take the place of the next one's.
@@ -180,13 +180,14 @@ def _refine(placed: Path, part: Part, flow: Flow) -> None:
         for name, value in module["settings"].items()
         if name in KEPT or name.startswith("arch.")
     } | dict(flow.settings)
-    moved = refine(content, TOP, 1000 / part.clock_mhz)
+    moved = refine(content, TOP, 1000 / part.clock_mhz, fill)
     logger.debug("%d cells moved", moved)
     placed.write_text(json.dumps(content))
 
 
-def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> None:
-    """Raise `FlowError` if the FPGA has too few cells of some kind."""
+def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> float:
+    """Share of the FPGA's logic that is used; raises `FlowError` if it has too few cells of some
+    kind."""
     report = folder / "fits.json"
     run(flow.place, [*arguments, "--pack-only", "--report", report.name], folder, "packing")
     used, available = _cells(json.loads(report.read_text()))
@@ -197,6 +198,7 @@ def _check_fits(flow: Flow, arguments: list[str], folder: Path) -> None:
     ]
     if missing:
         raise FlowError(f"the design does not fit: it needs {', '.join(missing)}")
+    return used.get(flow.cells, 0) / available.get(flow.cells, 1)
 
 
 def routed_file(folder: Path, family: Family, seed: int) -> Path:

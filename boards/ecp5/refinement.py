@@ -22,8 +22,9 @@ from .timing import COMB, Bools, Cell, Floats, Ints, Timing, span
 
 logger = logging.getLogger(__name__)
 
-DIRECT = 0.87
-"""What paths are to take of a period: the router's ways are not all straight."""
+DIRECT, CROWDED = 0.88, 0.06
+"""What paths are to take of a period in an empty FPGA, for the router's ways are not all straight,
+and how much less in a full one, where more of them lead around others."""
 ROUNDS = 40
 SCALES_NS = 0.5, 0.15
 """Of slacks, in the first round and in the last."""
@@ -43,9 +44,17 @@ STEEPEST = 30.0
 """Exponents end here."""
 
 
-def refine(design: dict[str, Any], top: str, period_ns: float) -> int:
+def refine(design: dict[str, Any], top: str, period_ns: float, fill: float = 0.0) -> int:
     """Move cells of module ``top`` of what nextpnr wrote after placement, in place, so that fewer
-    paths take longer than ``period_ns``; nothing is left to chance.
+    paths take longer than ``period_ns`` once they are routed; nothing is left to chance.
+
+    Parameters
+    ----------
+    design : dict
+    top : str
+    period_ns : float
+    fill : float
+        Share of the FPGA's LUTs that are used.
 
     Returns
     -------
@@ -61,7 +70,8 @@ def refine(design: dict[str, Any], top: str, period_ns: float) -> int:
     """
     module = design["modules"][top]
     cells = [cell for cell in module["cells"].values() if PLACE in cell["attributes"]]
-    work = _Refinement(cells, DIRECT * period_ns)
+    # Whole per cents: a few cells more do not change every place.
+    work = _Refinement(cells, round(DIRECT - CROWDED * fill, 2) * period_ns)
     for scale in np.linspace(*SCALES_NS, ROUNDS):
         worst, moved = work.round(float(scale))
         logger.debug("worst slack %.2f ns of %.2f, %d clusters moved", worst, period_ns, moved)

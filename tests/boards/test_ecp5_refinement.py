@@ -39,9 +39,9 @@ class Run:
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
 
-        def keep(design: dict[str, Any], top: str, period_ns: float) -> int:
+        def keep(design: dict[str, Any], top: str, period_ns: float, fill: float) -> int:
             self.before = deepcopy(design)
-            moved = refine(design, top, period_ns)
+            moved = refine(design, top, period_ns, fill)
             self.after = deepcopy(design)
             return moved
 
