@@ -61,7 +61,7 @@ def run(
         If it fails, or takes longer than `TIMEOUT_S`.
     """
     package = tool.package.replace("_", "-")
-    if importlib.util.find_spec(tool.package) is None:
+    if not _installed(tool.package):
         raise MissingToolError(f"{what} needs {package}")
     module, arguments_of_it = tool.module or tool.package, "" if tool.module else "sys.argv[1:]"
     call = f"import sys, {module}; sys.exit({module}.{tool.function}({arguments_of_it}))"
@@ -94,6 +94,10 @@ def run(
         said = [line for line in lines if line.startswith("ERROR")] or lines[-LOG_TAIL_LINES:]
         silent = f"{package} ended with code {process.returncode} and said nothing"
         raise FlowError(f"{what} failed: " + ("\n".join(said) or silent))
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _wait(process: subprocess.Popen[bytes], what: str, stalls: Callable[[], bool]) -> None:

