@@ -24,7 +24,7 @@ lint: $(READY)  ## check style and likely bugs
 typecheck: $(READY)  ## check the types
 	@mypy
 
-bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds what needs those sets
+bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." and two-class CLASSES="..." add to it
 	@zipsgd bench utilisation
 	@zipsgd bench sim-speed
 	@zipsgd bench host
@@ -35,6 +35,7 @@ bench: $(READY)  ## measure what the README quotes; DATA="FILE ..." adds what ne
 	@zipsgd bench end-to-end
 	@$(if $(DATA),zipsgd bench convergence $(DATA))
 	@$(if $(DATA),zipsgd bench step $(DATA))
+	@$(if $(CLASSES),zipsgd bench convergence --loss logistic $(CLASSES))
 
 elaborate: $(READY)  ## write the engine's Verilog to build/engine.v
 	@mkdir -p build && zipsgd elaborate -o build/engine.v
