@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.config import EngineConfig
+from hdl.parameters import Loss
 from host import rounding as rounding_module
 from host.dataset import Floats
 from host.errors import InputError
@@ -250,17 +251,20 @@ def test_unknown_roundings_and_widths_are_refused() -> None:
             round_codes(np.zeros((1, 1)), bits, "nearest", np.random.default_rng(0))
 
 
+COARSE = EngineConfig(
+    model_frac=4, model_bits=10, error_frac=8, error_bits=17, losses=(Loss.LEAST_SQUARES,)
+)
+
+
 def test_labels_are_fixed_point() -> None:
-    config = EngineConfig(model_frac=4, model_bits=10, error_frac=8, error_bits=17)
     labels = np.array([0.0, 1.0, -1.0, 0.05, -0.03125, 0.09375, -32.0, 31.9375])
     expected: Ints = np.array([0, 16, -16, 1, 0, 2, -512, 511])
-    quantised = quantise_labels(labels, config)
+    quantised = quantise_labels(labels, COARSE)
     assert quantised.dtype == np.int64
     assert np.array_equal(quantised, expected)
 
 
 @pytest.mark.parametrize("label", [32.0, 31.97, -32.1, np.nan, np.inf])
 def test_labels_that_do_not_fit_are_named(label: float) -> None:
-    config = EngineConfig(model_frac=4, model_bits=10, error_frac=8, error_bits=17)
     with pytest.raises(InputError, match=r"training sample 2 .* labels up to 32; remove"):
-        quantise_labels(np.array([0.0, 1.0, label, 99.0]), config)
+        quantise_labels(np.array([0.0, 1.0, label, 99.0]), COARSE)
