@@ -55,7 +55,7 @@ from tests.hdl.toolkit import (
 GROUPS = 6
 SATURATING = ("margin", "error", "model")
 
-KINDS = ("calm", "any", "overflow", "steepest", "calm", "any", "calm", "overflow", "any")
+KINDS = ("calm", "any", "overflow", "steepest", "calm", "overflow", "any", "calm", "any")
 """Rounds of a test: like a real training, anything, everything saturates, largest correction. The
 first four are of every kind."""
 

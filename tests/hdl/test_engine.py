@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hdl.engine import Engine
 from tests.geometries import GEOMETRIES, SMALL
@@ -12,12 +11,13 @@ from tests.hdl.runner import over, simulate
 NAMED = ("small", "tiny", "wide", "rapid", "broad", "complete", "medium")
 """Of `hdl.engines`."""
 
-ICARUS, ICARUS_ROUNDS = ("4x2", "narrow"), 4
-"""Icarus is slow with a whole engine: it runs fewer of them, and fewer rounds of jobs."""
+ICARUS = ("4x2", "narrow")
+"""It is slow with a whole engine: it runs fewer of them, and fewer rounds of jobs."""
+
+ROUNDS = {"verilator": 6, "icarus": 4}
 
 
 @over((*SMALL, "16x4", "2bit", "16bit", "32bit", "spread", "lean", "parts", *NAMED), ICARUS)
 def test_engine(geometry: str, simulator: str, tmp_path: Path) -> None:
-    engine = Engine(GEOMETRIES[geometry])
-    fewer: dict[str, Any] = {"rounds": ICARUS_ROUNDS} if simulator == "icarus" else {}
-    simulate(engine, "bench_engine", geometry, simulator, tmp_path, **fewer)
+    engine, rounds = Engine(GEOMETRIES[geometry]), ROUNDS[simulator]
+    simulate(engine, "bench_engine", geometry, simulator, tmp_path, rounds=rounds)
