@@ -17,21 +17,16 @@ from .bench_equal_loss import table as equal_loss_table
 from .devices import SimEngine, open_device
 from .errors import MismatchError
 from .options import Options
-from .peers import mlweaving, zipml_pynq, zipml_xeon
+from .peers import BATCH, LONG, mlweaving, zipml_pynq, zipml_xeon
 from .planner import FULL_RATE, Candidate, candidate, plan
 from .training import prepare, train
 
 SAMPLES = 8_192
 """Of a measured epoch."""
 
-LONG = 60_000
-"""Of an epoch beside the published engines: what fills and drains the engine hardly counts."""
-
 WIDTHS = (64, 512)
 FEATURES = (8, 64, 90, 784, 2048)
 BITS = (2, 4, 8)
-BATCH = 256
-"""Of MLWeaving's mini-batches, its fastest here."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from .devices import Device, open_device
 from .errors import MismatchError
 from .job_plan import plan_jobs
 from .options import Options
-from .peers import mlweaving, zipml_pynq, zipml_xeon
+from .peers import BATCH, LONG, mlweaving, zipml_pynq, zipml_xeon
 from .planner import candidate
 from .rounding import Draws, round_codes
 from .scaling import full_scale, largest_code
@@ -35,8 +35,6 @@ WITHIN = 0.01
 """How far above float64's a final loss may lie."""
 
 SAMPLES = 8_192
-BATCH = 256
-"""Of the mini-batches; MLWeaving waits after each."""
 STEPS = tuple(2.0**-exponent for exponent in range(7, 14))
 COPIES = 4
 """Independent roundings, used in turn, where they are random."""
@@ -66,8 +64,6 @@ WIDTHS = (
     Width(options=_OPTIONS, beat_width=64, features=90),
     Width(options=replace(_OPTIONS, lanes=64, banks=8), beat_width=512, features=784),
 )
-LONG = 60_000
-"""Samples of an epoch whose cycles are counted, as in `host.bench_cycles`."""
 BITS = (2, 3, 4, 6, 8)
 """Of a code here."""
 

@@ -28,7 +28,7 @@ from cocotbext.axi import (
 from hdl.axi.registers import WORD_BYTES, Register, register_map
 from hdl.job import Job, Mode
 from hdl.protocol import Error
-from tests.hdl.bench_engine import JobBench
+from tests.hdl.job_bench import JobBench
 from tests.hdl.jobs import verdict
 from tests.hdl.toolkit import CLOCK_NS, PATIENCE_CYCLES, random_bits
 

@@ -15,7 +15,7 @@ from hdl.formats import EPOCH_DEPTH
 from hdl.job import Mode
 from hdl.protocol import Error, epoch_layout, job_layout
 from tests.hdl.axi import AxiBench
-from tests.hdl.bench_engine import Stimulus
+from tests.hdl.job_bench import Stimulus
 from tests.hdl.jobs import modes_of, verdict
 from tests.hdl.toolkit import random_bits, random_signed, test
 

@@ -52,80 +52,45 @@ def job_of(
 @settings(max_examples=1_000)
 @given(
     name=st.sampled_from(sorted(GEOMETRIES)),
-    groups=st.integers(1, 60),
-    epochs=st.integers(1, 4),
-    chunks=st.integers(1, 12),
-    bits=st.integers(2, 32),
-    delay=st.integers(1, 20),
-    batch_groups=st.integers(1, 70),
-    sync=st.booleans(),
-    mode=st.sampled_from(MODES),
-    weighted=st.booleans(),
-    offset=st.booleans(),
+    job=st.builds(
+        job_of,
+        groups=st.integers(1, 60),
+        epochs=st.integers(1, 4),
+        chunks=st.integers(1, 12),
+        bits=st.integers(2, 32),
+        delay=st.integers(1, 20),
+        batch_groups=st.integers(1, 70),
+        sync=st.booleans(),
+        mode=st.sampled_from(MODES),
+        weighted=st.booleans(),
+        offset=st.booleans(),
+    ),
 )
-def test_cycles_are_those_of_the_reference(
-    name: str,
-    groups: int,
-    epochs: int,
-    chunks: int,
-    bits: int,
-    delay: int,
-    batch_groups: int,
-    sync: bool,
-    mode: Mode,
-    weighted: bool,
-    offset: bool,
-) -> None:
+def test_cycles_are_those_of_the_reference(name: str, job: Job) -> None:
     """Whatever the job: neither model asks whether the engine has room for it."""
     config = GEOMETRIES[name]
-    job = job_of(
-        groups=groups,
-        epochs=epochs,
-        chunks=chunks,
-        bits=bits,
-        delay=delay,
-        batch_groups=batch_groups,
-        sync=sync,
-        mode=mode,
-        weighted=weighted,
-        offset=offset,
-    )
     assert cycles.predict_cycles(config, job) == golden.predict_cycles(config, job)
 
 
 @given(
-    lanes=st.sampled_from([2, 8, 32, 128]),
-    banks=st.sampled_from([4, 8, 32]),
-    spread=st.integers(0, 2),
-    adder_levels=st.integers(1, 3),
-    groups=st.integers(500, 3_000),
-    chunks=st.integers(1, 30),
-    delay=st.integers(1, 8),
-    batch_groups=st.integers(1, 700),
-    sync=st.booleans(),
-    weighted=st.booleans(),
+    config=st.builds(
+        EngineConfig,
+        lanes=st.sampled_from([2, 8, 32, 128]),
+        banks=st.sampled_from([4, 8, 32]),
+        spread=st.integers(0, 2),
+        adder_levels=st.integers(1, 3),
+    ),
+    job=st.builds(
+        job_of,
+        groups=st.integers(500, 3_000),
+        chunks=st.integers(1, 30),
+        delay=st.integers(1, 8),
+        batch_groups=st.integers(1, 700),
+        sync=st.booleans(),
+        weighted=st.booleans(),
+    ),
 )
-def test_cycles_of_long_epochs_on_any_engine(
-    lanes: int,
-    banks: int,
-    spread: int,
-    adder_levels: int,
-    groups: int,
-    chunks: int,
-    delay: int,
-    batch_groups: int,
-    sync: bool,
-    weighted: bool,
-) -> None:
-    config = EngineConfig(lanes=lanes, banks=banks, spread=spread, adder_levels=adder_levels)
-    job = job_of(
-        groups=groups,
-        chunks=chunks,
-        delay=delay,
-        batch_groups=batch_groups,
-        sync=sync,
-        weighted=weighted,
-    )
+def test_cycles_of_long_epochs_on_any_engine(config: EngineConfig, job: Job) -> None:
     assert cycles.predict_cycles(config, job) == golden.predict_cycles(config, job)
 
 
