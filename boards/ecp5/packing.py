@@ -1,100 +1,38 @@
-"""What yosys leaves unpacked for ECP5: registers of block RAM and DSP, gates before carry cells.
+"""What yosys leaves unpacked for ECP5: registers of block RAM and DSP, gates before carry cells,
+the ends of carry chains.
 
 A block RAM without its output register takes 5.6 ns from clock to data, a multiplier between
 registers outside 3.9 ns; with the registers that both have inside it is 0.6 ns. The two LUTs beside
 a carry chain read four signals a place, of which an adder uses two. `pack` moves what can be moved;
 the netlist does in every cycle what it did before (tested by simulating both).
-
-Netlists are yosys's JSON: cells with ``type``, ``parameters`` and ``connections``, which name a bit
-by a number, or by the characters 0, 1, x.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from itertools import permutations, product, zip_longest
+from itertools import permutations, product
 from typing import Any
 
-Bit = int | str
-Cell = dict[str, Any]
-Pin = tuple[str, str, int]
-"""Cell, port, index."""
+from .chains import CARRY, starts, tighten
+from .netlist import LUT_PINS, Bit, Cell, Netlist
 
 PRODUCT_BITS, FACTOR_BITS = 36, 18
 RAM, RAM_PORT_BITS = "DP16KD", 18
-MULTIPLIER, CARRY = "MULT18X18D", "CCU2C"
-LUT_PINS = "ABCD"
+MULTIPLIER = "MULT18X18D"
 
 
 @dataclass
 class Report:
-    """What `pack` moved."""
+    """What `pack` moved, and how many chains it tightened."""
 
     ram_registers: int = 0
     product_registers: int = 0
     factor_registers: int = 0
     resets: int = 0
     gates: int = 0
-
-
-@dataclass
-class _Netlist:
-    cells: dict[str, Cell]
-    drivers: dict[Bit, str] = field(default_factory=dict)
-    # Sets that keep their order: thousands of pins share a constant.
-    users: dict[Bit, dict[Pin, None]] = field(default_factory=lambda: defaultdict(dict))
-    ports: set[Bit] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for name, cell in self.cells.items():
-            for pin, bits in cell["connections"].items():
-                for index, bit in enumerate(bits):
-                    if cell["port_directions"][pin] == "output":
-                        self.drivers[bit] = name
-                    else:
-                        self.users[bit][name, pin, index] = None
-
-    def connect(self, name: str, pin: str, bit: Bit, index: int = 0) -> None:
-        """Connect an input, of which a single bit may have been open."""
-        cell, place = self.cells[name], (name, pin, index)
-        bits = cell["connections"].setdefault(pin, [""])
-        self.users[bits[index]].pop(place, None)
-        bits[index] = bit
-        cell["port_directions"][pin] = "input"
-        self.users[bit][place] = None
-
-    def drive(self, name: str, pin: str, bit: Bit) -> None:
-        """Let an output of one bit drive ``bit``."""
-        self.cells[name]["connections"][pin] = [bit]
-        self.drivers[bit] = name
-
-    def gate(self, name: str, init: str, *inputs: Bit) -> Bit:
-        """The output of a LUT, which is added unless there is one of that name."""
-        if name not in self.cells:
-            out = max(bit for bit in self.drivers if isinstance(bit, int)) + 1
-            self.cells[name] = {
-                "hide_name": 1,
-                "type": "LUT4",
-                "parameters": {"INIT": init},
-                "attributes": {},
-                "port_directions": {"Z": "output"},
-                "connections": {},
-            }
-            for pin, bit in zip_longest(LUT_PINS, inputs, fillvalue="0"):
-                self.connect(name, str(pin), bit)
-            self.drive(name, "Z", out)
-        return self.cells[name]["connections"]["Z"][0]
-
-    def remove(self, name: str) -> None:
-        for pin, bits in self.cells.pop(name)["connections"].items():
-            for index, bit in enumerate(bits):
-                self.users[bit].pop((name, pin, index), None)
-
-    def is_used(self, bit: Bit) -> bool:
-        return bool(self.users[bit]) or bit in self.ports
+    chains: int = 0
 
 
 def pack(netlist: dict[str, Any], top: str) -> Report:
@@ -106,12 +44,13 @@ def pack(netlist: dict[str, Any], top: str) -> Report:
         If there is no such module.
     """
     module, report = netlist["modules"][top], Report()
-    state = _Netlist(module["cells"])
+    state = Netlist(module["cells"])
     state.ports = {bit for port in module["ports"].values() for bit in port["bits"]}
     # Memories first: a register between a memory and a multiplier is worth more to the memory.
     for kind, step in ((RAM, _pack_ram), (MULTIPLIER, _pack_multiplier), (CARRY, _pack_gates)):
         for name in [name for name, cell in state.cells.items() if cell["type"] == kind]:
             step(state, name, report)
+    report.chains = sum(tighten(state, name) for name in starts(state))
     _remove_unused(state)
     return report
 
@@ -137,7 +76,7 @@ def _resets_at_clock(parameters: dict[str, str]) -> bool:
     return (parameters.get("SRMODE"), parameters.get("LSRMUX")) == ("LSR_OVER_CE", "LSR")
 
 
-def _output_registers(state: _Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[str, str] | None:
+def _output_registers(state: Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[str, str] | None:
     """The register behind each of a cell's output pins, if every used pin has one and nothing else
     reads it; all on one clock."""
     found: dict[str, str] = {}
@@ -156,7 +95,7 @@ def _output_registers(state: _Netlist, pins: Iterable[tuple[str, Bit]]) -> dict[
     return found if len(clocks) == 1 else None
 
 
-def _absorb(state: _Netlist, name: str, registers: dict[str, str]) -> Bit:
+def _absorb(state: Netlist, name: str, registers: dict[str, str]) -> Bit:
     """Let a cell's pins drive what its registers drove; returns their clock."""
     clock: Bit = "0"
     for pin, register in registers.items():
@@ -167,7 +106,7 @@ def _absorb(state: _Netlist, name: str, registers: dict[str, str]) -> Bit:
     return clock
 
 
-def _pack_ram(state: _Netlist, name: str, report: Report) -> None:
+def _pack_ram(state: Netlist, name: str, report: Report) -> None:
     """Use the output registers of each side, or of both if they are read together, 36 bits wide:
     then both are on side B's clock."""
     cell = state.cells[name]
@@ -189,7 +128,7 @@ def _pack_ram(state: _Netlist, name: str, report: Report) -> None:
         report.ram_registers += len(registers)
 
 
-def _pack_multiplier(state: _Netlist, name: str, report: Report) -> None:
+def _pack_multiplier(state: Netlist, name: str, report: Report) -> None:
     cell = state.cells[name]
     outputs = [(f"P{n}", cell["connections"][f"P{n}"][0]) for n in range(PRODUCT_BITS)]
     registers = _output_registers(state, outputs)
@@ -212,7 +151,7 @@ def _pack_multiplier(state: _Netlist, name: str, report: Report) -> None:
         report.factor_registers += len(moved)
 
 
-def _before(state: _Netlist, register: str, report: Report) -> Bit:
+def _before(state: Netlist, register: str, report: Report) -> Bit:
     """What a register takes; its reset, if it has one, becomes a gate before it."""
     connections = state.cells[register]["connections"]
     (bit,), (reset,) = connections["DI"], connections.get("LSR", ["0"])
@@ -226,7 +165,7 @@ BUT_NOT = "0010" * 4
 """A LUT's content: A & ~B."""
 
 
-def _factor_registers(state: _Netlist, name: str, factor: str, clock: Bit) -> dict[str, str]:
+def _factor_registers(state: Netlist, name: str, factor: str, clock: Bit) -> dict[str, str]:
     """The register before each pin of a multiplier's input; none unless all that is not 0 comes
     from registers on its clock."""
     pins = [f"{factor}{n}" for n in range(FACTOR_BITS)]
@@ -278,7 +217,7 @@ def _assignments(inputs: tuple[Bit, ...]) -> Iterable[dict[Bit, int]]:
         yield dict(zip(inputs, reversed(values), strict=True))
 
 
-def _pack_gates(state: _Netlist, name: str, report: Report) -> None:
+def _pack_gates(state: Netlist, name: str, report: Report) -> None:
     """Draw the LUTs before an adder's operands into its own."""
     cell = state.cells[name]
     for half in "01":
@@ -349,7 +288,7 @@ def _carry_cell(
     return None
 
 
-def _remove_unused(state: _Netlist) -> None:
+def _remove_unused(state: Netlist) -> None:
     """Remove LUTs and registers that drive nothing any more."""
     waiting = [n for n, c in state.cells.items() if c["type"] in ("LUT4", "TRELLIS_FF")]
     while waiting:

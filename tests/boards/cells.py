@@ -4,6 +4,8 @@ the 18 x 18 multiplier, and the block RAM with a write and a read port of 36 bit
 
 from __future__ import annotations
 
+from boards.ecp5.netlist import OPEN, Cell
+
 MULTIPLIER = """
 module MULT18X18D({ports});
   parameter REG_INPUTA_CLK = "NONE", REG_INPUTB_CLK = "NONE", REG_OUTPUT_CLK = "NONE";
@@ -81,3 +83,10 @@ def memory() -> str:
         start=", ".join(reversed(rows)),
         **{key: ", ".join(pins) for key, pins in names.items()},
     )
+
+
+def drop_open_outputs(cell: Cell) -> None:
+    """Yosys knows an output that is open by its not being there; nextpnr wants to see it."""
+    for pin, direction in [*cell["port_directions"].items()]:
+        if direction == "output" and cell["connections"][pin] == [OPEN]:
+            del cell["port_directions"][pin], cell["connections"][pin]
