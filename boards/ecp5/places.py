@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from .timing import COMB, RAM_WRITE, REGISTER, Cell, Timing, mode
+from .timing import COMB, MULTIPLIER, RAM, RAM_WRITE, REGISTER, Cell, Timing, mode
 
 PLACE = "NEXTPNR_BEL"
 """The attribute that says where a cell is."""
 _PLACE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
 HALVES = [(f"SLICE{name}", half) for name in "ABCD" for half in "01"]
 LUT, FLIP_FLOP = "K", "FF"
+BLOCKS = RAM, MULTIPLIER
 MUX_PINS = ("F1", "FXA", "FXB", "OFX")
 
 CONTROLS = {"CLK": ("CLKMUX",), "CE": ("CEMUX",), "LSR": ("LSRMUX", "SRMODE", "GSR")}
@@ -40,11 +41,14 @@ class Cluster:
         Whether it may go to any half of any slice.
     alone : bool
         Whether nothing else may be in its tiles.
+    block : bool
+        Whether it is a memory or multiplier: they can change places among themselves.
     """
 
     cells: tuple[int, ...]
     small: bool
     alone: bool
+    block: bool
 
 
 class Places:
@@ -96,6 +100,16 @@ class Places:
         for n, place in zip(cluster.cells, after, strict=True):
             self._put(n, *place)
         return sites is not None
+
+    def alike(self, n: int, m: int) -> bool:
+        """Whether one cell can be where another is, and the other way round."""
+        return n != m and self._cells[n]["type"] == self._cells[m]["type"]
+
+    def exchange(self, n: int, m: int) -> None:
+        """Let two cells that are alike change places."""
+        here, there = ((int(self.x[i]), int(self.y[i]), self._site[i]) for i in (n, m))
+        self._put(n, *there)
+        self._put(m, *here)
 
     def beside(self, cluster: Cluster, columns: int, rows: int) -> set[int]:
         """Other cells in the slices that a cluster would take after such a move."""
@@ -172,7 +186,7 @@ def clusters(cells: list[Cell], timing: Timing, places: Places) -> list[Cluster]
 
     groups: dict[int, list[int]] = defaultdict(list)
     for n, cell in enumerate(cells):
-        if cell["type"] in (COMB, REGISTER, RAM_WRITE):
+        if cell["type"] in (COMB, REGISTER, RAM_WRITE, *BLOCKS):
             groups[root(n)].append(n)
     return [_cluster(cells, members) for members in groups.values()]
 
@@ -187,6 +201,7 @@ def _cluster(cells: list[Cell], members: list[int]) -> Cluster:
         cells=tuple(members),
         small=plain and len(luts) <= 1,
         alone=any(mode(cell) in ("DPRAM", "RAMW_BLOCK") for cell in luts),
+        block=cells[members[0]]["type"] in BLOCKS,
     )
 
 

@@ -5,20 +5,21 @@ its wires span the design, and set the clock rate. `refine` goes on from there, 
 timing-driven placers (Marquardt, Betz, Rose: Timing-driven placement for FPGAs, FPGA 2000), but
 downhill alone: whatever lies on a slow path, one cluster after another, goes where the sum over its
 wires of exp(-slack / scale) is less. Most of an FPGA is free; what is small and not on a slow path
-makes room for chains, which need many slices in a row.
+makes room for chains, which need many slices in a row. Memories and multipliers change places with
+one another.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from .places import PLACE, Cluster, Places, clusters
-from .timing import COMB, Bools, Cell, Floats, Ints, Timing, span
+from .pull import Pull, Wires
+from .timing import COMB, Bools, Cell, Floats, Ints, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +33,12 @@ SLOW_NS = 1.0
 """A wire with less slack than this is looked at."""
 GAIN = 0.005
 """What a move must bring, as a part of what a cluster's wires cost."""
-EVENNESS, LENGTH = 0.02, 1e-4
-"""Of a critical wire's squared delay, and of a tile that any wire spans. Where a LUT stands between
-two registers makes no difference to the path; halfway, either of them can come nearer next."""
 REACH, WIDE_REACH = 3, 8
 """Tiles around a good place that are looked at; chains find fewer that are free."""
 MOST_TRIES = 500
 MOST_EVICTIONS = 10
 """Places where room is made, if others can step aside, before worse ones are tried."""
-STEEPEST = 30.0
-"""Exponents end here."""
+NOWHERE: Ints = np.zeros(1, dtype=np.int64)
 
 
 def refine(design: dict[str, Any], top: str, period_ns: float, fill: float = 0.0) -> int:
@@ -83,27 +80,6 @@ def refine(design: dict[str, Any], top: str, period_ns: float, fill: float = 0.0
     return changed
 
 
-@dataclass(frozen=True)
-class _Wires:
-    """The wires between a cluster and other cells.
-
-    Parameters
-    ----------
-    number : array of int
-    own, other : array of int
-        The cells at their two ends.
-    inward : array of bool
-    through : bool
-        Whether paths come in and go out without a register between.
-    """
-
-    number: Ints
-    own: Ints
-    other: Ints
-    inward: Bools
-    through: bool
-
-
 class _Refinement:
     def __init__(self, cells: list[Cell], period: float) -> None:
         self._period = period
@@ -112,12 +88,13 @@ class _Refinement:
         owner = np.full(len(cells), -1)
         for n, cluster in enumerate(self._clusters):
             owner[list(cluster.cells)] = n
+        self._blocks = [n for n, cluster in enumerate(self._clusters) if cluster.block]
         self._owner, self._slack = owner, np.zeros(len(self._clusters))
         self._from, self._to = owner[self._timing.source], owner[self._timing.sink]
         logic = np.array([cell["type"] == COMB for cell in cells])
         self._wires = self._wires_by_cluster(logic)
 
-    def _wires_by_cluster(self, logic: Bools) -> list[_Wires]:
+    def _wires_by_cluster(self, logic: Bools) -> list[Wires]:
         timing, count = self._timing, len(self._clusters)
         outside = np.flatnonzero(self._from != self._to)
 
@@ -131,7 +108,7 @@ class _Refinement:
             other = np.concatenate([timing.source[inward], timing.sink[outward]])
             through = bool(len(inward)) and bool(logic[timing.source[outward]].any())
             number = np.concatenate([inward, outward])
-            found.append(_Wires(number, own, other, np.arange(len(own)) < len(inward), through))
+            found.append(Wires(number, own, other, np.arange(len(own)) < len(inward), through))
         return found
 
     def round(self, scale: float) -> tuple[float, int]:
@@ -156,42 +133,21 @@ class _Refinement:
         # What columns and rows may add to each wire until its slack is 0.
         allowed = np.minimum(delays + slacks - timing.base, 2 * self._period)
         moved = sum(
-            self._improve(self._clusters[n], self._wires[n], allowed[self._wires[n].number], scale)
-            for n in dict.fromkeys(ends[ends >= 0].tolist())
+            self._improve(n, allowed, scale) for n in dict.fromkeys(ends[ends >= 0].tolist())
         )
         return float(slacks.min(initial=np.inf)), moved
 
-    def _improve(self, cluster: Cluster, wires: _Wires, allowed: Floats, scale: float) -> bool:
+    def _improve(self, number: int, allowed: Floats, scale: float) -> bool:
         """Move a cluster to where its wires cost less, if there is room."""
-        x, y = self.places.x, self.places.y
-        # From the other end to this one.
-        across, along = x[wires.own] - x[wires.other], y[wires.own] - y[wires.other]
-
-        def late(spans: Floats) -> Floats:
-            return np.exp(np.clip((spans - allowed) / scale, -STEEPEST, STEEPEST))
-
-        weight = late(span(across, along))
-        parts = weight[wires.inward].sum(), weight[~wires.inward].sum()
-        share = weight * sum(parts) / np.where(wires.inward, *(max(part, 1e-9) for part in parts))
-
-        def cost(columns: Ints, rows: Ints) -> Floats:
-            dx, dy = across + columns[:, None], along + rows[:, None]
-            spans = span(dx, dy)
-            lateness = late(spans)
-            into = lateness[:, wires.inward].sum(axis=1)
-            out = lateness[:, ~wires.inward].sum(axis=1)
-            # What a path gains before a LUT it may lose behind it: there, factors add up.
-            total = into * out * (1 / parts[0] + 1 / parts[1]) if wires.through else into + out
-            length = LENGTH * (np.abs(dx) + np.abs(dy)).sum(axis=1)
-            return np.asarray(total + EVENNESS * (share * spans**2).sum(axis=1) + length)
-
-        here = np.zeros(1, dtype=np.int64)
-        best_columns, best_rows = -_median(across, weight), -_median(along, weight)
+        cluster = self._clusters[number]
+        if cluster.block:
+            return self._exchange(number, allowed, scale)
+        pull = self._pull(number, allowed, scale)
         reach = REACH if cluster.small else WIDE_REACH
-        columns, rows = _moves(best_columns, best_rows, reach)
-        costs = cost(columns, rows)
+        columns, rows = _moves(*pull.best, reach)
+        costs = pull.cost(columns, rows)
         best = np.argsort(costs, kind="stable")[:MOST_TRIES]
-        worth = best[costs[best] < (1 - GAIN) * cost(here, here)]
+        worth = best[costs[best] < (1 - GAIN) * pull.cost(NOWHERE, NOWHERE)]
         for tried, n in enumerate(worth):
             move = int(columns[n]), int(rows[n])
             if self.places.move(cluster, *move):
@@ -199,6 +155,31 @@ class _Refinement:
             if not cluster.small and tried < MOST_EVICTIONS and self._make_room(cluster, *move):
                 return True
         return False
+
+    def _exchange(self, number: int, allowed: Floats, scale: float) -> bool:
+        """Let a block change places with the one with which both are better off."""
+        pull, best = self._pull(number, allowed, scale), (0.0, -1)
+        (cell,) = self._clusters[number].cells
+        for other in self._blocks:
+            (there,) = self._clusters[other].cells
+            if not self.places.alike(cell, there):
+                continue
+            way = [part[[there]] - part[[cell]] for part in (self.places.x, self.places.y)]
+            back = self._pull(other, allowed, scale)
+            before = pull.cost(NOWHERE, NOWHERE) + back.cost(NOWHERE, NOWHERE)
+            after = pull.cost(*way) + back.cost(*(-part for part in way))
+            best = max(best, (float(before[0] * (1 - GAIN) - after[0]), other))
+        gain, other = best
+        if gain > 0:
+            self.places.exchange(cell, *self._clusters[other].cells)
+        return gain > 0
+
+    def _pull(self, number: int, allowed: Floats, scale: float) -> Pull:
+        wires = self._wires[number]
+        x, y = self.places.x, self.places.y
+        # From the other end to this one.
+        across, along = x[wires.own] - x[wires.other], y[wires.own] - y[wires.other]
+        return Pull(wires, across, along, allowed[wires.number], scale)
 
     def _make_room(self, cluster: Cluster, columns: int, rows: int) -> bool:
         """Move a cluster to where small ones step aside, or leave all as it is."""
@@ -226,12 +207,6 @@ class _Refinement:
 _SIDE = range(-4, 5)
 ASIDE = sorted(product(_SIDE, _SIDE), key=lambda way: (abs(way[0]) + abs(way[1]), way))
 """Where what makes room may go, the nearest first."""
-
-
-def _median(values: Ints, weights: Floats) -> int:
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return int(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _moves(columns: int, rows: int, reach: int) -> tuple[Ints, Ints]:
