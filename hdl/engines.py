@@ -73,13 +73,14 @@ ENGINES = {
     ),
     # Least squares alone, as fast as a clock gets: every wire that spans lanes or banks is cut.
     "rapid": _RAPID,
-    # The same for beats of 512 bits: 8 samples of 64 features, at up to 4 bits.
+    # The same for beats of 512 bits: 16 samples of 32 features, at up to 4 bits. Fewer lanes have
+    # fewer multipliers, which are far from most of them, and shorter wires than 64 x 8.
     "broad": replace(
         _RAPID,
-        lanes=64,
-        banks=8,
+        lanes=32,
+        banks=16,
         max_bits=4,
-        max_chunks=16,
+        max_chunks=32,
         max_delay=2,
         replay_beats=256,
         adder_levels=2,
