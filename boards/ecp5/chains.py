@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .netlist import LUT_PINS, OPEN, Bit, Cell, Netlist
+from .pins import PINS, adder, balance
 
 CARRY = "CCU2C"
 HALVES = "0", "1"
@@ -56,7 +57,7 @@ def tighten(state: Netlist, start: str) -> bool:
     while places and places[-1].out == OPEN:
         places.pop()
     places += [empty] * (len(places) % 2)
-    _rebuild(state, names, inner, places)
+    _rebuild(state, names, inner, _balanced(places))
     return True
 
 
@@ -80,6 +81,23 @@ def _places(state: Netlist, cell: Cell) -> Iterator[_Place]:
             tuple(connections[f"{pin}{half}"][0] for pin in LUT_PINS),
             out if state.is_used(out) else OPEN,
         )
+
+
+def _balanced(places: list[_Place]) -> list[_Place]:
+    """The same places, with signals on other pins."""
+    adders = [
+        None if place.hides != "NO" or OPEN in place.inputs else adder(place.init, place.inputs)
+        for place in places
+    ]
+    found = []
+    for place, each, way in zip(places, adders, balance(adders), strict=True):
+        if each and way:
+            order, content = way
+            at = dict(zip(order, each.signals, strict=True))
+            inputs = tuple(at.get(pin, "1") for pin in PINS)
+            place = place._replace(init=f"{content:016b}", inputs=inputs)
+        found.append(place)
+    return found
 
 
 def _rebuild(state: Netlist, names: list[str], carries: list[Bit], places: list[_Place]) -> None:
