@@ -193,15 +193,16 @@ def clusters(cells: list[Cell], timing: Timing, places: Places) -> list[Cluster]
 
 def _cluster(cells: list[Cell], members: list[int]) -> Cluster:
     luts = [cells[n] for n in members if cells[n]["type"] == COMB]
+    block = cells[members[0]]["type"] in BLOCKS
     plain = all(
         mode(cell) == "LOGIC" and not any(cell["connections"].get(pin) for pin in MUX_PINS)
         for cell in luts
     )
     return Cluster(
         cells=tuple(members),
-        small=plain and len(luts) <= 1,
+        small=plain and len(luts) <= 1 and not block,
         alone=any(mode(cell) in ("DPRAM", "RAMW_BLOCK") for cell in luts),
-        block=cells[members[0]]["type"] in BLOCKS,
+        block=block,
     )
 
 

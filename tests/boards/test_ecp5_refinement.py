@@ -289,6 +289,22 @@ def test_rules_of_a_tile(moving: Cell, there: list[Cell], to: str | None) -> Non
     assert places.name(0) == (to or moving["attributes"][PLACE])
 
 
+def test_a_block_makes_no_room() -> None:
+    """A memory of LUTs would like to be where it is, and there is logic where it could go."""
+    cells = [
+        logic("X2/Y2/SLICEA.K0", "DPRAM", A=3, F=4),
+        *(register(f"X30/Y2/SLICEA.FF{n}") for n in range(2)),
+        block("X30/Y3/EBR0", DOA0=20),
+        logic("X30/Y4/SLICEA.K0"),
+    ]
+    for cell in cells[1:3]:
+        cell["connections"]["M"] = [4]
+    names = [str(n) for n in range(len(cells))]
+    design = {"modules": {TOP: {"cells": dict(zip(names, cells, strict=True))}}}
+    refine(design, TOP, HURRY_NS)
+    assert cells[3]["attributes"][PLACE] == "X30/Y3/EBR0"
+
+
 def test_nothing_moves_where_there_is_no_logic() -> None:
     cells = [logic("X2/Y2/SLICEA.K0", A=3), logic("X3/Y3/SLICEA.K0", A=3)]
     places = Places(cells)
