@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,9 @@ VERILATOR_FLAGS = (
 ICARUS_FLAGS = ("-g2005",)  # as SystemVerilog, initial values would not wake what depends on them
 RUNTIME = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
 """Objects of Verilator's own runtime: the same for every design, most of a small one's build."""
+HEADERS = "verilated.h", "verilated_vpi.h"
+"""What every file of a build begins with: most of the rest of a small one's."""
+FEATURES = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
 
 VERSIONS = tuple(importlib.metadata.version(name) for name in ("verilator", "cocotb"))
 
@@ -61,7 +65,8 @@ class PackagedVerilator(runner.Verilator):
         verilate[at : at + 1] = ["--public-depth", "1"]
         # The package's makefile leaves the first empty and looks for `python` on PATH.
         make += ["CFG_CXXFLAGS_PCH_I=-include", f"PYTHON3={sys.executable}"]
-        make += ["OPT_FAST=-O0"]  # the testbench is slower than any design
+        # The testbench is slower than any design.
+        make += [f"OPT_FAST=-O0 -include {_compiled_headers()}"]
         for name in RUNTIME:
             if (self.build_dir / name).is_file():
                 make += ["--old-file", name]
@@ -175,7 +180,9 @@ def _build(verilog: str, name: str, simulator: str) -> Path:
 
 def _runtime_folder() -> Path:
     kind = ["runtime", *VERSIONS] + ["waves"] * _waves()
-    return BUILDS / "-".join(kind)
+    folder = BUILDS / "-".join(kind)
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _waves() -> bool:
@@ -191,9 +198,25 @@ def _fetch_runtime(folder: Path) -> None:
             shutil.copyfile(kept, folder / name)
 
 
+def _compiled_headers() -> Path:
+    """A header that the compiler has read before; one that knows no such thing reads it again."""
+    header = _runtime_folder() / "headers.h"
+    compiled = header.with_suffix(".h.gch")
+    with FileLock(header.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
+        if not compiled.is_file():
+            header.write_text("".join(f'#include "{name}"\n' for name in HEADERS))
+            include = find_verilator() / "include"
+            # As Verilator's makefile has them; with others the compiler would not take it.
+            flags = [f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1", "-O0"]
+            flags += [f"-DVM_{feature}=0" for feature in FEATURES]
+            new = compiled.with_suffix(".new")
+            subprocess.run(["c++", *flags, "-x", "c++-header", header, "-o", new], check=True)
+            new.replace(compiled)
+    return header
+
+
 def _share_runtime(folder: Path) -> None:
     """Keep the runtime's objects, and of the rest only what runs."""
-    _runtime_folder().mkdir(exist_ok=True)
     for name in RUNTIME:
         kept = _runtime_folder() / name
         if not kept.is_file():
