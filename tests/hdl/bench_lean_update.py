@@ -16,7 +16,7 @@ from tests.hdl.jobs import any_job
 from tests.hdl.planes import PlaneBench, random_errors
 from tests.hdl.toolkit import DRAIN_CYCLES, Ints, random_signed, test
 
-GROUPS = 30
+GROUPS = 20
 
 
 class LeanUpdateBench(PlaneBench):
