@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -61,7 +61,7 @@ class SpramMemory(wiring.Component):
         part_bits = self._parts - 1
         place, part = counter.address[part_bits:], counter.address[:part_bits]
         row = place[BLOCK_ADDRESS_BITS:]
-        asked, asked_part = Signal(max(1, len(row))), Signal(max(1, part_bits))
+        asked, asked_part = Signal(max(1, len(row))), Signal(part_bits)
         shown, coming = Signal(port.signature.width), Signal(READ_LATENCY)
         m.d.sync += [
             asked.eq(row),
@@ -89,8 +89,5 @@ class SpramMemory(wiring.Component):
                     o_DATAOUT=word,
                 )
             with m.If(asked == number):
-                low, high = (
-                    Cat(words)[n * len(shown) :][: len(shown)] for n in (0, self._parts - 1)
-                )
-                m.d.sync += shown.eq(Mux(asked_part, high, low))
+                m.d.sync += shown.eq(Cat(words).word_select(asked_part, len(shown)))
         return m
