@@ -1,9 +1,10 @@
 """Which pins of a carry chain's LUTs its signals come in on.
 
 A pin of a tile's eight LUTs is reached from wires of its own: of those that span two columns A has
-numbers 5 and 7, B 1 and 3, C 4 and 6, D 0 and 2. Nextpnr exchanges a LUT's pins as it routes, but
-not a carry cell's, for which yosys takes A and B alone: where adders fill tiles, half of the wires
-lie idle while the others are short. `balance` lets the signals of a tile come in on all four.
+numbers 5 and 7, B 1 and 3, C 4 and 6, D 0 and 2 (Project Trellis, tile PLC2). Nextpnr exchanges a
+LUT's pins as it routes, but not a carry cell's, for which yosys takes A and B alone: where adders
+fill tiles, half of the wires lie idle while the others are short. `balance` lets the signals of a
+tile come in on all four.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import NamedTuple
 from .netlist import LUT_PINS, Bit
 
 PINS = range(len(LUT_PINS))
-C, D = 2, 3
 FIRST_TWO = 0b11
 TILE = 8
 """Places of a tile; a chain begins with a tile's first."""
