@@ -42,9 +42,9 @@ def starts(state: Netlist) -> list[str]:
 
 
 def tighten(state: Netlist, start: str) -> bool:
-    """Let the chain that begins with cell ``start`` make its own constant, end where it is used last,
-    and take its signals on all pins; False if a carry is read on the way, so that nextpnr has to cut
-    it there."""
+    """Let the chain that begins with cell ``start`` make its own constant, end where it is used
+    last, and take its signals on all pins; False if a carry is read on the way, so that nextpnr has
+    to cut it there."""
     names = list(_along(state, start))
     *inner, last = (state.cells[name]["connections"].get("COUT", [OPEN])[0] for name in names)
     if any(len(state.users[bit]) > 1 or bit in state.ports for bit in inner):
