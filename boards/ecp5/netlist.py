@@ -66,6 +66,7 @@ class Netlist:
         self.drivers[bit] = name
 
     def new_bit(self) -> Bit:
+        """A bit that nothing drives yet."""
         return max(bit for bit in self.drivers if isinstance(bit, int)) + 1
 
     def gate(self, name: str, init: str, *inputs: Bit) -> Bit:

@@ -199,7 +199,7 @@ def _fetch_runtime(folder: Path) -> None:
 
 
 def _compiled_headers() -> Path:
-    """A header that the compiler has read before; one that knows no such thing reads it again."""
+    """A header that the compiler has read before; if it could not keep that, it reads it again."""
     header = _runtime_folder() / "headers.h"
     compiled = header.with_suffix(".h.gch")
     with FileLock(header.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
@@ -210,8 +210,9 @@ def _compiled_headers() -> Path:
             flags = [f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1", "-O0"]
             flags += [f"-DVM_{feature}=0" for feature in FEATURES]
             new = compiled.with_suffix(".new")
-            subprocess.run(["c++", *flags, "-x", "c++-header", header, "-o", new], check=True)
-            new.replace(compiled)
+            command = ["c++", *flags, "-x", "c++-header", header, "-o", new]
+            if subprocess.run(command, timeout=LOCK_TIMEOUT_S).returncode == 0:
+                new.replace(compiled)
     return header
 
 
