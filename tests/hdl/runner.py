@@ -210,7 +210,7 @@ def _compiled_headers() -> Path:
             flags = [f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1", "-O0"]
             flags += [f"-DVM_{feature}=0" for feature in FEATURES]
             new = compiled.with_suffix(".new")
-            command = ["c++", *flags, "-x", "c++-header", header, "-o", new]
+            command = ["c++", *flags, "-x", "c++-header", str(header), "-o", str(new)]
             if subprocess.run(command, timeout=LOCK_TIMEOUT_S).returncode == 0:
                 new.replace(compiled)
     return header
