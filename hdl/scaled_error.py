@@ -33,8 +33,8 @@ class ScaledError(wiring.Component):
     is wide enough: what is left is a mux of a quarter of the inputs.
 
     Latency: ``ERROR_LATENCY``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
-    random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h saturates
-    and says so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
+    random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h and c saturate
+    and say so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
     Members
     -------
@@ -77,10 +77,11 @@ class ScaledError(wiring.Component):
         m.d.sync += align.eq(config.max_bits - self.job.bits)
 
         coarse, overflow = self._error(m)
+        coefficient, held = self._coefficient(m)
         m.d.sync += [
             self.o.error.eq(Mux(valid, coarse << align, 0)),
-            self.o.coefficient.eq(Mux(valid, self._coefficient(m), 0)),
-            self.saturated.eq(overflow & valid),
+            self.o.coefficient.eq(Mux(valid, coefficient, 0)),
+            self.saturated.eq((overflow | held) & valid),
         ]
         return m
 
@@ -117,6 +118,8 @@ class ScaledError(wiring.Component):
         sign = delay(m, shifted[-1], 1)
         rounds = delay(m, shifted[0] & ~overflow, 1)
         full = delay(m, shifted[1 : config.error_bits + 1] == most, 1)
+        # Of what is too low by one place, these bits are the largest number's, and it may round up.
+        fits = delay(m, shifted[config.error_bits + 1 :].all() & shifted[0], 1)
         limit = Const(most) ^ sign.replicate(config.error_bits)
         grid = Signal(signed(NOISE_BITS + 1), init=-1)
         m.d.sync += grid.eq(-(1 << self.job.error_drop))
@@ -125,7 +128,7 @@ class ScaledError(wiring.Component):
         h = Mux(far, limit, low).as_signed()
         m.d.sync += [
             noisy.eq(sum_with_carry(h, Cat(noise, 0).as_signed(), rounds & ~full)),
-            beyond.eq(far | (rounds & full)),
+            beyond.eq(Mux(full, rounds | (far & ~fits), far)),
         ]
         nearest, _ = saturate(m, noisy, config.error_bits)
         if not config.coarsening:  # ``full`` has seen to it
@@ -134,8 +137,8 @@ class ScaledError(wiring.Component):
         m.d.comb += coarse.eq(nearest & grid)
         return coarse, beyond
 
-    def _coefficient(self, m: Module) -> Signal:
-        """c at stage 6."""
+    def _coefficient(self, m: Module) -> tuple[Value, Value]:
+        """c, and whether a weight makes it too large, at stage 6."""
         config = self._config
         scale: Value = delay(m, self.curvature, 2)
         if config.sample_words:
@@ -155,4 +158,7 @@ class ScaledError(wiring.Component):
             product.eq(partial_products(m, scale, self.epoch.correction)),
             noisy.eq((Cat(rounds, unit) + Cat(Const(1, 1), noise)) >> 1),
         ]
-        return clamp(m, noisy[config.random_bits :], config.coefficient_bits)
+        beyond: Value = Const(0)
+        if config.sample_words:
+            beyond = delay(m, unit[config.correction_unit_bits :].any(), 1)
+        return clamp(m, noisy[config.random_bits :], config.coefficient_bits), beyond

@@ -215,11 +215,13 @@ def _errors(
         coarse = (_saturate(h + dropped, k.error_bits) >> k.error_drop) << k.error_drop
 
         scale = _round_nearest(curvature * weight, WEIGHT_FRAC)
-        unit = _round_nearest(e.correction * scale, CURVATURE_FRAC)
+        product = e.correction * scale
+        held = product >> (CURVATURE_FRAC + k.random_bits + k.coefficient_bits) > 0
+        unit = _round_nearest(product, CURVATURE_FRAC)
         out[0, bank] = coarse * valid
         out[1, bank] = _coefficient(unit, noise[bank], k) * valid
         count[0] += valid * (z != exact)
-        count[1] += valid * (h != rounded)
+        count[1] += valid * (h != rounded or held)
         if k.evaluates and valid:
             value = _loss_value(z, label, table, k)
             low = (value & ((np.int64(1) << HALVES) - 1)) * weight + count[3]

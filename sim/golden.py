@@ -232,11 +232,13 @@ def scaled_error(
 
 def coefficient(
     config: EngineConfig, job: Job, epoch: Epoch, curvature: Ints, weight: Ints, noise: Ints
-) -> Ints:
-    """c = step * d**2 * w * f' of each sample, stochastically rounded to ``coefficient_frac``."""
+) -> tuple[Ints, Bools]:
+    """c = step * d**2 * w * f' of each sample, stochastically rounded to ``coefficient_frac``; and
+    where w makes the product too large for it."""
     scale = round_nearest(curvature * weight, WEIGHT_FRAC)
-    unit = round_nearest(job.correction(config, epoch) * scale, CURVATURE_FRAC)
-    return _coefficient(config, unit, noise)
+    product = job.correction(config, epoch) * scale
+    saturated = product >> CURVATURE_FRAC + config.correction_unit_bits > 0
+    return _coefficient(config, round_nearest(product, CURVATURE_FRAC), noise), saturated
 
 
 def decay(config: EngineConfig, epoch: Epoch, noise: Ints) -> Ints:
@@ -439,10 +441,10 @@ class Golden:
         self.margins[place] = z
         f, curvature = derivative(config, job, epoch, z, labels)
         h, error_saturated = scaled_error(config, job, epoch, f, weight, noise[banks : 2 * banks])
-        c = coefficient(config, job, epoch, curvature, weight, noise[:banks])
+        c, held = coefficient(config, job, epoch, curvature, weight, noise[:banks])
         count.margin_saturations += int((margin_saturated & valid).sum())
         if job.learns:
-            count.error_saturations += int((error_saturated & valid).sum())
+            count.error_saturations += int(((error_saturated | held) & valid).sum())
         if job.mode == Mode.EVALUATE:
             losses = loss_value(config, job, z, labels, weight)[valid]
             count.loss_sum += sum(losses.tolist())  # 16 of them may need more than 64 bits

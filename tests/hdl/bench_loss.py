@@ -96,13 +96,13 @@ class LossBench(Bench):
         f, curvature = golden.derivative(config, job, epoch, group.z, group.samples["label"])
         coarse = noise[banks : 2 * banks] if config.coarsening else np.zeros_like(f)
         h, flags = golden.scaled_error(config, job, epoch, f, weight, coarse)
-        c = golden.coefficient(config, job, epoch, curvature, weight, noise[:banks])
+        c, held = golden.coefficient(config, job, epoch, curvature, weight, noise[:banks])
         aligned = (h << config.max_bits - job.bits) * valid
         samples = [
             {"error": error, "coefficient": coefficient}
             for error, coefficient in zip(aligned, c * valid, strict=True)
         ]
-        counts = [group.margin_saturations, int((flags & (valid == 1)).sum())]
+        counts = [group.margin_saturations, int(((flags | held) & (valid == 1)).sum())]
         self.seen["margin"] += counts[0]
         self.seen["error"] += counts[1]
         expected: dict[str, Any] = {"samples": samples}

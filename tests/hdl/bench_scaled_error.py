@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import signed
 
-from hdl.config import ERROR_LATENCY
-from hdl.formats import CURVATURE_FRAC, NOISE_BITS, WEIGHT_BITS
+from hdl.config import ERROR_LATENCY, EngineConfig
+from hdl.formats import CURVATURE_FRAC, NOISE_BITS, STEP_DROPS, WEIGHT_BITS, WEIGHT_FRAC
+from hdl.job import Epoch, Step
 from hdl.protocol import (
     CURVATURE_BITS,
     epoch_layout,
@@ -23,7 +24,7 @@ from sim import golden
 from tests.hdl.jobs import job_of, largest_step_job, random_job
 from tests.hdl.toolkit import Bench, random_signed, test
 
-PASSES, CYCLES = 14, 60
+PASSES, CYCLES, TRIES = 14, 60, 10_000
 NOISE_LATENCY = 3
 
 
@@ -49,7 +50,11 @@ class ScaledErrorBench(Bench):
         self.span = config.derivative_latency + ERROR_LATENCY
         """Cycles from a sample's weight to its error."""
         self.history: deque[dict[str, int]] = deque(maxlen=self.span)
-        self.seen = {"saturated": 0, "ceiling": 0, "coarse": 0}
+        self.seen = {"saturated": 0, "ceiling": 0, "coarse": 0, "lowest": 0}
+        if config.sample_words:
+            self.seen["held"] = 0
+        self.lowest: int | None = None
+        """A derivative whose error is rounded up to the lowest that fits; None for any."""
 
     def watch(self) -> None:
         if len(self.history) == self.span:
@@ -68,19 +73,38 @@ class ScaledErrorBench(Bench):
         noise = np.array(self.history[-NOISE_LATENCY]["coefficient_noise"])
         f, curvature = np.array(with_f["f"]), np.array(with_f["curvature"])
         h, saturated = golden.scaled_error(config, job, epoch, f, weight, error_noise)
-        c = golden.coefficient(config, job, epoch, curvature, weight, noise)
+        c, held = golden.coefficient(config, job, epoch, curvature, weight, noise)
         self.seen["saturated"] += int(saturated)
+        if config.sample_words:
+            self.seen["held"] += int(held)
+        self.seen["lowest"] += int(h) == -1 << config.error_bits - 1 and not saturated
         self.seen["ceiling"] += int(c) == (1 << config.coefficient_bits) - 1
         self.seen["coarse"] += bool(job.error_drop)
-        return [{"error": h << config.max_bits - job.bits, "coefficient": c}, int(saturated)]
+        return [{"error": h << config.max_bits - job.bits, "coefficient": c}, int(saturated | held)]
 
     def drive(self) -> None:
         rng, config = self.rng, self.config
         for port in self.inputs.values():
             port.scramble(rng)
         self.inputs["f"].set(int(random_signed(rng, config.model_bits + 1, ())))
+        if self.lowest is not None:
+            self.inputs["f"].set(self.lowest)
+            self.inputs["weight"].set(1 << WEIGHT_FRAC)
         flat = 1 << CURVATURE_FRAC
         self.inputs["curvature"].set(int(rng.choice(np.array([0, flat, rng.integers(flat + 1)]))))
+
+
+def lowest_error(rng: np.random.Generator, config: EngineConfig) -> tuple[Step, int]:
+    """A step, and a derivative with which the error's exact product is too low by up to half of its
+    last place."""
+    for _ in range(TRIES):
+        drop = int(rng.integers(1, STEP_DROPS))
+        mantissa = int(rng.integers(1, 1 << config.mantissa_bits))
+        limit = -1 << config.error_bits - 1 + drop
+        f = (limit - 1) // mantissa
+        if limit - (1 << drop - 1) <= mantissa * f and f >= -1 << config.model_bits:
+            return Step(mantissa=mantissa, shift=config.min_step_shift + drop), f
+    raise AssertionError("no such step was found")
 
 
 @test
@@ -98,6 +122,11 @@ async def every_cycle(dut: Any) -> None:
             bench.epoch.set(pack_epoch(config, job, job.epochs[0]))
         elif number % 4 == 1:  # and are rounded
             job = replace(job, error_drop=int(rng.integers(1, NOISE_BITS + 1)))
+        bench.lowest = None
+        if number % 4 == 2:
+            step, bench.lowest = lowest_error(rng, config)
+            job = replace(job, epochs=(Epoch(step=step),), corrected=False, error_drop=0)
+            bench.epoch.set(pack_epoch(config, job, job.epochs[0]))
         bench.job.set(pack_job(config, job))
         for _ in range(CYCLES):
             bench.drive()

@@ -78,8 +78,8 @@ def group_gradient(
     z, clipped_z = golden.margin(config, task, codes, x, np.zeros_like(labels))
     f, curvature = golden.derivative(config, task, epoch, z, labels)
     h, clipped_h = golden.scaled_error(config, task, epoch, f, weights, noise[banks : 2 * banks])
-    assert not clipped_z.any() and not clipped_h.any()
-    c = golden.coefficient(config, task, epoch, curvature, weights, noise[:banks])
+    c, held = golden.coefficient(config, task, epoch, curvature, weights, noise[:banks])
+    assert not clipped_z.any() and not clipped_h.any() and not held.any()
     zero: Any = np.int64(0)
     errors = golden.Errors(h=h, c=c, decay=zero, threshold=zero)
     unit: float = 2.0**-config.gradient_frac / epoch.step.value

@@ -68,7 +68,7 @@ def gradients(part: Part, options: Options) -> Floats:
         z, _ = golden.margin(CONFIG, job, codes, WORDS, zero)
         f, curvature = golden.derivative(CONFIG, job, epoch, z, labels)
         h, _ = golden.scaled_error(CONFIG, job, epoch, f, weights, noise[SAMPLES:])
-        c = golden.coefficient(CONFIG, job, epoch, curvature, weights, noise[:SAMPLES])
+        c, _ = golden.coefficient(CONFIG, job, epoch, curvature, weights, noise[:SAMPLES])
         errors = golden.Errors(h=h, c=c, decay=zero[0], threshold=zero[0])
         found.append(golden.gradient(CONFIG, job, errors, codes, WORDS)[:5])
     unit = 2.0**-CONFIG.gradient_frac / epoch.step.value / SAMPLES
