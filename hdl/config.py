@@ -14,8 +14,12 @@ from .formats import (
     LABEL_WORD_BITS,
     MAX_BEAT_BITS,
     MAX_BITS,
+    MAX_COEFFICIENT_BITS,
     MAX_COUNT_BITS,
+    MAX_ERROR_BITS,
     MAX_GRADIENT_BITS,
+    MAX_MANTISSA_BITS,
+    MAX_RANDOM_BITS,
     MIN_BITS,
     NOISE_BITS,
     STEP_DROPS,
@@ -106,6 +110,13 @@ class EngineConfig(Parameters):
                 f"model_bits = {self.model_bits} and model_frac = {self.model_frac} must satisfy "
                 f"0 < model_frac < model_bits <= {LABEL_WORD_BITS - 8}: labels share the format"
             )
+        for name, most in (
+            ("mantissa_bits", MAX_MANTISSA_BITS),
+            ("coefficient_bits", MAX_COEFFICIENT_BITS),
+            ("error_bits", MAX_ERROR_BITS),
+        ):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)}")
         if self.coarsening and self.model_bits <= COARSE_BITS:
             raise ValueError(
                 f"model_bits must be above {COARSE_BITS}, the bits that a job may hold at zero, "
@@ -129,10 +140,11 @@ class EngineConfig(Parameters):
                 f"model_frac must be {TABLE_STEP_BITS} or more for the logistic loss's tables, "
                 f"not {self.model_frac}; add bits, or leave that loss out of losses"
             )
-        if not 8 <= self.random_bits <= self.gradient_drop:
+        most = min(self.gradient_drop, MAX_RANDOM_BITS)
+        if not 8 <= self.random_bits <= most:
             raise ValueError(
-                f"random_bits must be 8 to {self.gradient_drop} (the bits that the update drops), "
-                f"not {self.random_bits}"
+                f"random_bits must be 8 to {most} (no more than the {self.gradient_drop} bits that "
+                f"the update drops), not {self.random_bits}"
             )
         if self.gradient_bits > MAX_GRADIENT_BITS:
             raise ValueError(

@@ -51,5 +51,9 @@ TABLE_STEP_BITS = 5
 MAX_GRADIENT_BITS = 64
 """Widest sum of a gradient: what `sim.golden` and `sim.fast` compute in an integer of theirs."""
 
+MAX_MANTISSA_BITS, MAX_COEFFICIENT_BITS, MAX_ERROR_BITS, MAX_RANDOM_BITS = 24, 24, 32, 24
+"""Widest factors and dithers: the products of the first two with weights and curvatures fit an
+integer of `sim.golden`, errors one of 32 bits in `sim.fast`."""
+
 MAX_COUNT_BITS = 32
 """Widest counters of groups, and the width of those of saturations."""

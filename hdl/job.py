@@ -8,7 +8,16 @@ from enum import IntEnum
 from typing import Self
 
 from .config import EngineConfig
-from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS, THRESHOLD_BITS, VARIANCE_BITS, VARIANCE_FRAC
+from .formats import (
+    COARSE_BITS,
+    CURVATURE_FRAC,
+    MIN_BITS,
+    NOISE_BITS,
+    THRESHOLD_BITS,
+    VARIANCE_BITS,
+    VARIANCE_FRAC,
+    WEIGHT_FRAC,
+)
 from .generators import SEED_BITS
 from .parameters import Loss as Loss
 
@@ -34,6 +43,10 @@ PARTS = {
     "coarsening": ("model_drop", "error_drop"),
 }
 """Options of `EngineConfig` that may leave a part out, and the fields of a job that ask for it."""
+
+
+MOST_CURVATURE = {Loss.LOGISTIC: 0.25, Loss.HINGE: 0.0}
+"""Largest second derivative of a loss by its margin; 1 of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +268,20 @@ class Job:
             )
         for epoch in self.epochs:
             self._check_epoch(config, epoch)
+
+    def check_weights(self, config: EngineConfig, most: int) -> None:
+        """Raise `ValueError` with a sentence if a sample's coefficient, step * d**2 * w * f', may
+        not fit its width; ``most`` is the largest w, `WEIGHT_FRAC` fractional bits."""
+        curvature = MOST_CURVATURE.get(self.loss, 1.0)
+        scale = math.ceil(curvature * most * 2.0 ** (CURVATURE_FRAC - WEIGHT_FRAC))
+        for epoch in self.epochs if self.weighted else ():
+            product = self.correction(config, epoch) * scale
+            if product >> CURVATURE_FRAC + config.correction_unit_bits:
+                raise ValueError(
+                    f"step size {epoch.step.value:g} with weights up to "
+                    f"{math.ldexp(most, -WEIGHT_FRAC):g} is too large for the correction at "
+                    f"{self.bits} bits; lower the step or the weights"
+                )
 
     def _most_cycles(self, config: EngineConfig) -> int:
         """More cycles than the job takes on a stream that never waits."""

@@ -33,8 +33,8 @@ class ScaledError(wiring.Component):
     is wide enough: what is left is a mux of a quarter of the inputs.
 
     Latency: ``ERROR_LATENCY``; ``weight`` is taken ``derivative_latency`` cycles before ``f``, the
-    random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h and c saturate
-    and say so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
+    random bits three cycles before the output. Throughput: a sample a cycle. Overflow: h and c
+    saturate and say so. Twins: `scaled_error` and `coefficient` in `sim.golden`.
 
     Members
     -------

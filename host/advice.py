@@ -29,6 +29,7 @@ _logger = logging.getLogger(__name__)
 def advise(task: Task) -> None:
     """Log a warning where codes or gradients are too coarse for the loss on this data."""
     _advise_on_gradients(task)
+    _advise_on_regularisation(task)
     options, part = task.options, task.train
     if options.loss != "logistic" or options.rounding != "double":
         return
@@ -59,6 +60,24 @@ def _advise_on_gradients(task: Task) -> None:
             last_place / task.step,
             min(enough, config.error_bits),
         )
+
+
+def _advise_on_regularisation(task: Task) -> None:
+    """Each step takes a multiple of a smallest decay and threshold."""
+    config, options = task.config, task.options
+    epochs = [epoch for job in task.jobs for epoch in job.epochs]
+    for name, value, held in (
+        ("--l2", options.l2, [epoch.decay(config) for epoch in epochs]),
+        ("--l1", options.l1, [epoch.threshold(config) for epoch in epochs]),
+    ):
+        if value and 0 in held:
+            _logger.warning(
+                "%s %g is rounded to 0 from epoch %d on: its product with the step size is below "
+                "the least that this engine holds; use a larger one, or a larger --step",
+                name,
+                value,
+                1 + held.index(0),
+            )
 
 
 def _enough_bits(margin_noise: float, options: Options) -> int:

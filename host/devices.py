@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hdl.config import EngineConfig
 from hdl.job import Job
 from sim.errors import CompileError, SimulationError, ToolNotFoundError
-from sim.golden import Counters, Golden, Samples
+from sim.golden import Counters, Golden, Samples, check_model
 
 from .errors import BuildError, DeviceError, InputError, ToolMissingError
 from .rounding import Ints
@@ -42,7 +42,13 @@ class Device(Protocol):
         """Requests that its link has sent again so far; none without a link."""
 
     def load_model(self, words: Ints) -> None:
-        """Set the model: int64 (chunks * lanes)."""
+        """Set the model: int64 (chunks * lanes).
+
+        Raises
+        ------
+        ValueError
+            If they are no model of this engine, see `sim.golden.model_words`.
+        """
 
     def run(self, job: Job, *copies: Woven) -> Counters:
         """All epochs of a job; epoch e is a pass over ``copies[e % len(copies)]``.
@@ -50,7 +56,8 @@ class Device(Protocol):
         Raises
         ------
         ValueError
-            If a data set is not woven for the job, see `check_fits`.
+            If a data set is not woven for the job, see `check_fits`, or the model is one of other
+            samples.
         """
 
     def read_model(self, chunks: int) -> Ints:
@@ -78,7 +85,7 @@ def fast_samples(woven: Woven, config: EngineConfig) -> Samples:
 
 def check_fits(config: EngineConfig, job: Job, copies: tuple[Woven, ...]) -> None:
     """Raises `ValueError` unless the streams of ``copies`` are those that ``config`` reads and
-    ``job`` describes.
+    ``job`` describes, with weights that its steps can be multiplied by.
 
     An engine cannot tell: it would take labels for weights, or one code for another.
     """
@@ -97,6 +104,8 @@ def check_fits(config: EngineConfig, job: Job, copies: tuple[Woven, ...]) -> Non
                 f"the job says {name} = {asked} and its data set is woven with {name} = {there}; "
                 "describe the data set as it is woven, or weave it for the job"
             )
+    for woven in copies:
+        job.check_weights(config, woven.most_weight)
 
 
 class GoldenDevice:
@@ -161,15 +170,18 @@ class SimEngine:
         from sim.verilated import VerilatedEngine
 
         self.config = config
+        self._words = 0  # of the model
         with host_errors():
             self._engine = VerilatedEngine(config)
 
     def load_model(self, words: Ints) -> None:
         with host_errors():
             self._engine.load(words)
+        self._words = len(words)
 
     def run(self, job: Job, *copies: Woven) -> Counters:
         check_fits(self.config, job, copies)
+        check_model(self.config, job, self._words)
         with host_errors():
             return self._engine.run(job, *(woven.beats for woven in copies))
 

@@ -128,6 +128,7 @@ def _job(woven: Woven, options: Options, step: float, epochs: range) -> Job:
             for each in job.epochs:
                 _check_regularisation(each, options, scale)
         job.check(config)
+        job.check_weights(config, woven.most_weight)
     except ValueError as fault:
         which = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs from {epochs[0]} on"
         raise InputError(f"this engine cannot run {which}: {fault}") from fault

@@ -35,7 +35,7 @@ from hdl.protocol import (
     pack_job,
     pack_transfer,
 )
-from sim.golden import Counters
+from sim.golden import Counters, check_model, model_words
 from sim.memory import Waits
 
 from .devices import SIMULATED, check_fits
@@ -126,8 +126,14 @@ class LinkedDevice:
         return self.link.traffic.retries
 
     def load_model(self, words: Ints) -> None:
-        """Set the model: int64 (chunks * lanes)."""
-        self._model = np.array(words, dtype=np.int64)
+        """Set the model: int64 (chunks * lanes).
+
+        Raises
+        ------
+        ValueError
+            If they are no model of this engine, see `sim.golden.model_words`.
+        """
+        self._model = model_words(self.config, words)
         self._chunks = self._model.size // self.config.lanes
         self._anew(self._load)
 
@@ -137,13 +143,15 @@ class LinkedDevice:
         Raises
         ------
         ValueError
-            If a data set is not woven for the job, see `check_fits`.
+            If a data set is not woven for the job, see `check_fits`, or the model is one of other
+            samples.
         InputError
             If the data does not fit the device's memory.
         """
         check_fits(self.config, job, copies)
         job.check(self.config)
-        self.read_model(self._chunks)  # what to begin with, if it has to be done anew
+        self.read_model(job.chunks)  # what to begin with, if it has to be done anew
+        check_model(self.config, job, self._chunks * self.config.lanes)
         used = copies[: len(job.epochs)]
 
         def work() -> tuple[Counters, Ints | None]:
@@ -156,6 +164,8 @@ class LinkedDevice:
 
     def read_model(self, chunks: int) -> Ints:
         """The model: int64 (chunks * lanes)."""
+        if self._model is None:
+            self._chunks = chunks
         if self._model is None or self._model.size < chunks * self.config.lanes:
             self._model = self._anew(lambda: self._dump(max(chunks, self._chunks)))
         return self._model[: chunks * self.config.lanes].copy()
@@ -172,10 +182,8 @@ class LinkedDevice:
         attempts = ATTEMPTS
         while True:
             try:
-                if self._lost and self._model is not None:
-                    self.forget_samples()
-                    self.link.connect(self.config)
-                    self._load()
+                if self._lost:
+                    self._begin_anew()
                 self._lost = False
                 return work()
             except SessionLostError as fault:
@@ -183,10 +191,21 @@ class LinkedDevice:
                 if self._model is None or not attempts:  # the model with which it began
                     raise
                 logger.warning("%s; beginning anew", fault)
+            except DeviceError:
+                self._lost = True  # it may be in the middle of something
+                raise
             except KeyboardInterrupt:
                 self._lost = True  # a notebook goes on after Ctrl-C
                 self._end_job()
                 raise
+
+    def _begin_anew(self) -> None:
+        """Leave nothing of what the device was doing, and give it the model if that is known."""
+        self.forget_samples()
+        self.link.connect(self.config)
+        self.link.request(Command.RESET, phase="resetting")
+        if self._model is not None:
+            self._load()
 
     def _end_job(self) -> None:
         """Leave the device idle, if it answers at all."""

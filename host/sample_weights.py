@@ -70,30 +70,41 @@ def take_weights(dataset: Dataset, column: str) -> tuple[Floats, Dataset]:
 
 
 def class_weights(y: Floats, kind: ClassWeight) -> dict[float, float]:
-    """The weight of each scaled label; ``balanced``: both classes weigh alike, the mean is 1.
-
-    A class so rare that its weight would not fit is given the largest that does, and the other
-    one proportionally less.
-    """
+    """The weight of each scaled label; ``balanced``: both classes weigh alike, the mean is 1."""
     assert kind == "balanced"
     share = float(np.mean(y > 0))
-    weights = {1.0: 0.5 / share, -1.0: 0.5 / (1 - share)}
-    shrink = min(1.0, LARGEST / max(weights.values()))
-    if shrink < 1:
-        _logger.info("class weights are scaled down by %.3g to fit the engine", shrink)
-    return {label: weight * shrink for label, weight in weights.items()}
+    return {1.0: 0.5 / share, -1.0: 0.5 / (1 - share)}
 
 
 def weigh(
     y: Floats, by_class: dict[float, float] | None, by_sample: Floats | None
 ) -> Floats | None:
-    """Weights (n) that the engine holds exactly; None if all samples weigh the same."""
+    """Weights (n) that the engine holds exactly; None if all samples weigh the same.
+
+    If the largest does not fit, all are scaled down alike.
+
+    Raises
+    ------
+    InputError
+        If one that is not 0 would then be rounded to 0.
+    """
     if by_class is None and by_sample is None:
         return None
     weights = np.ones(len(y)) if by_sample is None else by_sample
     if by_class is not None:
         weights = weights * np.where(y > 0, by_class[1.0], by_class[-1.0])
-    return np.rint(np.minimum(weights, LARGEST) / SMALLEST) * SMALLEST
+    shrink = min(1.0, LARGEST / float(weights.max(initial=LARGEST)))
+    if shrink < 1:
+        _logger.info("weights of samples are scaled down by %.3g to fit the engine", shrink)
+    held = np.rint(weights * shrink / SMALLEST) * SMALLEST
+    if (lost := int(((held == 0) & (weights > 0)).sum())) > 0:
+        some = weights[weights > 0]
+        raise InputError(
+            f"weights of samples run from {some.min():.3g} to {some.max():.3g}, and the engine "
+            f"holds multiples of {SMALLEST:.2g} up to {LARGEST:g}: {lost} of them would be rounded "
+            "to 0; bring them nearer to each other, or leave --class-weight out"
+        )
+    return held
 
 
 def quantise_weights(weights: Floats) -> Ints:

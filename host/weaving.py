@@ -22,7 +22,7 @@ from amaranth.lib.data import Field
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
-from hdl.formats import LABEL_WORD_BITS, WEIGHT_BITS
+from hdl.formats import LABEL_WORD_BITS, WEIGHT_BITS, WEIGHT_FRAC
 from hdl.protocol import label_layout, offset_layout, weight_layout
 
 from .errors import InputError
@@ -79,6 +79,8 @@ class Woven:
         Codes run from 0 up.
     weighted, offset : bool
         Whether samples have a weight, and an offset.
+    most_weight : int
+        The largest weight, `hdl.formats.WEIGHT_FRAC` fractional bits; 1 without weights.
     """
 
     beats: Bytes
@@ -91,6 +93,7 @@ class Woven:
     unsigned: bool = False
     weighted: bool = False
     offset: bool = False
+    most_weight: int = 1 << WEIGHT_FRAC
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +185,7 @@ def weave(
         unsigned=unsigned,
         weighted=weights is not None,
         offset=offsets is not None,
+        most_weight=1 << WEIGHT_FRAC if weights is None else int(weights.max()),
     )
 
 

@@ -349,8 +349,8 @@ class Fast(Golden):
     """The golden model with its passes compiled; the first on a machine compiles (some seconds)."""
 
     def run(self, job: Job, *copies: Samples) -> Counters:
-        """All epochs of a job; epoch e reads ``copies[e % len(copies)]``."""
-        job.check(self.config)
+        """As `Golden.run`."""
+        self.check(job)
         config = self.config
         first = config.generators(config.lanes)
         update_random = RandomSource(config, config.lanes, 0, job.seed)

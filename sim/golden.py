@@ -363,6 +363,39 @@ def predict_cycles(config: EngineConfig, job: Job) -> int:
     return start[-1]
 
 
+def model_words(config: EngineConfig, words: Ints) -> Ints:
+    """A copy of a model's words (F) as int64.
+
+    Raises
+    ------
+    ValueError
+        If they are not whole chunks of them, or one does not fit ``model_bits``.
+    """
+    words = np.array(words, dtype=np.int64)
+    if words.ndim != 1 or not words.size or words.size % config.lanes:
+        raise ValueError(
+            f"a model of shape {words.shape} is not one row of whole chunks of "
+            f"{config.lanes} words; pad it with zeros"
+        )
+    limit = 1 << (config.model_bits - 1)
+    if not -limit <= words.min() <= words.max() < limit:
+        raise ValueError(
+            f"model words from {words.min()} to {words.max()} do not fit "
+            f"{config.model_bits} bits; saturate them"
+        )
+    return words
+
+
+def check_model(config: EngineConfig, job: Job, words: int) -> None:
+    """Raise `ValueError` with a sentence unless a model of so many words is one of the job's
+    samples."""
+    if words != job.chunks * config.lanes:
+        raise ValueError(
+            f"the model has {words} words and the job's samples {job.chunks} chunks of "
+            f"{config.lanes} features; load a model of as many words first"
+        )
+
+
 class Golden:
     """The engine: two copies of the model, and the slot rule.
 
@@ -377,13 +410,19 @@ class Golden:
         self.margins: Ints = np.zeros((0, config.banks), dtype=np.int64)
 
     def load(self, words: Ints) -> None:
-        """Set both copies of the model: (F)."""
-        self.x = np.array(words, dtype=np.int64)
+        """Set both copies of the model: (F); raises as `model_words`."""
+        self.x = model_words(self.config, words)
         self.acc = self.x.copy()
 
     def run(self, job: Job, *copies: Samples) -> Counters:
-        """All epochs of a job; epoch e reads ``copies[e % len(copies)]``."""
-        job.check(self.config)
+        """All epochs of a job; epoch e reads ``copies[e % len(copies)]``.
+
+        Raises
+        ------
+        ValueError
+            If the engine cannot run the job, or its model is one of other samples.
+        """
+        self.check(job)
         config, count = self.config, Counters()
         first = config.generators(config.lanes)
         update_random = RandomSource(config, config.lanes, 0, job.seed)
@@ -412,6 +451,11 @@ class Golden:
         count.cycles = predict_cycles(config, job)
         count.beats = job.groups * len(job.epochs) * job.group_beats(config)
         return count.held(config)
+
+    def check(self, job: Job) -> None:
+        """Raise `ValueError` with a sentence if this engine, with its model, cannot run ``job``."""
+        job.check(self.config)
+        check_model(self.config, job, self.x.size)
 
     def _errors(
         self,

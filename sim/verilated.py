@@ -22,7 +22,7 @@ from hdl.verilog import to_verilog
 
 from .build import TOP, cached, compile_library
 from .errors import SimulationError, StalledError
-from .golden import Counters, Ints
+from .golden import Counters, Ints, model_words
 
 SLICE_CYCLES = 1 << 16
 """Cycles between two chances for Ctrl-C: 40 to 300 ms."""
@@ -120,21 +120,10 @@ class VerilatedEngine:
         Raises
         ------
         ValueError
-            If the shape does not fit the engine or a word does not fit ``model_bits``.
+            If they are no model of this engine, see `sim.golden.model_words`.
         """
-        words = np.asarray(words, dtype=np.int64)
-        chunks, rest = divmod(words.size, self.config.lanes)
-        if words.ndim != 1 or rest:
-            raise ValueError(
-                f"a model of shape {words.shape} is not one row of whole chunks of "
-                f"{self.config.lanes} words; pad it with zeros"
-            )
-        limit = 1 << (self.config.model_bits - 1)
-        if words.size and not -limit <= words.min() <= words.max() < limit:
-            raise ValueError(
-                f"model words from {words.min()} to {words.max()} do not fit "
-                f"{self.config.model_bits} bits; saturate them"
-            )
+        words = model_words(self.config, words)
+        chunks, limit = words.size // self.config.lanes, 1 << (self.config.model_bits - 1)
         unsigned = (words & (2 * limit - 1)).astype(np.uint64)
         job = pack_transfer(self.config, Mode.LOAD, chunks)
         self._move(job, words_in=unsigned, gaps=gaps, gap_seed=gap_seed)

@@ -32,7 +32,7 @@ def main() -> int:
     faults = [fault for fault in FAULTS if not arguments.names or fault.name in arguments.names]
     if arguments.list:
         for fault in faults:
-            say(f"{fault.name:18} hdl/{fault.stage}.py: {fault.what}")
+            say(f"{fault.name:20} hdl/{fault.stage}.py: {fault.what}")
         return 0
     return plant(faults, "engine" if arguments.engine else None)
 
@@ -45,13 +45,13 @@ def plant(faults: list[Fault], testbench: str | None) -> int:
         for stage, geometry in sorted({(testbench or f.testbench, f.geometry) for f in faults}):
             verdict = run_testbench(root, stage, geometry)
             failed |= verdict != Verdict.PASSED
-            say(f"{'no fault':18} test_{stage} on {geometry}: {verdict.value}")
+            say(f"{'no fault':20} test_{stage} on {geometry}: {verdict.value}")
     for fault in faults:
         with tempfile.TemporaryDirectory() as folder:
             found = find(fault, Path(folder), testbench) == Verdict.FAILED
         failed |= not found
         place = f"test_{testbench or fault.testbench} on {fault.geometry}"
-        say(f"{fault.name:18} {place}: {'found' if found else 'NOT FOUND'} ({fault.what})")
+        say(f"{fault.name:20} {place}: {'found' if found else 'NOT FOUND'} ({fault.what})")
     return NOT_FOUND if failed else 0
 
 

@@ -154,6 +154,20 @@ ERRORS = (
         new="rounds = Const(0, 1)",
     ),
     Fault(
+        name="scaled-error-lowest",
+        stage="scaled_error",
+        what="an error that is rounded up to the lowest that fits is counted as saturated",
+        old="Mux(full, rounds | (far & ~fits), far)",
+        new="far | (rounds & full)",
+    ),
+    Fault(
+        name="scaled-error-weight",
+        stage="scaled_error",
+        what="a coefficient that its weight makes too large is not counted",
+        old="(overflow | held) & valid",
+        new="overflow & valid",
+    ),
+    Fault(
         name="scaled-error-ceiling",
         stage="scaled_error",
         what="a coefficient that is rounded up beyond its width wraps",

@@ -74,3 +74,31 @@ def test_a_job_that_describes_another_data_set_is_refused(
     assert device.run(job, woven).beats == len(woven.beats)
     assert device.read_model(1).any()
     device.close()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_model_of_other_samples_is_refused(name: str) -> None:
+    (job,), (woven, *_) = TASK.jobs, TASK.copies
+    device = open_device(name, TASK.config)
+    lanes = TASK.config.lanes
+    device.load_model(np.zeros(2 * lanes, dtype=np.int64))
+    with pytest.raises(ValueError, match=f"has {2 * lanes} words and the job's samples 1 chunks"):
+        device.run(job, woven)
+    device.load_model(np.zeros(lanes, dtype=np.int64))
+    assert device.run(job, woven).beats
+    device.close()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_words_that_are_no_model_are_refused(name: str) -> None:
+    device = open_device(name, TASK.config)
+    lanes, most = TASK.config.lanes, 1 << TASK.config.model_bits - 1
+    for word in (most, -most - 1):
+        with pytest.raises(ValueError, match="do not fit 24 bits; saturate them"):
+            device.load_model(np.full(lanes, word))
+    for shape in ((lanes + 1,), (1, lanes), (0,)):
+        with pytest.raises(ValueError, match="not one row of whole chunks"):
+            device.load_model(np.zeros(shape, dtype=np.int64))
+    device.load_model(np.array([most - 1, -most] + (lanes - 2) * [0]))
+    assert device.read_model(1)[:3].tolist() == [most - 1, -most, 0]
+    device.close()

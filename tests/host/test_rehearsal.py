@@ -17,6 +17,7 @@ from host.devices import FastDevice
 from host.losses import LOSSES, mean_loss
 from host.options import Options
 from host.rehearsal import Rehearsal, choose_step
+from host.scaling import full_scale
 from host.task import prepare
 from host.training import train
 
@@ -111,3 +112,18 @@ def test_exact_codes_need_no_warning_at_two_bits(caplog: pytest.LogCaptureFixtur
     flags = replace(data, features=np.sign(data.features))
     advise(prepare(flags, Options(loss="logistic", bits=2, step=0.01, epochs=1)))
     assert not caplog.text
+
+
+def test_regularisation_that_vanishes_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """The steps are 1/8, 1/16, 1/24, 1/32: decays of 1.8 units at first, and at last of less
+    than half of one."""
+    caplog.set_level(logging.WARNING)
+    options = Options(bits=8, step=0.125, epochs=4, l1=1e-3, lanes=16, banks=4)
+    place = 2.0**-options.config.correction_unit_frac
+    l2 = 1.8 * place / (0.125 * 4) / full_scale(8, False) ** 2
+    advise(prepare(noisy(), replace(options, l2=l2)))
+    assert f"--l2 {l2:g} is rounded to 0 from epoch 4 on" in caplog.text
+    assert "--l1" not in caplog.text
+    caplog.clear()
+    advise(prepare(noisy(), replace(options, l1=0.0, l2=1e-3)))
+    assert "rounded to 0" not in caplog.text

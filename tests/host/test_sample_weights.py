@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hdl.formats import WEIGHT_FRAC
+from hdl.job import Epoch, Loss, Step
 from host.copies import Part
 from host.dataset import Dataset, Floats
+from host.devices import open_device
 from host.errors import InputError
 from host.options import Options
 from host.readers import read_dataset
@@ -69,9 +73,55 @@ def test_balanced_classes_weigh_alike_and_one_on_average() -> None:
 
 def test_a_rare_class_keeps_its_ratio() -> None:
     y = np.where(np.arange(1000) < 10, 1.0, -1.0)
-    by_class = class_weights(y, "balanced")
-    assert by_class[1.0] == pytest.approx(LARGEST)
-    assert by_class[1.0] / by_class[-1.0] == pytest.approx(99)
+    weights = weigh(y, class_weights(y, "balanced"), None)
+    assert weights is not None
+    assert weights[0] == LARGEST
+    assert weights[0] / weights[-1] == pytest.approx(99, rel=0.02)
+
+
+def test_products_of_weights_keep_their_ratios() -> None:
+    y, given = np.array([1.0, -1.0, -1.0, 1.0]), np.array([4.0, 4.0, 1.0, 0.0])
+    weights = weigh(y, {1.0: 10.0, -1.0: 0.5}, given)
+    assert weights is not None
+    assert weights.tolist() == [LARGEST, 205 / 256, 51 / 256, 0]
+
+
+@pytest.mark.parametrize(("by_class", "small"), [({1.0: 10.0, -1.0: 0.5}, 0.003), (None, 0.001)])
+def test_weights_that_would_vanish_are_named(
+    by_class: dict[float, float] | None, small: float
+) -> None:
+    y, given = np.array([1.0, -1.0, -1.0]), np.array([1.0, small, 0.0])
+    with pytest.raises(InputError, match="1 of them would be rounded to 0; bring them nearer"):
+        weigh(y, by_class, given)
+
+
+def test_a_step_that_a_weight_makes_too_large() -> None:
+    """The engine would hold the correction at its largest coefficient."""
+    y = np.where(np.arange(40) % 8, 0.0, 1.0)
+    features = np.random.default_rng(0).normal(size=(40, 2))
+    options = Options(bits=2, step=2.0**-4, epochs=1, loss="squared-hinge", class_weight="balanced")
+    message = "step size 0.0625 with weights up to 4 is too large for the correction at 2 bits"
+    with pytest.raises(InputError, match=message):
+        prepare(Dataset("t", features, y, ("a", "b")), options)
+    task = prepare(Dataset("t", features, y, ("a", "b")), replace(options, step=2.0**-5))
+    (job,), (woven, *_) = task.jobs, task.copies
+    steep = replace(job, epochs=(Epoch(step=Step.nearest(2.0**-4, task.config)),))
+    device = open_device("golden", task.config)
+    device.load_model(np.zeros(job.chunks * task.config.lanes, dtype=np.int64))
+    with pytest.raises(ValueError, match=message):
+        device.run(steep, woven)
+    assert device.run(job, woven).error_saturations == 0
+    for loss, bound in ((Loss.LOGISTIC, 0.25), (Loss.HINGE, 0.0), (Loss.HUBER, 1.0)):
+        for share in (0.5, 0.99, 1.0, 1.01, 2.0):
+            most = 2.0 ** (task.config.coefficient_bits - task.config.coefficient_frac + 2)
+            step = Step.nearest(2.0**-6 * share, task.config)
+            weight = round(most / 2.0**-6 / max(bound, 0.25)) << WEIGHT_FRAC
+            asked = replace(job, loss=loss, epochs=(Epoch(step=step),))
+            context: Any = nullcontext()
+            if bound and share >= 1:
+                context = pytest.raises(ValueError, match="lower the step or the weights")
+            with context:
+                asked.check_weights(task.config, weight)
 
 
 def test_the_stream_has_the_weights_that_the_loss_counts() -> None:

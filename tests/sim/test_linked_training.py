@@ -21,6 +21,7 @@ from hdl.job import Mode
 from hdl.link.frames import MAX_PAYLOAD, Command, DeviceStatus, from_bytes
 from host import devices
 from host.devices import samples_of
+from host.errors import DeviceError
 from host.link.client import Link
 from host.link.transport import Transport
 from host.linked_device import LinkedDevice
@@ -43,7 +44,7 @@ TRAIN = (
 
 
 class Interrupted:
-    """The device's end of the line; someone presses Ctrl-C in one of its reads.
+    """The device's end of the line; someone presses Ctrl-C in one of its reads, or it fails.
 
     Parameters
     ----------
@@ -56,17 +57,18 @@ class Interrupted:
 
     def __init__(self, port: BytePort, at: int | None = None, silent: bool = False) -> None:
         self.reads, self._port, self._at, self._silent = 0, port, at, silent
+        self._error: type[BaseException] = KeyboardInterrupt
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
 
-    def interrupt(self, at: int) -> None:
-        self._at = at
+    def interrupt(self, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self._at, self._error = at, error
 
     def read(self, most: int, timeout_s: float) -> bytes:
         self.reads += 1
         if self.reads == self._at:
-            raise KeyboardInterrupt
+            raise self._error
         data = self._port.read(most, timeout_s)
         return b"" if self._silent and self._at and self.reads > self._at else data
 
@@ -140,7 +142,8 @@ def test_ctrl_c_with_a_dead_device_still_exits_130(
     assert "the device may still be busy" in caplog.text
 
 
-def test_a_device_goes_on_after_ctrl_c(port: BytePort) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DeviceError])
+def test_a_device_goes_on(error: type[BaseException], port: BytePort) -> None:
     """As in a notebook: the next job begins with the model that was there before the interrupt."""
     job, (woven,) = random_case(CONFIG, 0, groups=50)
     job = replace(job, mode=Mode.TRAIN)
@@ -158,8 +161,8 @@ def test_a_device_goes_on_after_ctrl_c(port: BytePort) -> None:
     reads = line.reads - before
     for part in range(1, 5):
         device.load_model(words)
-        line.interrupt(line.reads + reads * part // 5)
-        with pytest.raises(KeyboardInterrupt):
+        line.interrupt(line.reads + reads * part // 5, error)
+        with pytest.raises(error):
             device.run(job, woven)
         device.run(job, woven)
         np.testing.assert_array_equal(device.read_model(job.chunks), golden.x)
