@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+"""Errors of a disk, or a share of it, that has no room left."""
+
+
 class Commands(TyperGroup):
     """Turns an error that a user may meet into one sentence and its exit code."""
 
@@ -36,6 +41,18 @@ class Commands(TyperGroup):
         except ZipsgdError as fault:
             typer.echo(f"zipsgd: {fault}", err=True)
             raise typer.Exit(fault.exit_code) from fault
+        except OSError as fault:
+            if fault.errno not in FULL:
+                raise
+            typer.echo(
+                f"zipsgd: writing failed ({fault.strerror}); make room, then retry", err=True
+            )
+            raise typer.Exit(InputError.exit_code) from fault
+        except SystemError as fault:
+            # What a compiled function makes of Ctrl-C.
+            if isinstance(fault.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from fault
+            raise
 
 
 app = typer.Typer(
@@ -94,7 +111,7 @@ def train(
 ) -> None:
     """Train a model; a row an epoch. The default device is simulated gateware."""
     from .checkpoint import check_checkpoint
-    from .files import replacing, writing
+    from .files import check_distinct, replacing
     from .model_file import dump_model
     from .plot import check_plot
     from .plot import plot as draw
@@ -107,6 +124,15 @@ def train(
         raise InputError("snapshots are models beside the one of --output; pass -o too")
     if plot:
         check_plot(plot)
+    check_distinct(
+        {
+            "DATA": Path(data),
+            "--output": output,
+            "--log": log,
+            "--plot": plot,
+            "--checkpoint": checkpoint,
+        }
+    )
     with ExitStack() as stack:
         stream = stack.enter_context(replacing(output)) if output else None
         picture = stack.enter_context(replacing(plot)) if plot else None
@@ -114,7 +140,7 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
             snapshots=output,
-            log=stack.enter_context(writing(log)) if log else None,
+            log=log,
         )
         source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
         task, epochs = _train(source, [device], as_json, options, files, fast_load)
@@ -172,13 +198,12 @@ def elaborate(
     from hdl.verilog import to_verilog
     from sim.build import TOP
 
-    from .files import replacing
+    from .files import check_distinct, replacing
 
     config, axi = engine_config(engine, lanes, banks, max_bits), interface == "axi-stream"
     if header and not axi:
         raise InputError("--header describes AXI4-Lite registers; add --interface axi-stream")
-    if header and header.resolve() == output.resolve():
-        raise InputError(f"--header and --output are both {output}; name two files")
+    check_distinct({"--header": header, "--output": output})
     try:
         registers = c_header(config) if axi else ""
     except ValueError as fault:
@@ -238,7 +263,7 @@ class Files:
     resume: bool = False
     snapshots: Path | None = None
     """Beside this one, with the epoch in their names."""
-    log: TextIO | None = None
+    log: Path | None = None
 
 
 def _train(
@@ -254,6 +279,7 @@ def _train(
     from .advice import advise
     from .checkpoint import Checkpoint
     from .devices import SIMULATED, find_device
+    from .files import writing
     from .prepare import prepare_source
     from .training import compare
 
@@ -285,10 +311,12 @@ def _train(
     def show(record: dict[str, Any], text: str) -> None:
         line = json.dumps(record)
         out.print(line if as_json else text)
-        if files.log:
-            files.log.write(f"{line}\n")
+        if log:
+            log.write(f"{line}\n")
 
     with ExitStack() as stack:
+        # Not before the data is known to be good: what an earlier training has written is lost.
+        log = stack.enter_context(writing(files.log)) if files.log else None
         opened = [stack.enter_context(closing(device(options.config))) for device in found]
         linked = opened[0].retries is not None
         table = report.columns(task.score_name, linked)
@@ -303,8 +331,8 @@ def _train(
                 if files.snapshots and epoch.number in options.snapshots:
                     save_snapshot(files.snapshots, task, epoch)
             show(report.epoch_record(epoch, linked), report.epoch_row(table, epoch))
-    record = report.summary(task, devices, epochs, linked)
-    show({"summary": record}, report.summary_sentence(record))
+        record = report.summary(task, devices, epochs, linked)
+        show({"summary": record}, report.summary_sentence(record))
     report.warn(task, epochs)
     return task, epochs
 

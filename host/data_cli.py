@@ -63,11 +63,12 @@ def pack_command(
 ) -> None:
     """Scale, shuffle, round and weave a data set once, for every training on it."""
     from .data_cache import source_digest
-    from .files import replacing
+    from .files import check_distinct, replacing
     from .inspection import inspect_packed
     from .packed import PackOptions, open_packed, pack
     from .readers import read_dataset
 
+    check_distinct({"DATA": Path(data), "--output": output})
     options = PackOptions(
         bits=bits,
         rounding=rounding,

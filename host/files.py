@@ -46,6 +46,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def check_distinct(files: dict[str, Path | None]) -> None:
+    """Raise `InputError` if two files, by the options that name them, are the same one."""
+    seen: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        first = seen.setdefault(path.resolve(), option)
+        if first != option:
+            raise InputError(f"{first} and {option} name the same file, {path}; name another")
+
+
 def remove_abandoned(folder: Path, name: str | None = None) -> None:
     """Remove the temporary files of ``name``, or of every name, that no process writes any more.
 

@@ -25,8 +25,9 @@ _logger = logging.getLogger(__name__)
 def aligned(source: str, model: Model, dataset: Dataset) -> Dataset:
     """The data set with the model's features, in the model's order, in its test part too.
 
-    Columns are found by name; others are ignored. Numbered columns stand for named ones if there
-    are as many. An index past the end of LIBSVM text is 0.
+    Columns are found by name; others are ignored. Numbered columns stand for named ones, and those
+    that count from 0 for those that count from 1, if there are as many. An index past the end of
+    LIBSVM text is 0.
 
     Raises
     ------
@@ -38,12 +39,14 @@ def aligned(source: str, model: Model, dataset: Dataset) -> Dataset:
         return dataset
     known = {name: j for j, name in enumerate(names)}
     missing = [name for name in wanted if name not in known]
-    numbered = all(map(str.isdecimal, names))
-    if missing and len(names) == len(wanted) and (numbered or all(map(str.isdecimal, wanted))):
+    numbered = [all(map(str.isdecimal, each)) for each in (names, wanted)]
+    # Arrays count from 0, LIBSVM text mostly from 1.
+    shifted = all(numbered) and (names[:1] == ("0",)) != (wanted[:1] == ("0",))
+    by_place = numbered[0] != numbered[1] or (shifted and _whole(names) and _whole(wanted))
+    if missing and len(names) == len(wanted) and by_place:
         return _renamed(dataset, wanted)
-    past_end = numbered and all(
-        name.isdecimal() and int(name) > max(map(int, names), default=-1) for name in missing
-    )
+    last = max(map(int, names), default=-1) if all(numbered) else 0
+    past_end = all(numbered) and not shifted and all(int(name) > last for name in missing)
     if missing and not past_end:
         raise InputError(
             f"{source} lacks {len(missing)} of the {len(wanted)} features of the model: "
@@ -54,6 +57,11 @@ def aligned(source: str, model: Model, dataset: Dataset) -> Dataset:
         _logger.info("%s: the model does not use %s", source, listed(ignored))
     columns = np.array([known.get(name, -1) for name in wanted])
     return _selected(dataset, columns, wanted)
+
+
+def _whole(names: tuple[str, ...]) -> bool:
+    """Whether no number is left out."""
+    return [int(name) - int(names[0]) for name in names] == list(range(len(names)))
 
 
 def margins(model: Model, features: Floats) -> Iterator[Floats]:

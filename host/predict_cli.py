@@ -111,9 +111,10 @@ def predict_command(
     The model knows its columns with categories, and what stands for missing values. A category that
     it was not trained on sets none of its column's features.
     """
-    from .files import replacing
+    from .files import check_distinct, replacing
     from .predict import margins, write_predictions
 
+    check_distinct({"MODEL": model, "DATA": Path(data), "--output": output})
     loaded, dataset = _read(model, data, target, not unlabelled)
     features = (dataset.test or dataset).features
     build = partial(engine_config, engine, lanes, banks)

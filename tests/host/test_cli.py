@@ -301,6 +301,65 @@ def test_ctrl_c_exits_130_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_in_a_compiled_function_exits_130(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It ends a compiled function with this error."""
+
+    class Interrupted(GoldenDevice):
+        def run(self, job: Job, *copies: Woven) -> Counters:
+            raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setitem(devices.DEVICES, "golden", Interrupted)
+    zipsgd("train", *GOLDEN, "-o", tmp_path / "model.json", code=130)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-o", "a.csv"), ("--log", "a.csv"), ("-o", "b", "--log", "b"), ("--checkpoint", "b.png")],
+)
+def test_no_file_is_written_twice_or_over_the_data(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "a.csv"
+    data.write_text("a,b\n1,2\n2,3\n")
+    _, err = zipsgd("train", data, *options, "--plot", "b.png", code=2)
+    assert "name the same file" in err and "name another" in err
+    assert data.read_text() == "a,b\n1,2\n2,3\n" and list(tmp_path.iterdir()) == [data]
+
+
+def test_a_log_is_kept_until_there_is_something_to_write(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("of another training\n")
+    zipsgd("train", tmp_path / "none.csv", "--log", log, code=2)
+    assert log.read_text() == "of another training\n"
+    zipsgd("train", *GOLDEN, "--log", log)
+    assert "summary" in json.loads(log.read_text().splitlines()[-1])
+
+
+@pytest.mark.parametrize("option", ["-o", "--checkpoint", "--plot", "--log"])
+def test_a_full_disk_is_said(option: str, tmp_path: Path) -> None:
+    """Here, no file may be longer than a block of 16 bytes."""
+    program = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from host.cli import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)); main()"
+    )
+    path = tmp_path / "a.png"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", *GOLDEN, option, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "zipsgd: writing failed (File too large); make room, then retry" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [file.stat().st_size for file in tmp_path.iterdir() if option != "--log"] == []
+
+
 def test_elaborate_writes_the_same_verilog_in_every_run(tmp_path: Path) -> None:
     paths = [tmp_path / "one.v", tmp_path / "two.v"]
     for path in paths:
@@ -330,11 +389,11 @@ def test_elaborate_has_no_header_of_streams(tmp_path: Path) -> None:
 
 
 def test_elaborate_refuses_fields_wider_than_a_register(tmp_path: Path) -> None:
-    options = ("--interface", "axi-stream", "--engine", "default,coefficient_bits=32")
+    options = ("--interface", "axi-stream", "--engine", "default,coefficient_bits=24")
     files = ("-o", tmp_path / "axi.v", "--header", tmp_path / "axi.h")
     _, err = zipsgd("elaborate", *options, *files, code=2)
     assert err == (
-        "zipsgd: this engine has no axi-stream interface: the epoch's correction has 44 bits and a "
+        "zipsgd: this engine has no axi-stream interface: the epoch's correction has 36 bits and a "
         "register 32; lower random_bits or coefficient_bits\n"
     )
     assert not list(tmp_path.iterdir())
@@ -360,7 +419,7 @@ def test_elaborate_writes_both_files_or_none(unwritable: str, tmp_path: Path) ->
 def test_elaborate_does_not_write_one_file_over_the_other(tmp_path: Path) -> None:
     options = ("--interface", "axi-stream", "-o", tmp_path / "axi", "--header", tmp_path / "axi")
     _, err = zipsgd("elaborate", *options, code=2)
-    assert "name two files" in err
+    assert "--header and --output name the same file" in err
     assert not list(tmp_path.iterdir())
 
 

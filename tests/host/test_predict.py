@@ -183,6 +183,24 @@ def test_numbered_columns_and_short_libsvm(tmp_path: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_numbers_are_not_places(tmp_path: Path) -> None:
+    """A constant feature is left out; new text that ends with it has as many columns."""
+    rng = np.random.default_rng(0)
+    train, short, long = (tmp_path / name for name in ("a.svm", "b.svm", "c.svm"))
+    rows = rng.normal(size=(30, 3)).round(3).tolist()
+    train.write_text("".join(f"{a} 1:{a} 2:{b} 3:5 4:{c}\n" for a, b, c in rows))
+    short.write_text("1 1:0.5 2:0.25 3:5\n")
+    long.write_text("1 1:0.5 2:0.25 3:5 4:0\n")
+    model, _ = trained(train, tmp_path / "m.json", "--drop-constant")
+    assert model.feature_names == ("1", "2", "4")
+    found = [run("predict", tmp_path / "m.json", path).stdout for path in (short, long)]
+    assert found[0] == found[1]
+    assert float(found[0].split()[1]) == model.predict(np.array([[0.5, 0.25, 0.0]]))[0]
+    np.save(tmp_path / "d.npy", np.ones((2, 5)))  # which column is which?
+    done = run("predict", tmp_path / "m.json", tmp_path / "d.npy")
+    assert done.exit_code == 2 and "lacks 1 of the 3 features of the model: 4" in done.stderr
+
+
 def test_another_test_part_is_aligned_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.integers(2, size=40)
