@@ -8,6 +8,7 @@ import math
 from .auto_step import curvature_of_head
 from .copies import Part
 from .options import Options
+from .sample_weights import SMALLEST
 from .task import Task
 
 MOST_MARGIN_VARIANCE = 8 / math.pi
@@ -23,6 +24,9 @@ MOST_STEPS = 8
 """Most steps in the last place of a scaled error, which is step size times an error of about 1: on
 cadata 4 of them cost 2 % of the final loss, a quarter nothing; on adult 256 led training astray."""
 
+FEWEST_UNITS = 8
+"""Fewest units of a weight: rounding changes it by a sixteenth at most."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -30,6 +34,7 @@ def advise(task: Task) -> None:
     """Log a warning where codes or gradients are too coarse for the loss on this data."""
     _advise_on_gradients(task)
     _advise_on_regularisation(task)
+    _advise_on_weights(task)
     options, part = task.options, task.train
     if options.loss != "logistic" or options.rounding != "double":
         return
@@ -78,6 +83,21 @@ def _advise_on_regularisation(task: Task) -> None:
                 value,
                 1 + held.index(0),
             )
+
+
+def _advise_on_weights(task: Task) -> None:
+    weights = task.train.weights if isinstance(task.train, Part) else None
+    if weights is None or not (weights > 0).any():
+        return
+    least = float(weights[weights > 0].min())
+    if least < FEWEST_UNITS * SMALLEST:
+        _logger.warning(
+            "weights of samples are multiples of %.2g, and the smallest is %.2g, which may be off "
+            "by %.0f %%: the largest leaves it no more room; bring them nearer to each other",
+            SMALLEST,
+            least,
+            50 * SMALLEST / least,
+        )
 
 
 def _enough_bits(margin_noise: float, options: Options) -> int:

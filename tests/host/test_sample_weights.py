@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Loss, Step
+from host.advice import advise
 from host.copies import Part
 from host.dataset import Dataset, Floats
 from host.devices import open_device
@@ -93,6 +95,18 @@ def test_weights_that_would_vanish_are_named(
     y, given = np.array([1.0, -1.0, -1.0]), np.array([1.0, small, 0.0])
     with pytest.raises(InputError, match="1 of them would be rounded to 0; bring them nearer"):
         weigh(y, by_class, given)
+
+
+@pytest.mark.parametrize(("rare", "warned"), [(5, True), (1000, False)])
+def test_coarse_weights_are_warned_of(
+    rare: int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    features = np.random.default_rng(0).normal(size=(5000, 2))
+    y = np.where(np.arange(5000) % (5000 // rare) == 0, 1.0, 0.0)
+    options = Options(loss="logistic", step=0.01, epochs=1, class_weight="balanced")
+    advise(prepare(Dataset("t", features, y, ("a", "b")), options))
+    assert ("bring them nearer to each other" in caplog.text) == warned
 
 
 def test_a_step_that_a_weight_makes_too_large() -> None:
