@@ -172,7 +172,7 @@ def _status(config: EngineConfig) -> Iterator[_Entry]:
         "cycles": "Clock cycles of the last pass.",
         "beats": "Beats taken by the last pass; beats / cycles is the utilisation.",
         "margin_saturations": "Margins that did not fit.",
-        "error_saturations": "Scaled errors that did not fit.",
+        "error_saturations": "Samples whose scaled error, or its coefficient, did not fit.",
         "model_saturations": "Model words that did not fit.",
         "loss_sum": f"Sum of the losses of an EVALUATE job, {loss_frac} fractional bits.",
         "error": f"Why the last job was refused: {_names(Error)}.",
