@@ -145,6 +145,41 @@ def test_a_packed_set_has_no_weights(tmp_path: Path) -> None:
     assert "--sample-weight comes too late; name the original data" in done.output
 
 
+def test_a_packed_set_is_planned_as_it_was_packed(tmp_path: Path) -> None:
+    """At its bits; an engine of another geometry wants it packed again."""
+    packed = str(tmp_path / "d.zsgd")
+    geometry = ["--bits", "3", "--lanes", "8", "--banks", "4"]
+    done = CliRunner().invoke(app, ["data", "pack", DIABETES, "-o", packed, *geometry])
+    assert done.exit_code == 0, done.output
+    command = ["plan", packed, "--json", "--beat-width"]
+    record = json.loads(CliRunner().invoke(app, [*command, "64", "--bits", "3"]).stdout)
+    assert (record["bits"], record["chosen"]["lanes"]) == (3, 4)
+    assert record["why"][-1] == (
+        "diabetes is packed for lanes = 8 and the engine has 4; pack it again for this engine."
+    )
+    record = json.loads(CliRunner().invoke(app, [*command, "32", "--batch", "4"]).stdout)
+    assert (record["bits"], record["chosen"]["lanes"], record["chosen"]["banks"]) == (3, 8, 4)
+    assert "pack it again" not in " ".join(record["why"])
+    for arguments, says in [
+        (["--bits", "4"], "is packed with --bits 3 and the command line says --bits 4"),
+        (["--holdout", "0.9"], "is packed with --holdout 0.2 and the command line says --holdout"),
+        (["--target", "y"], "is packed; leave out the options on how to read data"),
+        (["--impute"], "is packed; leave out the options on how to read data"),
+    ]:
+        done = CliRunner().invoke(app, [*command, "64", *arguments])
+        assert done.exit_code == 2 and says in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    "option", [["--target", "y"], ["--drop-constant"], ["--one-hot", "a"], ["--holdout", "0.2"]]
+)
+def test_without_data_no_option_is_about_them(option: list[str]) -> None:
+    shape = ["--features", "10", "--samples", "500"]
+    done = CliRunner().invoke(app, ["plan", "--beat-width", "64", *shape, *option])
+    assert done.exit_code == 2 and not done.stdout
+    assert f"{option[0]} is about DATA, and --features and --samples stand in" in done.stderr
+
+
 @pytest.mark.parametrize("width", [16, 64, 512])
 @pytest.mark.parametrize("options", [Options(), Options(bits=8, batch=512, sync=True)])
 def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
