@@ -136,9 +136,10 @@ def _shape(
     from .scaling import LabelScaling
     from .task import check_labels
 
-    dataset = read_dataset(data, target, drop_constant, one_hot, impute)
-    if options.sample_weight is not None:
-        _, dataset = take_weights(dataset, options.sample_weight)
+    weights = options.sample_weight
+    dataset = read_dataset(data, target, drop_constant, one_hot, impute, weights)
+    if weights is not None:
+        _, dataset = take_weights(dataset, weights)
     rows, _ = dataset.parts(options.holdout, options.seed)
     label_scaling = LabelScaling.fit(dataset.labels[rows], dataset.classification)
     check_labels(dataset.name, label_scaling, options)

@@ -37,7 +37,7 @@ def prepare_source(
         return prepare_packed(open_agreeing(data, reads, options, given), options)
 
     def read() -> Dataset:
-        return read_dataset(data, target, drop_constant, one_hot, impute)
+        return read_dataset(data, target, drop_constant, one_hot, impute, options.sample_weight)
 
     fits = not (options.unsigned or options.weighted)
     if not fits or not worth_keeping(data):  # packed sets have neither unsigned codes nor weights
