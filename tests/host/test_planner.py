@@ -291,8 +291,39 @@ def test_memory_is_counted_and_limited() -> None:
     assert one.replay_bits == 64 * 64  # the next power of two beats of 64 bits
     assert one.model_bits == 2 * 8 * 16 * 24  # x and acc, 8 chunks of 16 words
     found = plan(Options(), 64, 1_000, 90, memory_bits=one.replay_bits + one.model_bits)
-    assert {kept.options.lanes for kept in found.candidates} == {16, 32, 64}
+    delays = {kept.options.lanes: kept.job.delay for kept in found.candidates}
+    assert delays.keys() == {8, 16, 32, 64} and delays[8] == 1, "8 x 8 takes 14 kbit at delay 2"
     assert "--memory allows 10" in found.refused[0].reason
+
+
+@pytest.mark.parametrize(("memory", "delay"), [(52, 1), (54, 1), (56, 2)])
+def test_a_delay_that_memory_does_not_hold_gives_way_to_a_shorter_one(
+    memory: int, delay: int
+) -> None:
+    found = plan(Options(), 64, 60_000, 784, memory * 1024)
+    assert (found.chosen.name, found.chosen.job.delay) == ("64 x 1", delay)
+    for one in found.candidates:
+        assert one.memory_bits <= memory * 1024
+    if delay == 1:
+        assert found.why[-2].startswith(
+            "No longer delay that the engine takes and --memory allows is faster than 1: "
+        )
+        assert found.why[-1] == (
+            f"Delay 2 would hide the whole wait, but --memory allows {memory} kbit."
+        )
+    with pytest.raises(InputError, match="model need 52 kbit and --memory allows 51"):
+        plan(Options(), 64, 60_000, 784, 51 * 1024)
+
+
+def test_limits_of_engine_and_memory_are_both_named() -> None:
+    options = Options(engine="complete,max_delay=2", bits=8, banks=1, batch=1)
+    without = plan(options, 64, 60_000, 100)
+    found = plan(options, 64, 60_000, 100, without.chosen.memory_bits)
+    assert (found.chosen.name, found.chosen.job.delay) == ("64 x 1", 2)
+    assert found.why[-1] == (
+        "Delay 3 would hide the whole wait, but the engine has max_delay = 2 and --memory allows "
+        f"{found.chosen.memory_bits / 1024:.0f} kbit."
+    )
 
 
 @pytest.mark.parametrize("memory", ["-5", "0"])
