@@ -269,10 +269,11 @@ def _why(chosen: Candidate, fewest: Candidate, memory_bits: int | None) -> tuple
     if chosen is fewest:
         said.append(f"No other geometry of this width takes fewer cycles than {chosen.name}.")
     else:
+        fewer = 100 * (1 - fewest.cycles / chosen.cycles)
+        takes = f"{fewer:.2g}% fewer" if fewer else "as many"
         said.append(
-            f"{fewest.name} takes {1 - fewest.cycles / chosen.cycles:.1%} fewer cycles, but "
-            f"computes the gradients of {fewest.in_flight} samples at one model instead of "
-            f"{chosen.in_flight}."
+            f"{fewest.name} takes {takes} cycles, but computes the gradients of "
+            f"{fewest.in_flight} samples at one model instead of {chosen.in_flight}."
         )
     said.append(_why_delay(chosen, memory_bits))
     if chosen.utilisation < FULL_RATE:

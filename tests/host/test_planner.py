@@ -218,6 +218,8 @@ def test_the_reasons_name_what_decided() -> None:
     assert "13 chunks x 4 bits + 1 for labels = 53 beats" in why
     assert "32 x 16 takes 4.7% fewer cycles, but computes the gradients of 48 samples" in why
     assert "Delay 2, because" in why
+    why = " ".join(plan(Options(), 64, 50, 10).why)
+    assert "4 x 16 takes as many cycles, but computes the gradients of 48 samples" in why
     why = " ".join(plan(Options(sample_weight="w"), 512, 60_000, 784).why)
     assert "25 chunks x 4 bits + 2 for labels and weights = 102 beats" in why
     why = " ".join(plan(Options(batch=32, sync=True), 64, 60_000, 90).why)
