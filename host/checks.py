@@ -89,8 +89,13 @@ def target_column(source: str, names: Sequence[str], target: str | None) -> int:
     )
 
 
-def trainable(source: str, dataset: Dataset, drop_constant: bool) -> Dataset:
-    """The data set, if it can be trained on: without constant features, if they may be dropped."""
+def trainable(
+    source: str, dataset: Dataset, drop_constant: bool, sample_weight: str | None = None
+) -> Dataset:
+    """The data set, if it can be trained on: without constant features, if they may be dropped.
+
+    The column ``sample_weight`` is no feature and may be constant.
+    """
     features, labels, test = dataset.features, dataset.labels, dataset.test
     if len(labels) < 2:
         count = "one sample" if len(labels) else "no samples"
@@ -116,13 +121,18 @@ def trainable(source: str, dataset: Dataset, drop_constant: bool) -> Dataset:
     constant = np.ones(features.shape[1], dtype=np.bool_)
     for _, rows in windows(features):
         constant &= (rows == features[0]).all(axis=0)
-    if constant.all():
+    learned = np.arange(features.shape[1])
+    if sample_weight in dataset.feature_names:
+        learned = np.delete(learned, dataset.feature_names.index(sample_weight))
+    dropped = learned[constant[learned]]
+    if len(dropped) == len(learned) > 0:
         raise InputError(f"{source}: every feature is constant; add features that vary")
-    if constant.any() and not drop_constant:
-        names = [dataset.feature_names[j] for j in np.flatnonzero(constant)]
+    if len(dropped) and not drop_constant:
+        names = [dataset.feature_names[j] for j in dropped]
         subject = f"feature {names[0]} is" if len(names) == 1 else f"features {listed(names)} are"
         raise InputError(
             f"{source}: {subject} constant and cannot be learned from; "
             "pass --drop-constant to leave out such features"
         )
-    return dataset.select(np.flatnonzero(~constant)) if constant.any() else dataset
+    kept = np.delete(np.arange(features.shape[1]), dropped)
+    return dataset.select(kept) if len(dropped) else dataset

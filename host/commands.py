@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
@@ -34,6 +34,12 @@ WRITTEN = "COMMANDLINE"
 """Name of the source of an option's value that is on the command line."""
 
 
+def written(context: Context, names: Iterable[str]) -> frozenset[str]:
+    """Those of a command's parameters that the user wrote; the others have their defaults."""
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    return frozenset(name for name, source in sources if source and source.name == WRITTEN)
+
+
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give ``command(..., options, given)`` one command-line option a field of `Options`.
 
@@ -58,8 +64,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         context: Context = arguments.pop(CONTEXT)
         options = Options(**{parameter.name: arguments.pop(parameter.name) for parameter in extra})
-        sources = ((option.name, context.get_parameter_source(option.name)) for option in extra)
-        given = frozenset(name for name, source in sources if source and source.name == WRITTEN)
+        given = written(context, [option.name for option in extra])
         command(**arguments, options=options, given=given)
 
     parameters = [*own, *extra]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdl.config import EngineConfig
+from hdl.engines import ENGINES
 from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Job, Mode, Step
 
@@ -42,16 +43,15 @@ class EngineModel:
 
     def __post_init__(self) -> None:
         model, config = self.model, self.device.config
-        limit = 1 << (config.model_bits - 1)
         if model.fractional_bits != config.model_frac:
             raise InputError(
                 f"the model's words have {model.fractional_bits} fractional bits and the engine's "
-                f"{config.model_frac}; leave out --device, or train the model again"
+                f"{config.model_frac}; {_remedy(model)}"
             )
-        if not -limit <= int(model.words.min()) <= int(model.words.max()) < limit:
+        if not _holds(config, model):
             raise InputError(
                 f"the model has a word that does not fit the engine's {config.model_bits} bits; "
-                "leave out --device, or train the model again"
+                f"{_remedy(model)}"
             )
 
     def margins(self, features: Floats) -> Iterator[Floats]:
@@ -105,3 +105,17 @@ class EngineModel:
         except ValueError as fault:
             raise InputError(f"this engine cannot run the model: {fault}") from fault
         return job
+
+
+def _holds(config: EngineConfig, model: Model) -> bool:
+    """Whether words of the engine have the model's format and hold its values."""
+    limit = 1 << (config.model_bits - 1)
+    fits = -limit <= int(model.words.min()) and int(model.words.max()) < limit
+    return fits and model.fractional_bits == config.model_frac
+
+
+def _remedy(model: Model) -> str:
+    """What to do about a model that the engine does not hold; it does not say which trained it."""
+    names = [name for name, config in ENGINES.items() if _holds(config, model)]
+    known = f" (those with such words: {', '.join(names)})" if names else ""
+    return f"pass the --engine that it was trained with{known}, or leave out --device"

@@ -181,10 +181,14 @@ class Options:
                 raise InputError(f"{option} is {value:g}; it must be 0 or a positive number")
         if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
             raise InputError(f"--step is {self.step:g}; it must be a positive number")
-        if max(self.snapshots, default=0) > self.epochs:
-            raise InputError(
-                f"--snapshot-at is {self.snapshot_at}; there are {self.epochs} epochs, see --epochs"
-            )
+        for option, value, last in (
+            ("--snapshot-every", self.snapshot_every, self.snapshot_every or 0),
+            ("--snapshot-at", self.snapshot_at, max(self.snapshots, default=0)),
+        ):
+            if last > self.epochs:
+                raise InputError(
+                    f"{option} is {value}; there are {self.epochs} epochs, see --epochs"
+                )
         if not 0 < self.holdout < 1:
             raise InputError(f"--holdout is {self.holdout:g}; it must be above 0 and below 1")
         if self.batch is not None and self.batch % self.config.banks:

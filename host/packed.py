@@ -176,13 +176,18 @@ class PackedSet:
         corrected = self.rounding == "double"
         return CodedPart(self.copies[0], self.config, self.head, self.labels, corrected)
 
+    def misfit(self, config: EngineConfig) -> str | None:
+        """The sentence on an engine of this configuration, if it reads another stream."""
+        difference = Geometry.of(self.config).difference(config)
+        if difference is None:
+            return None
+        return f"{self.name} is packed for {difference}; pack it again for this engine"
+
     def check(self, config: EngineConfig) -> None:
         """Raises `InputError` if an engine of this configuration reads another stream."""
-        difference = Geometry.of(self.config).difference(config)
-        if difference is not None:
-            raise InputError(
-                f"{self.name} is packed for {difference}; pack it again for this engine"
-            )
+        misfit = self.misfit(config)
+        if misfit is not None:
+            raise InputError(misfit)
         check_shape((len(self.labels), self.copies[0].features), None, self.bits, config)
 
 

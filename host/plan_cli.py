@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Option
+from typer import Context, Option
 
+from .commands import written
 from .data_cli import DropConstant, Impute, OneHot, Target, column_names
 from .engines import DEFAULT, EngineName, MaxBits, engine_config
 from .errors import InputError
 from .options import OF_ENGINE, LossOf, Options, WeighClasses, WeighSamples
 
 if TYPE_CHECKING:
+    from .packed import PackedSet
     from .planner import Candidate, Plan
+
+READING = ("target", "drop_constant", "one_hot", "impute")
+"""Options that say how to read DATA."""
+
+OF_DATA = (*READING, "holdout")
+"""Options that are of no use without DATA."""
 
 
 def plan_command(
+    context: Context,
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="As for train, or a packed set.")
     ] = None,
@@ -67,18 +77,49 @@ def plan_command(
         delay=1,
         holdout=holdout,
     )
-    if data is not None and (features, samples) == (None, None):
+    packed = None
+    if data is None and features is not None and samples is not None:
+        _check_no_data(written(context, OF_DATA))
+    elif data is None or (features, samples) != (None, None):
+        raise InputError("name DATA, or give both --features and --samples instead")
+    elif Path(data).suffix == ".zsgd":
+        packed = _packed(data, options, written(context, ("bits", *OF_DATA)))
+        options = replace(options, **packed.decided)
+        samples, features = len(packed.labels), len(packed.feature_names)
+    else:
         samples, features = _shape(
             data, target, drop_constant, column_names(one_hot), impute, options
         )
-    elif data is not None or features is None or samples is None:
-        raise InputError("name DATA, or give both --features and --samples instead")
     memory_bits = None if memory is None else memory * 1024
     found = plan(options, beat_width, samples, features, memory_bits)
+    misfit = packed and packed.misfit(found.chosen.config)
+    if misfit:
+        found = replace(found, why=(*found.why, f"{misfit}."))
     if as_json:
         typer.echo(json.dumps(_record(found, beat_width, samples, features)))
     else:
         _show(found, beat_width, samples, features)
+
+
+def _check_no_data(given: frozenset[str]) -> None:
+    """Raises `InputError` if an option that the user named is of no use without DATA."""
+    for name in OF_DATA:
+        if name in given:
+            raise InputError(
+                f"--{name.replace('_', '-')} is about DATA, and --features and --samples stand in "
+                "its place; leave the option out"
+            )
+
+
+def _packed(data: str, options: Options, given: frozenset[str]) -> PackedSet:
+    """The packed set, if it can be trained on with ``options`` and what the user named."""
+    from .prepare import open_agreeing
+    from .task import check_labels, check_packable
+
+    packed = open_agreeing(data, not given.isdisjoint(READING), options, given)
+    check_packable(packed.name, options)
+    check_labels(packed.name, packed.label_scaling, options)
+    return packed
 
 
 def _shape(
@@ -90,20 +131,15 @@ def _shape(
     options: Options,
 ) -> tuple[int, int]:
     """Training samples and features of a data set that ``options`` can train on."""
-    from .packed import open_packed
     from .readers import read_dataset
     from .sample_weights import take_weights
     from .scaling import LabelScaling
-    from .task import check_labels, check_packable
+    from .task import check_labels
 
-    if Path(data).suffix == ".zsgd":
-        packed = open_packed(Path(data))
-        check_packable(packed.name, options)
-        check_labels(packed.name, packed.label_scaling, options)
-        return len(packed.labels), len(packed.feature_names)
-    dataset = read_dataset(data, target, drop_constant, one_hot, impute)
-    if options.sample_weight is not None:
-        _, dataset = take_weights(dataset, options.sample_weight)
+    weights = options.sample_weight
+    dataset = read_dataset(data, target, drop_constant, one_hot, impute, weights)
+    if weights is not None:
+        _, dataset = take_weights(dataset, weights)
     rows, _ = dataset.parts(options.holdout, options.seed)
     label_scaling = LabelScaling.fit(dataset.labels[rows], dataset.classification)
     check_labels(dataset.name, label_scaling, options)

@@ -2,9 +2,9 @@
 
 A beat of W bits can carry few features of many samples or many features of few. Many lanes waste
 what the last chunk of a sample does not fill, many banks learn from more samples at one and the
-same model. Every power of two is tried, each with the delay under which it is fastest; of those
-within `NEAR` of the fewest cycles, the one with the fewest samples in flight is chosen, because
-its gradients are the least stale.
+same model. Every power of two is tried, each with the delay under which it is fastest, of those
+that the engine takes and the memory allows; of the geometries within `NEAR` of the fewest cycles,
+the one with the fewest samples in flight is chosen, because its gradients are the least stale.
 
 Cycles are those of the cycle model for one epoch (`sim.cycles`), so they equal the engine's.
 """
@@ -117,6 +117,11 @@ class Candidate:
         words = _power_of_two(self.job.chunks) * self.config.lanes
         return MODEL_COPIES * words * self.config.model_bits
 
+    @property
+    def memory_bits(self) -> int:
+        """Bits of replay buffer and model memories together."""
+        return self.replay_bits + self.model_bits
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -176,9 +181,11 @@ def plan(
         try:
             # A mini-batch that is no multiple of the banks is refused here.
             found = _fastest(
-                replace(options, lanes=lanes, banks=banks, delay=1), samples, features + 1
+                replace(options, lanes=lanes, banks=banks, delay=1),
+                samples,
+                features + 1,
+                memory_bits,
             )
-            _check_memory(found, memory_bits)
             candidates.append(found)
         except InputError as fault:
             refused.append(Refused(lanes, banks, str(fault)))
@@ -191,7 +198,7 @@ def plan(
     fewest = min(candidates, key=lambda one: one.cycles)
     near = [one for one in candidates if one.cycles <= (1 + NEAR) * fewest.cycles]
     chosen = min(near, key=lambda one: (one.in_flight, one.cycles))
-    return Plan(tuple(candidates), tuple(refused), chosen, _why(chosen, fewest))
+    return Plan(tuple(candidates), tuple(refused), chosen, _why(chosen, fewest, memory_bits))
 
 
 def candidate(options: Options, samples: int, features: int) -> Candidate:
@@ -225,29 +232,31 @@ def candidate(options: Options, samples: int, features: int) -> Candidate:
     return Candidate(options=options, job=job, samples=samples, features=features, cycles=cycles)
 
 
-def _fastest(options: Options, samples: int, features: int) -> Candidate:
-    """With the delay that takes the fewest cycles, the smallest of them."""
+def _fastest(options: Options, samples: int, features: int, memory_bits: int | None) -> Candidate:
+    """With the delay that takes the fewest cycles of those that the memory allows, the smallest."""
     best = candidate(options, samples, features)
+    _check_memory(best, memory_bits)
     # A longer one than the least that hides every wait only adds empty slots.
     for delay in range(2, min(best.least_delay, options.config.max_delay) + 1):
         try:
             other = candidate(replace(options, delay=delay), samples, features)
-        except InputError:  # the replay buffer ends here
+            _check_memory(other, memory_bits)
+        except InputError:  # the replay buffer, or the memory for it, ends here
             break
         best = min(best, other, key=lambda one: one.cycles)
     return best
 
 
 def _check_memory(found: Candidate, memory_bits: int | None) -> None:
-    needed = found.replay_bits + found.model_bits
-    if memory_bits is not None and needed > memory_bits:
+    """Raises `InputError` if the memory does not hold replay buffer and model."""
+    if memory_bits is not None and found.memory_bits > memory_bits:
         raise InputError(
-            f"replay buffer and model need {needed / 1024:.0f} kbit and --memory allows "
-            f"{memory_bits / 1024:.0f}"
+            f"replay buffer and model need {math.ceil(found.memory_bits / 1024)} kbit and --memory "
+            f"allows {memory_bits / 1024:.0f}"
         )
 
 
-def _why(chosen: Candidate, fewest: Candidate) -> tuple[str, ...]:
+def _why(chosen: Candidate, fewest: Candidate, memory_bits: int | None) -> tuple[str, ...]:
     """The reasons, a sentence each."""
     config, job = chosen.config, chosen.job
     empty = 1 - chosen.features / (job.chunks * config.lanes)
@@ -260,22 +269,24 @@ def _why(chosen: Candidate, fewest: Candidate) -> tuple[str, ...]:
     if chosen is fewest:
         said.append(f"No other geometry of this width takes fewer cycles than {chosen.name}.")
     else:
+        fewer = 100 * (1 - fewest.cycles / chosen.cycles)
+        takes = f"{fewer:.2g}% fewer" if fewer else "as many"
         said.append(
-            f"{fewest.name} takes {1 - fewest.cycles / chosen.cycles:.1%} fewer cycles, but "
-            f"computes the gradients of {fewest.in_flight} samples at one model instead of "
-            f"{chosen.in_flight}."
+            f"{fewest.name} takes {takes} cycles, but computes the gradients of "
+            f"{fewest.in_flight} samples at one model instead of {chosen.in_flight}."
         )
-    said.append(_why_delay(chosen))
+    said.append(_why_delay(chosen, memory_bits))
     if chosen.utilisation < FULL_RATE:
-        said.append(_why_not_full(chosen))
+        said.append(_why_not_full(chosen, memory_bits))
     return tuple(said)
 
 
-def _why_delay(chosen: Candidate) -> str:
+def _why_delay(chosen: Candidate, memory_bits: int | None) -> str:
     config, delay = chosen.config, chosen.job.delay
     errors = f"a group's errors come {config.dot_latency} cycles after its last beat"
     if delay == 1:
-        return f"No longer delay that the engine takes is faster than 1: {errors}."
+        takes = "the engine takes" + " and --memory allows" * (memory_bits is not None)
+        return f"No longer delay that {takes} is faster than 1: {errors}."
     sooner = replace(chosen.options, delay=delay - 1)
     slower = candidate(sooner, chosen.samples, chosen.features)
     return (
@@ -284,7 +295,7 @@ def _why_delay(chosen: Candidate) -> str:
     )
 
 
-def _why_not_full(chosen: Candidate) -> str:
+def _why_not_full(chosen: Candidate, memory_bits: int | None) -> str:
     """What costs most of the cycles in which no beat is taken."""
     job, slot = chosen.job, chosen.job.slot_cycles(chosen.config)
     empty_slots = job.delay * math.ceil(job.groups / chosen.run_groups)
@@ -300,7 +311,7 @@ def _why_not_full(chosen: Candidate) -> str:
             "read again."
         )
     if most == "waits":
-        return _why_it_waits(chosen)
+        return _why_it_waits(chosen, memory_bits)
     if job.sync:
         return (
             f"{job.delay} empty slots end every mini-batch of {job.batch_groups} groups; larger "
@@ -309,20 +320,21 @@ def _why_not_full(chosen: Candidate) -> str:
     return f"{job.delay} empty slots end an epoch of only {job.groups} groups."
 
 
-def _why_it_waits(chosen: Candidate) -> str:
-    """Why no delay hides the wait for errors: which limits of the engine it meets, if it helps."""
+def _why_it_waits(chosen: Candidate, memory_bits: int | None) -> str:
+    """Why no delay hides the wait for errors: which limits it meets, if it helps."""
     config, job, delay = chosen.config, chosen.job, chosen.least_delay
-    longer = replace(job, delay=delay)
-    needed = {"max_delay": delay, "replay_beats": delay * job.chunks * job.bits}
+    longer = replace(chosen, job=replace(job, delay=delay))
+    needed = {"max_delay": delay, "replay_beats": longer.replay_beats}
     limits = [
         f"{name} = {getattr(config, name)}"
         for name, value in needed.items()
         if value > getattr(config, name)
     ]
-    if limits and predict_cycles(config, longer) < chosen.cycles:
-        return (
-            f"Delay {delay} would hide the whole wait, but the engine has {' and '.join(limits)}."
-        )
+    met = [f"the engine has {' and '.join(limits)}"] if limits else []
+    if memory_bits is not None and longer.memory_bits > memory_bits:
+        met.append(f"--memory allows {memory_bits / 1024:.0f} kbit")
+    if met and predict_cycles(config, longer.job) < chosen.cycles:
+        return f"Delay {delay} would hide the whole wait, but {' and '.join(met)}."
     what = "mini-batches" if job.sync else "an epoch"
     return f"No delay makes up for that wait in {what} of only {chosen.run_groups} groups."
 

@@ -71,6 +71,12 @@ def eval_command(
 
     if seed < 0:
         raise InputError(f"--seed is {seed}; it must be 0 or more")
+    build = partial(engine_config, engine, lanes, banks)
+    if device is not None and not build().evaluate:
+        raise InputError(
+            f"the engine {engine} is built without evaluate, so it sums no losses; pass --engine "
+            f"{engine},evaluate=yes, or leave out --device"
+        )
     loaded, dataset = _read(model, data, target, labelled=True)
     if dataset.test is not None:
         part, used = "test part", dataset.test
@@ -78,7 +84,6 @@ def eval_command(
         part, used = "held out", dataset.split(holdout, seed)[1]
     else:
         part, used = "all samples", dataset
-    build = partial(engine_config, engine, lanes, banks)
     with _on_engine(loaded, device, rounding, build, seed) as on_device:
         facts = {"data": dataset.name, "part": part, **metrics(loaded, used, on_device)}
     if as_json:

@@ -33,14 +33,11 @@ def prepare_source(
         If the data cannot be read or the engine cannot run this training.
     """
     if Path(data).suffix == ".zsgd":
-        if target is not None or drop_constant or one_hot or impute:
-            raise InputError(f"{data} is packed; leave out the options on how to read data")
-        packed = open_packed(Path(data))
-        _check_agreement(data, packed, options, given)
-        return prepare_packed(packed, options)
+        reads = target is not None or drop_constant or bool(one_hot) or impute
+        return prepare_packed(open_agreeing(data, reads, options, given), options)
 
     def read() -> Dataset:
-        return read_dataset(data, target, drop_constant, one_hot, impute)
+        return read_dataset(data, target, drop_constant, one_hot, impute, options.sample_weight)
 
     fits = not (options.unsigned or options.weighted)
     if not fits or not worth_keeping(data):  # packed sets have neither unsigned codes nor weights
@@ -61,6 +58,29 @@ def prepare_source(
         "impute": impute,
     }
     return prepare_packed(cached_set(data, reading, packing, read), options)
+
+
+def open_agreeing(data: str, reads: bool, options: Options, given: frozenset[str]) -> PackedSet:
+    """The packed set ``data``, which contradicts nothing that the user named.
+
+    Parameters
+    ----------
+    reads : bool
+        Whether an option says how to read data.
+    options : Options
+    given : frozenset of str
+        See `prepare_source`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened, or contradicts an option.
+    """
+    if reads:
+        raise InputError(f"{data} is packed; leave out the options on how to read data")
+    packed = open_packed(Path(data))
+    _check_agreement(data, packed, options, given)
+    return packed
 
 
 def _check_agreement(data: str, packed: PackedSet, options: Options, given: frozenset[str]) -> None:

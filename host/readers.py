@@ -35,6 +35,7 @@ def read_dataset(
     drop_constant: bool = False,
     one_hot: tuple[str, ...] = (),
     impute: bool = False,
+    sample_weight: str | None = None,
 ) -> Dataset:
     """Read a data set and check that it can be trained on.
 
@@ -56,6 +57,9 @@ def read_dataset(
         Columns of a CSV, Parquet or Arrow file that hold categories: each becomes a feature.
     impute : bool
         Fill in missing values of such a file, see `host.tables`.
+    sample_weight : str, optional
+        Column that will be taken for weights (`host.sample_weights.take_weights`), so that it may
+        be constant.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def read_dataset(
         If it cannot be read or trained on.
     """
     options = TableOptions(target=target, one_hot=one_hot, impute=impute)
-    return trainable(source, read_samples(source, options), drop_constant)
+    return trainable(source, read_samples(source, options), drop_constant, sample_weight)
 
 
 def read_samples(source: str, options: TableOptions) -> Dataset:

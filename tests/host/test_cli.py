@@ -213,6 +213,7 @@ BAD: list[tuple[list[str], str]] = [
     (["sklearn:iris", "--rounding", "nearest", "--correction", "none"], "with --rounding double"),
     (["sklearn:iris", "--epochs-per-job", "0"], "--epochs-per-job is 0"),
     (["sklearn:iris", "--snapshot-every", "0"], "--snapshot-every is 0"),
+    (["sklearn:iris", "--snapshot-every", "11"], "--snapshot-every is 11; there are 10 epochs"),
     (["sklearn:iris", "--snapshot-at", "3,"], "--snapshot-at is '3,'; it must be numbers of"),
     (["sklearn:iris", "--snapshot-at", "0"], "--snapshot-at is '0'; it must be numbers of"),
     (["sklearn:iris", "--snapshot-at", "2,11"], "--snapshot-at is 2,11; there are 10 epochs"),

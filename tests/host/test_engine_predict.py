@@ -130,9 +130,10 @@ def test_an_upload_has_a_bar_on_a_terminal_and_results_have_none(tmp_path: Path)
 def test_what_the_engine_cannot_hold_is_refused(tmp_path: Path) -> None:
     model, _ = trained("hinge")
     device = GoldenDevice(Options().config)
-    with pytest.raises(InputError, match="17 fractional bits and the engine's 16"):
+    remedy = "; pass the --engine that it was trained with, or leave out --device"
+    with pytest.raises(InputError, match=f"17 fractional bits and the engine's 16{remedy}"):
         EngineModel(replace(model, fractional_bits=17), device)
-    with pytest.raises(InputError, match="does not fit the engine's 24 bits"):
+    with pytest.raises(InputError, match=f"does not fit the engine's 24 bits{remedy}"):
         EngineModel(replace(model, words=model.words + 2**23), device)
     path = tmp_path / "m.json"
     path.write_bytes(dump_model(model))

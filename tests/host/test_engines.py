@@ -97,7 +97,26 @@ def test_the_small_engine_trains_and_predicts(tmp_path: Path) -> None:
     on_engine = ("--device", "golden", "--engine", "small")
     assert run("predict", model, DATA, "-o", tmp_path / "out.csv", *on_engine).exit_code == 0
     refused = run("eval", model, DATA, *on_engine)
-    assert "built without evaluate" in refused.stderr
+    assert refused.exit_code == InputError.exit_code
+    assert "small is built without evaluate, so it sums no losses; pass" in refused.stderr
+
+
+def test_a_model_is_measured_on_the_engine_that_trained_it(tmp_path: Path) -> None:
+    """An engine with other words names those that have the model's; a change adds losses."""
+    model = tmp_path / "model.json"
+    options = ("--device", "golden", "--epochs", "1", "-o", model)
+    assert run("train", DATA, *options, "--engine", "small").exit_code == 0
+    for command in ("eval", "predict"):
+        refused = run(command, model, DATA, "--device", "golden")
+        assert refused.exit_code == InputError.exit_code
+        assert (
+            "the model's words have 10 fractional bits and the engine's 16; pass the --engine that "
+            "it was trained with (those with such words: broad, small, tiny), or leave out --device"
+        ) in refused.stderr
+    refused = run("eval", model, DATA, "--device", "golden", "--engine", "small")
+    assert "pass --engine small,evaluate=yes, or leave out --device" in refused.stderr
+    done = run("eval", model, DATA, "--device", "golden", "--engine", "small,evaluate=yes")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_plans_and_verilog_of_the_small_engine(tmp_path: Path) -> None:

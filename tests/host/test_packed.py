@@ -135,7 +135,7 @@ def test_another_stream_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"packed for lanes = 16 and the engine has 32; pack it"):
         found.check(EngineConfig(lanes=32))
     with pytest.raises(InputError, match="bits = 4 is out of range; this engine takes 2 to 3"):
-        found.check(EngineConfig(max_bits=3, error_bits=40, error_frac=30))
+        found.check(EngineConfig(max_bits=3, error_bits=32, error_frac=30))
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,41 @@ def test_a_packed_set_has_no_weights(tmp_path: Path) -> None:
     assert "--sample-weight comes too late; name the original data" in done.output
 
 
+def test_a_packed_set_is_planned_as_it_was_packed(tmp_path: Path) -> None:
+    """At its bits; an engine of another geometry wants it packed again."""
+    packed = str(tmp_path / "d.zsgd")
+    geometry = ["--bits", "3", "--lanes", "8", "--banks", "4"]
+    done = CliRunner().invoke(app, ["data", "pack", DIABETES, "-o", packed, *geometry])
+    assert done.exit_code == 0, done.output
+    command = ["plan", packed, "--json", "--beat-width"]
+    record = json.loads(CliRunner().invoke(app, [*command, "64", "--bits", "3"]).stdout)
+    assert (record["bits"], record["chosen"]["lanes"]) == (3, 4)
+    assert record["why"][-1] == (
+        "diabetes is packed for lanes = 8 and the engine has 4; pack it again for this engine."
+    )
+    record = json.loads(CliRunner().invoke(app, [*command, "32", "--batch", "4"]).stdout)
+    assert (record["bits"], record["chosen"]["lanes"], record["chosen"]["banks"]) == (3, 8, 4)
+    assert "pack it again" not in " ".join(record["why"])
+    for arguments, says in [
+        (["--bits", "4"], "is packed with --bits 3 and the command line says --bits 4"),
+        (["--holdout", "0.9"], "is packed with --holdout 0.2 and the command line says --holdout"),
+        (["--target", "y"], "is packed; leave out the options on how to read data"),
+        (["--impute"], "is packed; leave out the options on how to read data"),
+    ]:
+        done = CliRunner().invoke(app, [*command, "64", *arguments])
+        assert done.exit_code == 2 and says in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    "option", [["--target", "y"], ["--drop-constant"], ["--one-hot", "a"], ["--holdout", "0.2"]]
+)
+def test_without_data_no_option_is_about_them(option: list[str]) -> None:
+    shape = ["--features", "10", "--samples", "500"]
+    done = CliRunner().invoke(app, ["plan", "--beat-width", "64", *shape, *option])
+    assert done.exit_code == 2 and not done.stdout
+    assert f"{option[0]} is about DATA, and --features and --samples stand in" in done.stderr
+
+
 @pytest.mark.parametrize("width", [16, 64, 512])
 @pytest.mark.parametrize("options", [Options(), Options(bits=8, batch=512, sync=True)])
 def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
@@ -183,6 +218,8 @@ def test_the_reasons_name_what_decided() -> None:
     assert "13 chunks x 4 bits + 1 for labels = 53 beats" in why
     assert "32 x 16 takes 4.7% fewer cycles, but computes the gradients of 48 samples" in why
     assert "Delay 2, because" in why
+    why = " ".join(plan(Options(), 64, 50, 10).why)
+    assert "4 x 16 takes as many cycles, but computes the gradients of 48 samples" in why
     why = " ".join(plan(Options(sample_weight="w"), 512, 60_000, 784).why)
     assert "25 chunks x 4 bits + 2 for labels and weights = 102 beats" in why
     why = " ".join(plan(Options(batch=32, sync=True), 64, 60_000, 90).why)
@@ -256,8 +293,39 @@ def test_memory_is_counted_and_limited() -> None:
     assert one.replay_bits == 64 * 64  # the next power of two beats of 64 bits
     assert one.model_bits == 2 * 8 * 16 * 24  # x and acc, 8 chunks of 16 words
     found = plan(Options(), 64, 1_000, 90, memory_bits=one.replay_bits + one.model_bits)
-    assert {kept.options.lanes for kept in found.candidates} == {16, 32, 64}
+    delays = {kept.options.lanes: kept.job.delay for kept in found.candidates}
+    assert delays.keys() == {8, 16, 32, 64} and delays[8] == 1, "8 x 8 takes 14 kbit at delay 2"
     assert "--memory allows 10" in found.refused[0].reason
+
+
+@pytest.mark.parametrize(("memory", "delay"), [(52, 1), (54, 1), (56, 2)])
+def test_a_delay_that_memory_does_not_hold_gives_way_to_a_shorter_one(
+    memory: int, delay: int
+) -> None:
+    found = plan(Options(), 64, 60_000, 784, memory * 1024)
+    assert (found.chosen.name, found.chosen.job.delay) == ("64 x 1", delay)
+    for one in found.candidates:
+        assert one.memory_bits <= memory * 1024
+    if delay == 1:
+        assert found.why[-2].startswith(
+            "No longer delay that the engine takes and --memory allows is faster than 1: "
+        )
+        assert found.why[-1] == (
+            f"Delay 2 would hide the whole wait, but --memory allows {memory} kbit."
+        )
+    with pytest.raises(InputError, match="model need 52 kbit and --memory allows 51"):
+        plan(Options(), 64, 60_000, 784, 51 * 1024)
+
+
+def test_limits_of_engine_and_memory_are_both_named() -> None:
+    options = Options(engine="complete,max_delay=2", bits=8, banks=1, batch=1)
+    without = plan(options, 64, 60_000, 100)
+    found = plan(options, 64, 60_000, 100, without.chosen.memory_bits)
+    assert (found.chosen.name, found.chosen.job.delay) == ("64 x 1", 2)
+    assert found.why[-1] == (
+        "Delay 3 would hide the whole wait, but the engine has max_delay = 2 and --memory allows "
+        f"{found.chosen.memory_bits / 1024:.0f} kbit."
+    )
 
 
 @pytest.mark.parametrize("memory", ["-5", "0"])

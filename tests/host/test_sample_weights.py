@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import nullcontext
 from dataclasses import replace
@@ -8,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hdl.formats import WEIGHT_FRAC
 from hdl.job import Epoch, Loss, Step
 from host.advice import advise
+from host.cli import app
 from host.copies import Part
 from host.dataset import Dataset, Floats
 from host.devices import open_device
 from host.errors import InputError
 from host.options import Options
+from host.prepare import prepare_source
 from host.readers import read_dataset
 from host.sample_weights import LARGEST, class_weights, quantise_weights, take_weights, weigh
 from host.task import prepare
@@ -59,6 +63,38 @@ def test_new_data_need_not_have_the_column(tmp_path: Path) -> None:
     dataset = read_dataset(str(path), impute=True)
     encoding = take_weights(dataset, "w")[1].encoding
     assert encoding is not None and encoding.columns == ("a",) and list(encoding.fill) == ["a"]
+
+
+@pytest.mark.parametrize("drop_constant", [False, True])
+def test_equal_weights_are_no_constant_feature(tmp_path: Path, drop_constant: bool) -> None:
+    path, more = tmp_path / "a.csv", ["--drop-constant"] * drop_constant
+    name, value = (",c", ",3") if drop_constant else ("", "")
+    rows = (f"{k % 7},1{value},{k % 2}\n" for k in range(40))
+    path.write_text(f"a,w{name},y\n" + "".join(rows))
+    options = Options(epochs=2, loss="logistic", sample_weight="w")
+    task = prepare_source(str(path), None, drop_constant, options)
+    assert task.feature_names == ("a",)
+    assert isinstance(task.train, Part) and task.train.weights is not None
+    assert (task.train.weights == 1).all()
+    command = ["plan", str(path), "--beat-width", "64", "--json", "--sample-weight", "w", *more]
+    record = json.loads(CliRunner().invoke(app, command).stdout)
+    assert (record["features"], record["weighted"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("w,y\n1,0\n1,1\n", "has no column but 'w'; add features to learn from"),
+        ("a,w,y\n3,1,0\n3,2,1\n", "every feature is constant; add features that vary"),
+        ("a,b,w,y\n3,1,1,0\n3,2,1,1\n", "feature a is constant .* pass --drop-constant"),
+        ("a,w,y\n1,0,0\n2,0,1\n", "run from 0 to 0 .* with one above 0"),
+    ],
+)
+def test_what_weights_leave_must_be_features(tmp_path: Path, rows: str, says: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(rows)
+    with pytest.raises(InputError, match=says):
+        prepare_source(str(path), None, False, Options(sample_weight="w"))
 
 
 def test_balanced_classes_weigh_alike_and_one_on_average() -> None:
