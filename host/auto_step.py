@@ -85,7 +85,7 @@ class Curvature:
 
     def excess(self, step: float, samples: int, options: Options) -> float:
         """Predicted loss above the best model's, after all epochs of ``samples`` updates."""
-        block = options.stale
+        block = options.stale_in(samples)
         distance, count = self.start, samples / block / PARTS
         for epoch in range(1, options.epochs + 1):
             s = scheduled(step, options.schedule, epoch)
@@ -107,9 +107,9 @@ def auto_step(
     are the first.
 
     Gradients of B samples are computed at one and the same model: a mini-batch and what its delay
-    adds (`Options.stale`). Averaged over samples and roundings, the squared distance c_i of the
-    model from the best one along eigenvector i of E[l'' v v^T] follows, with each B samples and
-    step size s,
+    adds, all samples at most (`Options.stale_in`). Averaged over samples and roundings, the squared
+    distance c_i of the model from the best one along eigenvector i of E[l'' v v^T] follows, with
+    each B samples and step size s,
 
         c_i  <-  (1 - s B L_i)^2 c_i  +  s^2 B g_i,
 
@@ -128,7 +128,7 @@ def auto_step(
     """
     v, y, curvature = curvature_of_head(v, y, options, weights)
     bound = LOSSES[options.loss].bound * (1.0 if weights is None else weights[:ROWS, None])
-    largest = 8 * default_step(v * np.sqrt(bound), options.stale)
+    largest = 8 * default_step(v * np.sqrt(bound), options.stale_in(samples))
     steps = [math.ldexp(largest, -index) for index in range(CANDIDATES)]
     return min(steps, key=lambda step: curvature.excess(step, samples, options))
 

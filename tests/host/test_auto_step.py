@@ -47,6 +47,14 @@ def test_more_updates_need_smaller_steps() -> None:
     assert steps == sorted(steps, reverse=True) and steps[-1] < steps[0]
 
 
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_mini_batch_is_an_epoch_at_most(sync: bool) -> None:
+    v, y = uniform()
+    whole = auto_step(v, y, len(v), Options(batch=len(v), sync=sync))
+    for batch in (4_000, 40_000_000, 4_000_000_000_000):
+        assert auto_step(v, y, len(v), Options(batch=batch, sync=sync)) == whole
+
+
 def test_only_the_first_samples_matter() -> None:
     v, y = uniform(12_000)
     more = auto_step(np.vstack([v[:10_000], 9 * v]), np.append(y[:10_000], y), 22_000, Options())
