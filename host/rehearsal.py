@@ -25,7 +25,8 @@ from .scaling import full_scale
 from .steps import ROWS
 
 MOST_WORK = 5e8
-"""Samples times features of one rehearsal: some seconds. Longer trainings are cut short."""
+"""Samples times features of one rehearsal: some seconds. Longer trainings are cut short,
+but not below one pass."""
 
 LEAST_GAIN = 1e-3
 """Share of the loss, or of what was learned if that is less, by which another step must lower the
@@ -33,17 +34,20 @@ loss to be taken instead."""
 
 
 def choose_step(part: Part, samples: int, options: Options) -> float:
-    """A step size for training on ``samples`` samples, of which ``part`` has the first."""
+    """A step size for training on ``samples`` samples, of which ``part`` has the first: as
+    predicted if they are too few for a mini-batch."""
     step = auto_step(part.v, part.y, samples, options, part.weights)
-    return step if options.loss == "least-squares" else Rehearsal(part, samples, options).best(step)
+    if options.loss == "least-squares" or options.stale_in(samples) > len(part.y):
+        return step
+    return Rehearsal(part, samples, options).best(step)
 
 
 class Rehearsal:
-    """The first samples of a part, rounded like the whole; each epoch passes over them as often as
-    makes up for the samples that are missing."""
+    """The first samples of a part, a mini-batch at least, rounded like the whole; each epoch passes
+    over them as often as makes up for the samples that are missing."""
 
     def __init__(self, part: Part, samples: int, options: Options) -> None:
-        self._part = part.head(ROWS)
+        self._part = part.head(max(ROWS, options.stale_in(samples)))
         self._options = replace(options, epochs_per_job=1, snapshot_every=None, snapshot_at=None)
         config = options.config
         woven = round_copies(self._part, self._options)

@@ -100,6 +100,19 @@ def test_a_step_that_no_training_can_use_is_left(start: float) -> None:
     assert rehearsal.best(start) == rehearsal.best(2.0**-4)
 
 
+def test_it_has_the_samples_of_a_mini_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fewer it would find steps too large, whose gradients the sum of more makes unstable."""
+    options = Options(loss="logistic", epochs=3, batch=4_000)
+    part = prepare(noisy(), replace(options, step=2.0**-10)).train
+    assert isinstance(part, Part)
+    n = len(part.y)
+    chosen = choose_step(part, n, options)
+    monkeypatch.setattr("host.rehearsal.ROWS", 300)
+    assert choose_step(part, n, options) == chosen
+    few = part.head(300)
+    assert choose_step(few, n, options) == auto_step(few.v, few.y, n, options)
+
+
 @pytest.mark.parametrize("loss", ["logistic", "squared-hinge", "huber"])
 def test_the_best_model_has_no_slope(loss: LossName) -> None:
     part = prepare(noisy(), Options(loss=loss, step=0.1, epochs=1)).train
