@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ from typer import Option
 from .data_cli import DropConstant, Impute, OneHot, Target, column_names
 from .engines import DEFAULT, EngineName, MaxBits, engine_config
 from .errors import InputError
+from .json_lines import json_line
 from .options import OF_ENGINE, LossOf, Options, WeighClasses, WeighSamples
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def plan_command(
     memory_bits = None if memory is None else memory * 1024
     found = plan(options, beat_width, samples, features, memory_bits)
     if as_json:
-        typer.echo(json.dumps(_record(found, beat_width, samples, features)))
+        typer.echo(json_line(_record(found, beat_width, samples, features)))
     else:
         _show(found, beat_width, samples, features)
 

@@ -57,6 +57,18 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 5 and "diabetes: the automatic step must end within" in done.stderr
 
 
+def test_infinite_losses_are_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of steps that the engine cannot take."""
+    monkeypatch.setattr(bench_step, "AROUND", 6)
+    monkeypatch.setattr(bench_step, "MOST_ABOVE_BEST", 1.0)
+    done = run("--json")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout, parse_constant=lambda word: f"not JSON: {word}")
+    losses = list(facts["losses"].values())
+    assert losses[-1] is None
+    assert all(loss is None or isinstance(loss, float) for loss in losses)
+
+
 def test_it_takes_no_step(tmp_path: Path) -> None:
     done = run("--step", "0.5")
     assert done.exit_code == 2 and "--step is 0.5, and this bench tries all" in done.stderr
