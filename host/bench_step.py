@@ -49,7 +49,9 @@ class Sweep:
 
     @property
     def above(self) -> float:
-        """Share by which the automatic step's loss is above the best."""
+        """Share by which the automatic step's loss is above the best; a hinge loss may be 0."""
+        if not self.best_loss:
+            return math.inf if self.auto_loss else 0.0
         return self.auto_loss / self.best_loss - 1
 
 
