@@ -14,11 +14,12 @@ from .options import Options
 from .scaling import largest_code
 from .steps import ROWS, default_step, scheduled
 
-CANDIDATES = 14
+CANDIDATES = 17
 """Powers of two that are tried, downwards from one that is too large."""
 
 PARTS = 16
-"""Parts of an epoch: in each the noise has the strength that it has at the part's start."""
+"""Most parts of an epoch, each of an update or more: in each the noise has the strength that it has
+at the part's start."""
 
 LARGEST = 1e30
 
@@ -42,7 +43,9 @@ class Curvature:
         Of the curvature, and the squared distance of a model of zeros from the best one.
     noise, excess_noise : float64 (F)
         Second moments of a sample's gradient at the best model, and what a unit of excess loss
-        adds to them. Both include the noise of the codes.
+        adds to them.
+    code_noise, excess_code_noise : float64 (F)
+        What the noise of the codes adds to both.
     margin_noise : float
         Mean variance of the margins that the codes add at the best model.
     """
@@ -51,6 +54,8 @@ class Curvature:
     start: Floats
     noise: Floats
     excess_noise: Floats
+    code_noise: Floats
+    excess_code_noise: Floats
     margin_noise: float
 
     @classmethod
@@ -73,20 +78,31 @@ class Curvature:
             return np.asarray(np.square(basis).T @ (variance * weights[:, None]).mean(axis=0))
 
         squares = np.square(slope)
-        length = np.square(bend) * (np.square(v).sum(axis=1) + variance.sum(axis=1))
+        length = np.square(bend) * np.square(v).sum(axis=1)
+        code_length = np.square(bend) * variance.sum(axis=1)
         total = max(float(bend @ np.square(v).sum(axis=1)) / n, np.finfo(float).tiny)
         return cls(
             eigenvalues=np.maximum(eigenvalues, 0) + options.l2,
             start=np.square(basis.T @ best),
-            noise=moments(squares + np.square(bend) * margin_variance) + spread(squares),
-            excess_noise=(moments(length) + spread(length)) / total,
+            noise=moments(squares),
+            excess_noise=moments(length) / total,
+            code_noise=moments(np.square(bend) * margin_variance) + spread(squares),
+            excess_code_noise=(moments(code_length) + spread(length + code_length)) / total,
             margin_noise=float(margin_variance.mean()),
         )
 
     def excess(self, step: float, samples: int, options: Options) -> float:
-        """Predicted loss above the best model's, after all epochs of ``samples`` updates."""
-        block = options.stale
-        distance, count = self.start, samples / block / PARTS
+        """Predicted loss above the best model's, after all epochs of ``samples`` updates.
+
+        Mini-batches are drawn without replacement: the more of an epoch one is, the less its mean
+        gradient differs from the epoch's. The noise of its codes stays.
+        """
+        block = options.stale_in(samples)
+        parts = min(PARTS, samples // block)
+        distance, count = self.start, samples / block / parts
+        drawn = 1 - block / samples
+        at_best = drawn * self.noise + self.code_noise
+        per_excess = drawn * self.excess_noise + self.excess_code_noise
         for epoch in range(1, options.epochs + 1):
             s = scheduled(step, options.schedule, epoch)
             with np.errstate(over="ignore"):
@@ -94,8 +110,8 @@ class Curvature:
                 kept = np.minimum(rate**count, LARGEST)
             still = np.abs(1 - rate) < 1e-12
             added = np.where(still, count, (1 - kept) / np.where(still, 1, 1 - rate))
-            for _ in range(PARTS):
-                noise = self.noise + self.excess_noise * (self.eigenvalues @ distance)
+            for _ in range(parts):
+                noise = at_best + per_excess * (self.eigenvalues @ distance)
                 distance = np.minimum(kept * distance + block * s * s * noise * added, LARGEST)
         return float(self.eigenvalues @ distance) / 2
 
@@ -107,16 +123,17 @@ def auto_step(
     are the first.
 
     Gradients of B samples are computed at one and the same model: a mini-batch and what its delay
-    adds (`Options.stale`). Averaged over samples and roundings, the squared distance c_i of the
-    model from the best one along eigenvector i of E[l'' v v^T] follows, with each B samples and
-    step size s,
+    adds, all samples at most (`Options.stale_in`). Averaged over samples and roundings, the squared
+    distance c_i of the model from the best one along eigenvector i of E[l'' v v^T] follows, with
+    each B samples and step size s,
 
         c_i  <-  (1 - s B L_i)^2 c_i  +  s^2 B g_i,
 
-    where L_i is the eigenvalue and g_i the gradient's second moment: the first term is what is not
-    learned yet, and grows if s B L_i is above 2; the second the noise that stays. The loss above
-    the best model's is sum_i L_i c_i / 2. This is computed for powers of two, over the epochs and
-    their schedule, and the one with the lowest loss is taken.
+    where L_i is the eigenvalue and g_i the gradient's second moment, less of it if an epoch has few
+    mini-batches (`Curvature.excess`): the first term is what is not learned yet, and grows if
+    s B L_i is above 2; the second the noise that stays. The loss above the best model's is
+    sum_i L_i c_i / 2. This is computed for powers of two, over the epochs and their schedule, and
+    the one with the lowest loss is taken.
 
     For least squares this is exact but for the delay. Other losses are taken for the parabola that
     touches them at the best model (`best_model`), and the largest step that is tried comes from
@@ -128,7 +145,7 @@ def auto_step(
     """
     v, y, curvature = curvature_of_head(v, y, options, weights)
     bound = LOSSES[options.loss].bound * (1.0 if weights is None else weights[:ROWS, None])
-    largest = 8 * default_step(v * np.sqrt(bound), options.stale)
+    largest = 64 * default_step(v * np.sqrt(bound), options.stale_in(samples))
     steps = [math.ldexp(largest, -index) for index in range(CANDIDATES)]
     return min(steps, key=lambda step: curvature.excess(step, samples, options))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -21,6 +20,7 @@ from .bench import synthetic
 from .bench_link import opened, options_for
 from .devices import SIMULATED
 from .errors import MismatchError
+from .json_lines import json_line
 from .linked_device import LinkedDevice
 from .options import Options
 from .training import prepare
@@ -85,7 +85,7 @@ def compute(name: str, clock_hz: float | None = None, as_json: bool = False) -> 
             results.append(measure(device, waits, clock_hz))
     if as_json:
         for one in results:
-            typer.echo(json.dumps({"device": name, **asdict(one)}))
+            typer.echo(json_line({"device": name, **asdict(one)}))
     else:
         Console(highlight=False, soft_wrap=True).print(_table(name, results))
     for one in results:

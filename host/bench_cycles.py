@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from .bench_equal_loss import equal_loss
 from .bench_equal_loss import table as equal_loss_table
 from .devices import SimEngine, open_device
 from .errors import MismatchError
+from .json_lines import json_line
 from .options import Options
 from .peers import BATCH, LONG, mlweaving, zipml_pynq, zipml_xeon
 from .planner import FULL_RATE, Candidate, candidate, plan
@@ -112,9 +112,9 @@ def cycles(as_json: bool = False) -> None:
     reached = equal_loss()
     if as_json:
         for one in measured:
-            typer.echo(json.dumps(_measured_record(one)))
+            typer.echo(json_line(_measured_record(one)))
         for record in (*peers, *map(asdict, reached)):
-            typer.echo(json.dumps(record))
+            typer.echo(json_line(record))
     else:
         console = Console(highlight=False, soft_wrap=True, width=100)
         console.print(_measured_table(measured))

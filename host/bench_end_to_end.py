@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from .bench_host import svm_text
 from .bench_link import BAUD, opened, options_for
 from .devices import SIMULATED, FastDevice
 from .errors import MismatchError
+from .json_lines import json_line
 from .linked_device import LOADING, READING, UPLOADING, LinkedDevice
 from .options import Options
 from .readers import read_dataset
@@ -82,9 +82,9 @@ def end_to_end(name: str, as_json: bool = False) -> None:
     if as_json:
         for part in run.parts:
             share = part.seconds / run.total_s
-            typer.echo(json.dumps({"device": name, **asdict(part), "share": share}))
+            typer.echo(json_line({"device": name, **asdict(part), "share": share}))
         whole = {"name": "total", "seconds": run.total_s, "retries": run.retries}
-        typer.echo(json.dumps({"device": name, **whole}))
+        typer.echo(json_line({"device": name, **whole}))
     else:
         Console(highlight=False, soft_wrap=True).print(_table(name, run))
 

@@ -5,7 +5,6 @@ CPU time of one core, the best of a few runs; compiled code is loaded before.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from .dataset import Dataset, Floats
 from .devices import FastDevice
 from .errors import MismatchError
 from .fused import round_and_weave
+from .json_lines import json_line
 from .libsvm import parse
 from .moments import Moments
 from .options import Options
@@ -80,7 +80,7 @@ def host(as_json: bool = False) -> None:
     stages = measure()
     if as_json:
         for stage in stages:
-            typer.echo(json.dumps({**asdict(stage), "million_per_s": stage.rate}))
+            typer.echo(json_line({**asdict(stage), "million_per_s": stage.rate}))
     else:
         Console(highlight=False, soft_wrap=True).print(_table(stages))
     by_name = {stage.name: stage for stage in stages}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from sim.memory import Waits
 from .devices import SIMULATED, host_errors
 from .engines import engine_config
 from .errors import InputError, MismatchError
+from .json_lines import json_line
 from .linked_device import LinkedDevice, simulated_device
 from .options import OF_ENGINE, Options
 from .report import uploads
@@ -126,7 +126,7 @@ def link(name: str, as_json: bool = False) -> None:
     if as_json:
         for way in ways:
             record = {**asdict(way), "bytes_per_s": way.bytes_per_s, "share": way.share}
-            typer.echo(json.dumps({"device": name, **record}))
+            typer.echo(json_line({"device": name, **record}))
     else:
         Console(highlight=False, soft_wrap=True).print(_table(name, ways))
     check(name, ways[0])

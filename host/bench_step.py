@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from rich.table import Table
 from .dataset import Dataset
 from .devices import Device
 from .errors import InputError, MismatchError
+from .json_lines import json_line
 from .options import Options
 from .readers import read_dataset
 from .report import opened
@@ -49,7 +49,9 @@ class Sweep:
 
     @property
     def above(self) -> float:
-        """Share by which the automatic step's loss is above the best."""
+        """Share by which the automatic step's loss is above the best; a hinge loss may be 0."""
+        if not self.best_loss:
+            return math.inf if self.auto_loss else 0.0
         return self.auto_loss / self.best_loss - 1
 
 
@@ -71,7 +73,7 @@ def step(sources: Sequence[str], device: str, options: Options, as_json: bool) -
             found.append(sweep(read_dataset(source, drop_constant=True), engine, options))
             if as_json:
                 facts = asdict(found[-1]) | {"above_best": found[-1].above}
-                typer.echo(json.dumps(facts))
+                typer.echo(json_line(facts))
     if not as_json:
         Console(highlight=False, soft_wrap=True).print(_table(found, options))
     missed = [each.data for each in found if not each.above <= MOST_ABOVE_BEST]

@@ -23,7 +23,6 @@ with seed 1, and with seed 2 the noise of 3 bits keeps the loss above the target
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 
@@ -38,6 +37,7 @@ from hdl.job import Step
 from .dataset import Dataset, Floats
 from .devices import Device
 from .errors import MismatchError
+from .json_lines import json_line
 from .options import Options
 from .report import opened
 from .rounding import Ints
@@ -172,7 +172,7 @@ def time_to_loss(setup: Setup = SETUP, device: str = "fast", as_json: bool = Fal
     facts = describe(dataset, loss)
     if as_json:
         record = {**facts, "target_loss": target, "results": [asdict(one) for one in results]}
-        typer.echo(json.dumps(record))
+        typer.echo(json_line(record))
     else:
         Console(highlight=False, soft_wrap=True).print(_table(setup, facts, target, results))
     for one in results:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typer import Argument, Option
 
 from .commands import Json
 from .errors import DeviceError, InputError
+from .json_lines import json_line
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -28,7 +28,7 @@ def boards_command(as_json: Json = False) -> None:
     records = [_record(board) for board in BOARDS.values()]
     if as_json:
         for record in records:
-            typer.echo(json.dumps(record))
+            typer.echo(json_line(record))
         return
     typer.echo(f"{'board':16}{'MHz':>5}  {'engine':9}{'Mbaud':>5}  {'samples in':22}what")
     for record in records:
@@ -92,7 +92,7 @@ def build_command(
         stream.write(built.bitstream)
     result: Result = built.result
     if as_json:
-        typer.echo(json.dumps({"board": chosen.name, "file": str(file), **asdict(result)}))
+        typer.echo(json_line({"board": chosen.name, "file": str(file), **asdict(result)}))
         return
     wanted = chosen.clock_hz / 1e6
     typer.echo(
@@ -178,7 +178,7 @@ def detect_command(as_json: Json = False) -> None:
     for finding in detect():
         known = known or finding.good
         if as_json:
-            typer.echo(json.dumps(asdict(finding)))
+            typer.echo(json_line(asdict(finding)))
             continue
         fits = f"; fits {' and '.join(finding.boards)}" if finding.boards else ""
         typer.echo(f"{finding.kind:8}{finding.place:16} {finding.found}{fits}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from .commands import DeviceName, FastLoad, Json, takes_options
 from .data_cli import Impute, OneHot, column_names
 from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError, ZipsgdError
+from .json_lines import json_line
 from .options import Options
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _train(
         saved.save(())
 
     def show(record: dict[str, Any], text: str) -> None:
-        line = json.dumps(record)
+        line = json_line(record)
         out.print(line if as_json else text)
         if log:
             log.write(f"{line}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from typer import Option
 from .choices import FeatureScale, Rounding
 from .engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from .errors import InputError
+from .json_lines import json_line
 from .options import Options
 
 app = typer.Typer(no_args_is_help=True, help="Pack data sets, and look into them.")
@@ -117,7 +117,7 @@ def column_names(text: str) -> tuple[str, ...]:
 def _report(facts: dict[str, Any], as_json: bool) -> None:
     """One JSON object, or a line a fact."""
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_line(facts))
         return
     for name, value in facts.items():
         if name == "columns":

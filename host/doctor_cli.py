@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from .errors import ToolMissingError
+from .json_lines import json_line
 
 
 def doctor_command(
@@ -25,7 +25,7 @@ def doctor_command(
         if not finding.good and finding.purpose == "simulator":
             missing.append(finding.subject)
         if as_json:
-            typer.echo(json.dumps(asdict(finding)))
+            typer.echo(json_line(asdict(finding)))
             continue
         fix = f"; {finding.fix}" if finding.fix else ""
         state = "ok" if finding.good else "missing"

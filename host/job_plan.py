@@ -112,7 +112,7 @@ def _job(woven: Woven, options: Options, step: float, epochs: range) -> Job:
             bits=options.bits,
             chunks=woven.chunks,
             groups=woven.groups,
-            batch_groups=options.batch_groups,
+            batch_groups=options.batch_groups_in(woven.groups),
             delay=options.delay,
             sync=options.sync,
             corrected=options.corrected,

@@ -252,5 +252,14 @@ class Options:
 
     @property
     def stale(self) -> int:
-        """Samples whose gradients are computed at one model, the delay included."""
+        """Samples whose gradients are computed at one model, the delay included, if an epoch has
+        as many."""
         return (self.batch_groups + (0 if self.sync else self.delay)) * self.banks
+
+    def stale_in(self, samples: int) -> int:
+        """The same in an epoch of ``samples``, which ends its last mini-batch early."""
+        return min(self.stale, samples)
+
+    def batch_groups_in(self, groups: int) -> int:
+        """Groups in a mini-batch of an epoch of ``groups``."""
+        return min(self.batch_groups, groups)

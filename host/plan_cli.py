@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from .commands import written
 from .data_cli import DropConstant, Impute, OneHot, Target, column_names
 from .engines import DEFAULT, EngineName, MaxBits, engine_config
 from .errors import InputError
+from .json_lines import json_line
 from .options import OF_ENGINE, LossOf, Options, WeighClasses, WeighSamples
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plan_command(
     if misfit:
         found = replace(found, why=(*found.why, f"{misfit}."))
     if as_json:
-        typer.echo(json.dumps(_record(found, beat_width, samples, features)))
+        typer.echo(json_line(_record(found, beat_width, samples, features)))
     else:
         _show(found, beat_width, samples, features)
 

@@ -74,7 +74,7 @@ class Candidate:
     @property
     def run_groups(self) -> int:
         """Groups that follow one another without empty slots."""
-        return min(self.job.batch_groups, self.job.groups) if self.job.sync else self.job.groups
+        return self.job.batch_groups if self.job.sync else self.job.groups
 
     @property
     def least_delay(self) -> int:
@@ -99,7 +99,7 @@ class Candidate:
     @property
     def in_flight(self) -> int:
         """Samples whose gradients are computed at one model."""
-        return self.options.stale
+        return self.options.stale_in(self.samples)
 
     @property
     def replay_beats(self) -> int:
@@ -211,12 +211,13 @@ def candidate(options: Options, samples: int, features: int) -> Candidate:
     """
     config = options.config
     check_shape((samples, features), None, options.bits, config)
+    groups = groups_of(samples, config)
     job = Job(
         epochs=(Epoch(step=Step.nearest(ANY_STEP, config)),),
         bits=options.bits,
         chunks=math.ceil(features / config.lanes),
-        groups=groups_of(samples, config),
-        batch_groups=options.batch_groups,
+        groups=groups,
+        batch_groups=options.batch_groups_in(groups),
         delay=options.delay,
         sync=options.sync,
         corrected=False,

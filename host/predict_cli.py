@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +15,7 @@ from typer import Option
 from .choices import Rounding
 from .engines import DEFAULT, Banks, EngineName, Lanes, engine_config
 from .errors import InputError
+from .json_lines import json_line
 
 if TYPE_CHECKING:
     from hdl.config import EngineConfig
@@ -87,7 +87,7 @@ def eval_command(
     with _on_engine(loaded, device, rounding, build, seed) as on_device:
         facts = {"data": dataset.name, "part": part, **metrics(loaded, used, on_device)}
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_line(facts))
         return
     for name, value in facts.items():
         shown = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value

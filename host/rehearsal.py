@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.fast import Fast
 
-from .auto_step import auto_step
+from .auto_step import CANDIDATES, auto_step
 from .copies import Part, round_copies
 from .dataset import Floats
 from .devices import fast_samples
@@ -25,24 +25,29 @@ from .scaling import full_scale
 from .steps import ROWS
 
 MOST_WORK = 5e8
-"""Samples times features of one rehearsal: some seconds. Longer trainings are cut short."""
+"""Samples times features of one rehearsal: some seconds. Longer trainings are cut short,
+but not below one pass."""
 
 LEAST_GAIN = 1e-3
-"""Share by which another step must lower the loss to be taken instead."""
+"""Share of the loss, or of what was learned if that is less, by which another step must lower the
+loss to be taken instead."""
 
 
 def choose_step(part: Part, samples: int, options: Options) -> float:
-    """A step size for training on ``samples`` samples, of which ``part`` has the first."""
+    """A step size for training on ``samples`` samples, of which ``part`` has the first: as
+    predicted if they are too few for a mini-batch."""
     step = auto_step(part.v, part.y, samples, options, part.weights)
-    return step if options.loss == "least-squares" else Rehearsal(part, samples, options).best(step)
+    if options.loss == "least-squares" or options.stale_in(samples) > len(part.y):
+        return step
+    return Rehearsal(part, samples, options).best(step)
 
 
 class Rehearsal:
-    """The first samples of a part, rounded like the whole; each epoch passes over them as often as
-    makes up for the samples that are missing."""
+    """The first samples of a part, a mini-batch at least, rounded like the whole; each epoch passes
+    over them as often as makes up for the samples that are missing."""
 
     def __init__(self, part: Part, samples: int, options: Options) -> None:
-        self._part = part.head(ROWS)
+        self._part = part.head(max(ROWS, options.stale_in(samples)))
         self._options = replace(options, epochs_per_job=1, snapshot_every=None, snapshot_at=None)
         config = options.config
         woven = round_copies(self._part, self._options)
@@ -55,12 +60,27 @@ class Rehearsal:
         self._losses: dict[float, float] = {}
 
     def best(self, step: float) -> float:
-        """The best power of two around ``step``: downhill until both neighbours are worse."""
+        """The best power of two around ``step``: downhill until both neighbours are worse.
+
+        Far below the best step a doubling gains little of the loss, but about as much again as was
+        learned, which is what the loss is below that of a model of zeros. Losses fall from one
+        step to the next, so none is tried twice.
+        """
+        zeros = self._part.loss(np.zeros(self._part.v.shape[1]))
+        step = self._nearest(step, zeros)
         while True:
+            loss = self.loss(step)
             nearest = min((step, step / 2, step * 2), key=self.loss)
-            if not self.loss(nearest) < self.loss(step) * (1 - LEAST_GAIN):
+            if not loss - self.loss(nearest) > LEAST_GAIN * min(loss, abs(zeros - loss)):
                 return step
             step = nearest
+
+    def _nearest(self, step: float, zeros: float) -> float:
+        """The power of two nearest to ``step`` that the engine can take and that moves a model of
+        zeros, whose loss is ``zeros``; if there is none, ``step``."""
+        exponents = sorted(range(-CANDIDATES, CANDIDATES + 1), key=abs)
+        around = (math.ldexp(step, exponent) for exponent in exponents)
+        return next((each for each in around if self.loss(each) not in (math.inf, zeros)), step)
 
     def loss(self, step: float) -> float:
         """The loss, regularisation included, that this step ends with; infinite if it cannot."""

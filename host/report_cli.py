@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typer import Option
 
 from .engines import engine_config
 from .errors import BuildError, InputError, ToolMissingError
+from .json_lines import json_line
 
 if TYPE_CHECKING:
     from boards.place_and_route import Result, Step
@@ -192,7 +192,7 @@ def _show(results: list[Result], as_json: bool) -> None:
     for result in results:
         if as_json:
             words = {"critical_path": in_words(result.path)}
-            typer.echo(json.dumps(asdict(result) | words))
+            typer.echo(json_line(asdict(result) | words))
         else:
             typer.echo(f"seed {result.seed}: {result.clock_mhz:.1f} MHz{clocks(result)}")
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from host import bench_step
-from host.bench_step import sweep
+from host.bench_step import Sweep, sweep
 from host.cli import app
 from host.devices import FastDevice
 from host.options import Options
@@ -55,6 +56,24 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_step, "MOST_ABOVE_BEST", -1.0)
     done = run()
     assert done.exit_code == 5 and "diabetes: the automatic step must end within" in done.stderr
+
+
+@pytest.mark.parametrize(("auto", "above"), [(0.0, 0.0), (0.5, math.inf)])
+def test_the_best_loss_may_be_zero(auto: float, above: float) -> None:
+    found = Sweep("made", auto_step=1.0, auto_loss=auto, best_step=0.5, best_loss=0.0, losses={})
+    assert found.above == above
+
+
+def test_infinite_losses_are_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of steps that the engine cannot take."""
+    monkeypatch.setattr(bench_step, "AROUND", 6)
+    monkeypatch.setattr(bench_step, "MOST_ABOVE_BEST", 1.0)
+    done = run("--json")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout, parse_constant=lambda word: f"not JSON: {word}")
+    losses = list(facts["losses"].values())
+    assert losses[-1] is None
+    assert all(loss is None or isinstance(loss, float) for loss in losses)
 
 
 def test_it_takes_no_step(tmp_path: Path) -> None:

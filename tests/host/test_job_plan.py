@@ -101,6 +101,17 @@ def test_the_margin_variance_is_that_of_the_margins(unsigned: bool) -> None:
     assert epoch.margin_variance == pytest.approx(np.var(z, axis=0, ddof=1).mean(), rel=0.03)
 
 
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_mini_batch_larger_than_an_epoch_is_the_epoch(sync: bool) -> None:
+    """However large: the engine's count of groups need not hold it."""
+    options = Options(loss="hinge", epochs=3, copies=3, sync=sync)
+    whole, more = (
+        prepare(CANCER, replace(options, batch=batch)) for batch in (456, 4_000_000_000_000)
+    )
+    assert more.jobs == whole.jobs
+    assert more.jobs[0].batch_groups == more.jobs[0].groups == 114
+
+
 def test_only_both_terms_use_the_margin_variance() -> None:
     words = np.full(32, 1 << 16)
     for options, used in (

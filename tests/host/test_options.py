@@ -44,6 +44,12 @@ def test_groups_of_a_mini_batch_and_what_is_stale() -> None:
     assert Options(batch=32, banks=8, delay=3, sync=True).stale == 32
 
 
+def test_a_mini_batch_ends_with_its_epoch() -> None:
+    options = Options(batch=32, banks=8, delay=3)
+    assert [options.stale_in(samples) for samples in (1, 55, 56, 57)] == [1, 55, 56, 56]
+    assert [options.batch_groups_in(groups) for groups in (1, 4, 5)] == [1, 4, 4]
+
+
 def test_geometry_reaches_the_engine() -> None:
     config = Options(lanes=32, banks=2).config
     assert (config.lanes, config.banks) == (32, 2)

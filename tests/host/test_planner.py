@@ -198,6 +198,14 @@ def test_the_choice_follows_the_rule(width: int, options: Options) -> None:
             assert (other.cycles, delay) >= (one.cycles, one.job.delay)
 
 
+@pytest.mark.parametrize("sync", [False, True])
+def test_no_more_samples_are_in_flight_than_an_epoch_has(sync: bool) -> None:
+    found = plan(Options(batch=4_000_000_000_000, sync=sync), 64, samples=320, features=5)
+    assert not found.refused
+    assert {one.in_flight for one in found.candidates} == {320}
+    assert all(one.job.batch_groups == one.job.groups for one in found.candidates)
+
+
 @pytest.mark.parametrize(("more", "batches"), [([], 1), (["--batch", "512", "--sync"], 7_812_500)])
 def test_large_numbers_are_planned_at_once(more: list[str], batches: int) -> None:
     """Neither groups nor delays are gone through one by one."""

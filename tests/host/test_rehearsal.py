@@ -67,6 +67,52 @@ def test_it_leaves_least_squares_alone_and_unstable_steps_behind() -> None:
     assert rehearsal.best(4.0) <= 1.0
 
 
+@pytest.mark.parametrize("samples", [30, 200])
+@pytest.mark.parametrize("batch", [None, 64])
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "squared-hinge"])
+def test_it_leaves_a_plateau(loss: LossName, batch: int | None, samples: int) -> None:
+    """The codes of 2 bits add so much to the margins of classes that hardly overlap that the
+    prediction is far too small: each doubling gains less than `LEAST_GAIN` of the loss."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(samples, 5))
+    margins = x @ rng.normal(size=5) + 0.3 * rng.normal(size=samples)
+    data = Dataset("made", x, np.where(margins > 0, 1.0, 0.0), tuple("abcde"))
+    options = Options(loss=loss, bits=2, batch=batch)
+    part = prepare(data, replace(options, step=2.0**-10)).train
+    assert isinstance(part, Part)
+    n = len(part.y)
+    predicted = auto_step(part.v, part.y, n, options)
+    rehearsal = Rehearsal(part, n, options)
+    chosen = rehearsal.best(predicted)
+    least = min(rehearsal.loss(2.0**exponent) for exponent in range(-20, 4))
+    assert chosen > 100 * predicted
+    assert rehearsal.loss(chosen) <= 1.01 * least
+
+
+@pytest.mark.parametrize("start", [2.0**-30, 2.0**10])
+def test_a_step_that_no_training_can_use_is_left(start: float) -> None:
+    """Out of range, or so small that no word of the model changes."""
+    options = Options(loss="logistic", epochs=2)
+    part = prepare(noisy(), replace(options, step=2.0**-10)).train
+    assert isinstance(part, Part)
+    rehearsal = Rehearsal(part, len(part.y), options)
+    assert rehearsal.loss(start) in (np.inf, part.loss(np.zeros(part.v.shape[1])))
+    assert rehearsal.best(start) == rehearsal.best(2.0**-4)
+
+
+def test_it_has_the_samples_of_a_mini_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fewer it would find steps too large, whose gradients the sum of more makes unstable."""
+    options = Options(loss="logistic", epochs=3, batch=4_000)
+    part = prepare(noisy(), replace(options, step=2.0**-10)).train
+    assert isinstance(part, Part)
+    n = len(part.y)
+    chosen = choose_step(part, n, options)
+    monkeypatch.setattr("host.rehearsal.ROWS", 300)
+    assert choose_step(part, n, options) == chosen
+    few = part.head(300)
+    assert choose_step(few, n, options) == auto_step(few.v, few.y, n, options)
+
+
 @pytest.mark.parametrize("loss", ["logistic", "squared-hinge", "huber"])
 def test_the_best_model_has_no_slope(loss: LossName) -> None:
     part = prepare(noisy(), Options(loss=loss, step=0.1, epochs=1)).train

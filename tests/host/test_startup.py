@@ -19,7 +19,8 @@ OURS = {
         "host.data_cli",
     ),
     *("host.doctor_cli", "host.engines"),
-    *("host.errors", "host.options", "host.plan_cli", "host.predict_cli", "host.report_cli"),
+    *("host.errors", "host.json_lines", "host.options"),
+    *("host.plan_cli", "host.predict_cli", "host.report_cli"),
     *("hdl", "hdl.config", "hdl.parameters", "hdl.engines", "hdl.formats", "hdl.generators"),
 }
 OTHERS = {
