@@ -69,7 +69,7 @@ def test_it_equals_rounding_then_weaving(
 @pytest.mark.parametrize("name", ["4x2", "16x1", "16x4", "64x1"])
 def test_every_code_is_unwoven(name: str, bits: int, unsigned: bool) -> None:
     """The widest codes and the others, in every place of a byte."""
-    config = replace(GEOMETRIES[name], max_bits=16, error_bits=40, error_frac=30)
+    config = replace(GEOMETRIES[name], max_bits=16, error_bits=32, error_frac=28)
     least, most = code_range(bits, unsigned)
     span = np.linspace(least, most, 151).astype(np.int64)
     codes = np.array([np.roll(span, k)[:13] for k in range(0, 151, 2)])
