@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hdl.config import EngineConfig
 from hdl.job import Job
 from sim.errors import CompileError, SimulationError, ToolNotFoundError
-from sim.golden import Counters, Golden, Samples, check_model
+from sim.golden import Counters, Golden, Samples
+from sim.model import check_model
 
 from .errors import BuildError, DeviceError, InputError, ToolMissingError
 from .rounding import Ints
@@ -47,7 +48,7 @@ class Device(Protocol):
         Raises
         ------
         ValueError
-            If they are no model of this engine, see `sim.golden.model_words`.
+            If they are no model of this engine, see `sim.model.model_words`.
         """
 
     def run(self, job: Job, *copies: Woven) -> Counters:

@@ -35,8 +35,9 @@ from hdl.protocol import (
     pack_job,
     pack_transfer,
 )
-from sim.golden import Counters, check_model, model_words
+from sim.golden import Counters
 from sim.memory import Waits
+from sim.model import check_model, model_words
 
 from .devices import SIMULATED, check_fits
 from .errors import DeviceError, InputError
@@ -131,7 +132,7 @@ class LinkedDevice:
         Raises
         ------
         ValueError
-            If they are no model of this engine, see `sim.golden.model_words`.
+            If they are no model of this engine, see `sim.model.model_words`.
         """
         self._model = model_words(self.config, words)
         self._chunks = self._model.size // self.config.lanes

@@ -22,6 +22,8 @@ from hdl.generators import RANDOM_WORD_BITS, XORSHIFT_TRIPLE, generator_constant
 from hdl.job import Epoch, Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 
+from .model import check_model, model_words
+
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -363,39 +365,6 @@ def predict_cycles(config: EngineConfig, job: Job) -> int:
     return start[-1]
 
 
-def model_words(config: EngineConfig, words: Ints) -> Ints:
-    """A copy of a model's words (F) as int64.
-
-    Raises
-    ------
-    ValueError
-        If they are not whole chunks of them, or one does not fit ``model_bits``.
-    """
-    words = np.array(words, dtype=np.int64)
-    if words.ndim != 1 or not words.size or words.size % config.lanes:
-        raise ValueError(
-            f"a model of shape {words.shape} is not one row of whole chunks of "
-            f"{config.lanes} words; pad it with zeros"
-        )
-    limit = 1 << (config.model_bits - 1)
-    if not -limit <= words.min() <= words.max() < limit:
-        raise ValueError(
-            f"model words from {words.min()} to {words.max()} do not fit "
-            f"{config.model_bits} bits; saturate them"
-        )
-    return words
-
-
-def check_model(config: EngineConfig, job: Job, words: int) -> None:
-    """Raise `ValueError` with a sentence unless a model of so many words is one of the job's
-    samples."""
-    if words != job.chunks * config.lanes:
-        raise ValueError(
-            f"the model has {words} words and the job's samples {job.chunks} chunks of "
-            f"{config.lanes} features; load a model of as many words first"
-        )
-
-
 class Golden:
     """The engine: two copies of the model, and the slot rule.
 
@@ -410,7 +379,7 @@ class Golden:
         self.margins: Ints = np.zeros((0, config.banks), dtype=np.int64)
 
     def load(self, words: Ints) -> None:
-        """Set both copies of the model: (F); raises as `model_words`."""
+        """Set both copies of the model: (F); raises as `sim.model.model_words`."""
         self.x = model_words(self.config, words)
         self.acc = self.x.copy()
 

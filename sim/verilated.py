@@ -22,7 +22,8 @@ from hdl.verilog import to_verilog
 
 from .build import TOP, cached, compile_library
 from .errors import SimulationError, StalledError
-from .golden import Counters, Ints, model_words
+from .golden import Counters, Ints
+from .model import model_words
 
 SLICE_CYCLES = 1 << 16
 """Cycles between two chances for Ctrl-C: 40 to 300 ms."""
@@ -120,7 +121,7 @@ class VerilatedEngine:
         Raises
         ------
         ValueError
-            If they are no model of this engine, see `sim.golden.model_words`.
+            If they are no model of this engine, see `sim.model.model_words`.
         """
         words = model_words(self.config, words)
         chunks, limit = words.size // self.config.lanes, 1 << (self.config.model_bits - 1)
