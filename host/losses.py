@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.job import Loss
+from hdl.job import MOST_CURVATURE, Loss
 
 from .choices import LossName as LossName
 from .dataset import Floats
@@ -82,7 +82,7 @@ LOSSES: dict[LossName, LossFunction] = {
     "logistic": LossFunction(
         engine=Loss.LOGISTIC,
         two_classes=True,
-        bound=0.25,
+        bound=MOST_CURVATURE[Loss.LOGISTIC],
         value=lambda z, y: np.logaddexp(0.0, -y * z),
         derivative=lambda z, y: -y * sigmoid(-y * z),
         curvature=_logistic_curvature,
