@@ -193,12 +193,12 @@ def elaborate(
     """Write the engine's Verilog, the same in every run."""
     from hdl.axi.engine import TOP as AXI_TOP
     from hdl.axi.engine import AxiEngine
-    from hdl.axi.render import c_header
     from hdl.engine import Engine
     from hdl.verilog import to_verilog
     from sim.build import TOP
 
     from .files import check_distinct, replacing
+    from .manual.c_header import c_header
 
     config, axi = engine_config(engine, lanes, banks, max_bits), interface == "axi-stream"
     if header and not axi:

@@ -1,7 +1,7 @@
 """The register map: what a bus master sees of job, epochs and status.
 
 This table is the only place that knows an address: the gateware (`hdl.axi.control`), the page
-``docs/axi.md`` and the C header (`hdl.axi.render`) are made from it, and it is made from the
+``docs/axi.md`` and the C header (`host.manual.c_header`) are made from it, and it is made from the
 layouts of `hdl.protocol`. Addresses are the same for every engine; only widths differ.
 """
 

@@ -1,11 +1,8 @@
-"""`hdl.axi`: the register map, and the page and header that are made from it."""
+"""The register map of `hdl.axi`."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from amaranth.hdl import Shape
@@ -18,13 +15,9 @@ from hdl.axi.registers import (
     Register,
     register_map,
 )
-from hdl.axi.render import c_header, update_page
 from hdl.config import EngineConfig
 from hdl.protocol import epoch_layout, job_layout
 from tests.geometries import GEOMETRIES
-
-PAGE = Path(__file__).parents[2] / "docs" / "axi.md"
-C_FLAGS = ("-x", "c", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", "-")
 
 
 def words(registers: tuple[Register, ...]) -> list[int]:
@@ -57,24 +50,3 @@ def test_no_field_is_signed() -> None:
     config = EngineConfig()
     for layout in (job_layout(config), epoch_layout(config)):
         assert not any(Shape.cast(field.shape).signed for _, field in layout)
-
-
-def test_page_is_up_to_date() -> None:
-    """If not: ``python -m hdl.axi.render docs/axi.md``."""
-    page = PAGE.read_text(encoding="utf-8")
-    assert update_page(page) == page
-    assert page.count("| `") > len(register_map(EngineConfig()))
-
-
-def test_header_is_c_with_every_address() -> None:
-    config = GEOMETRIES["narrow"]
-    header = c_header(config)
-    subprocess.run(["g++", *C_FLAGS], input=header * 2, text=True, check=True, timeout=60)
-    macros = dict(re.findall(r"#define (\w+) (\w+)", header))
-    for register in register_map(config):
-        name = f"ZIPSGD_{register.full_name}".upper()
-        assert int(macros[name], 16) == register.address
-        if register.value is not None:
-            assert int(macros[f"{name}_VALUE"], 16) == register.value
-    assert macros["ZIPSGD_MODE_DUMP"] == "2"
-    assert macros["ZIPSGD_ERROR_REPLAY"] == "2"

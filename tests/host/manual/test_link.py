@@ -8,13 +8,13 @@ import pytest
 from amaranth.lib import data
 
 from hdl.link.frames import Reply, Request, byte_count, from_bytes, to_bytes
-from hdl.link.render import CHOICES, tables, update_page
+from host.manual.link import CHOICES, tables, update_page
 
-PAGE = Path(__file__).parents[2] / "docs" / "link.md"
+PAGE = Path(__file__).parents[3] / "docs" / "link.md"
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: ``python -m hdl.link.render docs/link.md``."""
+    """If not: ``python -m host.manual.link docs/link.md``."""
     page = PAGE.read_text(encoding="utf-8")
     assert update_page(page) == page
     assert all(f"| {command.value} | `{command.name}` |" in page for command in CHOICES["commands"])

@@ -1,23 +1,23 @@
 """The boards as text: the tables of ``docs/boards.md``.
 
-``python -m boards.render docs/boards.md`` brings the page up to date.
+``python -m host.manual.boards docs/boards.md`` brings the page up to date.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from boards.board import Board
+from boards.catalogue import BOARDS
+from boards.prediction import predict
 from hdl.device.lights import Light
-from hdl.link.render import members
-from hdl.page import fill, markdown_table, update_file
 
-from .board import Board
-from .catalogue import BOARDS
-from .prediction import predict
+from .link import members
+from .page import fill, markdown_table, update_file
 
 
 def update_page(page: str) -> str:
-    """``page`` with its tables made anew; raises as `hdl.page.fill`."""
+    """``page`` with its tables made anew; raises as `host.manual.page.fill`."""
     return fill(page, tables())
 
 

@@ -1,6 +1,6 @@
 """The link's description as text: the tables of ``docs/link.md``.
 
-``python -m hdl.link.render docs/link.md`` brings the page up to date.
+``python -m host.manual.link docs/link.md`` brings the page up to date.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from ..page import fill, markdown_table, update_file
-from ..parameters import Parameters
-from ..protocol import Status
-from .frames import (
+from hdl.link.frames import (
     Code,
     Command,
     DeviceStatus,
@@ -24,6 +21,10 @@ from .frames import (
     Request,
     identity_layout,
 )
+from hdl.parameters import Parameters
+from hdl.protocol import Status
+
+from .page import fill, markdown_table, update_file
 
 LAYOUTS = {
     "request": Request,
@@ -36,7 +37,7 @@ CHOICES: dict[str, Any] = {"commands": Command, "codes": Code}
 
 
 def update_page(page: str) -> str:
-    """``page`` with its tables made anew; raises as `hdl.page.fill`."""
+    """``page`` with its tables made anew; raises as `host.manual.page.fill`."""
     return fill(page, tables())
 
 

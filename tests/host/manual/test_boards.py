@@ -12,21 +12,21 @@ from typer.testing import CliRunner
 from boards.board import Board
 from boards.catalogue import BOARDS
 from boards.prediction import FEATURES, SKLEARN_UPDATES_PER_S, predict, predicted_job
-from boards.render import update_page
 from hdl.device.lights import TICK_S, Light
 from hdl.engines import ENGINES
 from hdl.memory.plan import SamplePlan
 from host.cli import app
 from host.engines import engine_config
+from host.manual.boards import update_page
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EACH = pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: ``python -m boards.render docs/boards.md``."""
+    """If not: ``python -m host.manual.boards docs/boards.md``."""
     assert update_page(PAGE) == PAGE
     assert all(f"| {light.value} | `{light.name}` |" in PAGE for light in Light)
     assert f"on for {TICK_S} s at least" in PAGE
