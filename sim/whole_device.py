@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import EngineConfig
 from hdl.device.device import Device
-from hdl.link.identity import design_digest
 from hdl.link.uart import FRAME_BITS
 from hdl.memory.interface import MemorySignature
+from hdl.sources import design_digest
 from hdl.verilog import to_verilog
 
 from .build import TOP, cached

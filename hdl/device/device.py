@@ -8,13 +8,14 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..engine import Engine
-from ..link.identity import Identity, design_digest
+from ..link.identity import Identity
 from ..link.link import BUFFER_BYTES, Link
 from ..memory.block import BlockMemory
 from ..memory.interface import MemorySignature
 from ..memory.store import SampleStore
 from ..protocol import Error
 from ..relay import relayed
+from ..sources import design_digest
 from .decoder import CommandDecoder
 
 BURST_WORDS = 16
@@ -45,6 +46,8 @@ class Device(wiring.Component):
         Memory words that are read ahead (`SampleStore`).
     buffer_bytes, byte_cycles : int
         Of the link.
+    digest : int, optional
+        Told to the host; by default that of a device with nothing around it.
 
     Members
     -------
@@ -65,11 +68,12 @@ class Device(wiring.Component):
         depth: int,
         buffer_bytes: int = BUFFER_BYTES,
         byte_cycles: int = 1,
+        digest: int | None = None,
     ) -> None:
         self.config, self._byte_cycles = config, byte_cycles
         self.identity = Identity(
             config=config,
-            digest=design_digest(config),
+            digest=design_digest(config) if digest is None else digest,
             clock_hz=clock_hz,
             buffer_bytes=buffer_bytes,
             memory_bytes=memory_words * port.width // 8,

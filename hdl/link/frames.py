@@ -13,6 +13,7 @@ from amaranth.lib import crc, data, enum
 
 from ..config import EngineConfig
 from ..protocol import EPOCH_COUNT_BITS, Status
+from ..sources import DIGEST_BITS
 
 MAGIC = int.from_bytes(b"ZSGL", "little")
 PROTOCOL = 1
@@ -30,7 +31,7 @@ DELIMITER = 0
 NO_SESSION = 0
 """The session of a device that has been reset: never chosen by a host."""
 
-SESSION_BITS, SEQUENCE_BITS, LENGTH_BITS, ADDRESS_BITS, DIGEST_BITS = 32, 16, 16, 40, 64
+SESSION_BITS, SEQUENCE_BITS, LENGTH_BITS, ADDRESS_BITS = 32, 16, 16, 40
 CONFIG_BITS = 32
 """Of a parameter of `EngineConfig` in the identity."""
 
@@ -251,7 +252,7 @@ def identity_layout() -> data.StructLayout:
     protocol : 16
         `PROTOCOL`.
     digest : 64
-        Of the design (`hdl.link.identity.design_digest`).
+        Of the design (`hdl.sources.design_digest`).
     clock_hz : 32
         Clock of the engine.
     buffer_bytes : 32

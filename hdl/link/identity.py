@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 from ..config import EngineConfig
-from ..sources import sources_digest
-from .frames import DIGEST_BITS, MAGIC, PROTOCOL, byte_count, from_bytes, identity_layout, to_bytes
+from .frames import MAGIC, PROTOCOL, byte_count, from_bytes, identity_layout, to_bytes
 
 PARAMETERS = tuple(field.name for field in fields(EngineConfig))
-
-
-@functools.cache
-def _sources() -> bytes:
-    folder = Path(__file__).parents[1]
-    return sources_digest(folder, folder.rglob("*.py"))
-
-
-def design_digest(config: EngineConfig) -> int:
-    """Number of a design: the code of its sources, and its geometry. Other code is another design,
-    even if it does the same: a bitstream and a host of one digest are of the same version."""
-    whole = hashlib.sha256(_sources() + repr(config).encode()).digest()
-    return int.from_bytes(whole[: DIGEST_BITS // 8], "little")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +19,7 @@ class Identity:
     ----------
     config : EngineConfig
     digest : int
+        `hdl.sources.design_digest`, of a board with `boards.digest`.
     clock_hz, buffer_bytes, memory_bytes, word_bytes : int
     magic, protocol : int
     """

@@ -22,7 +22,8 @@ from hdl.link.frames import (
     Reply,
     Request,
 )
-from hdl.link.identity import Identity, design_digest
+from hdl.link.identity import Identity
+from hdl.sources import design_digest
 
 from ..errors import DeviceError
 from .requests import Asked, NoAnswerError, RefusedError, Sent, SessionLostError, Traffic

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hdl.sources import code, sources_digest
+from hdl import sources
+from hdl.sources import GATEWARE, NAMES_ALONE, code, design_digest, gateware_files, sources_digest
+from host import manual
+from sim import verilated, whole_device
+from tests.geometries import GEOMETRIES
 
 TEXT = '''"""Of the module."""
 
@@ -108,3 +114,75 @@ def test_the_digest_is_of_names_and_code(tmp_path: Path) -> None:
     files[1].write_text(TEXT, encoding="utf-8")
     files[1] = files[1].rename(tmp_path / "c.py")
     assert sources_digest(tmp_path, files) != before
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the gateware, of which digests are made."""
+    folder = tmp_path / "hdl"
+    shutil.copytree(GATEWARE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "GATEWARE", folder)
+    sources._gateware.cache_clear()
+    yield folder
+    sources._gateware.cache_clear()
+
+
+CONFIG = GEOMETRIES["4x2"]
+
+
+def edited(path: Path, text: str) -> int:
+    """The design's digest with ``text`` behind a file, which is as before in the end."""
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + text, encoding="utf-8")
+    sources._gateware.cache_clear()
+    digest = design_digest(CONFIG)
+    path.write_text(before, encoding="utf-8")
+    return digest
+
+
+def test_an_edit_of_any_gateware_makes_another_design(copied: Path) -> None:
+    before, files = design_digest(CONFIG), gateware_files(copied)
+    assert len({path.parent for path in files}) > 3
+    for path in files:
+        assert edited(path, "\nx = 1\n") != before, path
+        assert edited(path, "\n# why\n") == before, path
+    (files[0].parent / "new.py").write_text("x = 1\n")
+    sources._gateware.cache_clear()
+    assert design_digest(CONFIG) != before
+
+
+def test_names_of_engines_and_the_manual_make_no_other_design(copied: Path) -> None:
+    before = design_digest(CONFIG)
+    for name in NAMES_ALONE:
+        assert edited(copied / name, "\nx = 1\n") == before
+    assert not Path(manual.__file__).is_relative_to(GATEWARE)
+    named = [path for path in copied.rglob("*.py") if "markdown" in path.read_text().lower()]
+    assert named == []
+
+
+def test_a_simulated_engine_is_kept_under_its_design(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an edit of a file at any depth leaves is never served again."""
+    asked: list[tuple[str, ...]] = []
+
+    def cached(name: str, parts: tuple[str, ...], make: object) -> Path:
+        asked.append(parts)
+        return Path(__file__)
+
+    monkeypatch.setattr(verilated, "cached", cached)
+    monkeypatch.setattr(whole_device, "cached", cached)
+    signature = whole_device.memory_signature(CONFIG, 1 << 20)
+    deep = copied / "memory" / "reader.py"
+    for text in ("", "# why\n", "x = 1\n"):
+        deep.write_text(deep.read_text(encoding="utf-8") + text, encoding="utf-8")
+        sources._gateware.cache_clear()
+        verilated._verilog(CONFIG)
+        whole_device._verilog(CONFIG, signature, 1 << 20, None)
+    engines, devices = asked[::2], asked[1::2]
+    for first, commented, changed in (engines, devices):
+        assert first == commented != changed
+
+
+def test_what_stands_around_a_device_makes_another_design() -> None:
+    assert len({design_digest(CONFIG, around) for around in (b"", b"a", b"b")}) == 3

@@ -8,7 +8,8 @@ from typing import Any
 
 from hdl.config import EngineConfig
 from hdl.link.frames import Code, Command, DeviceStatus, to_bytes
-from hdl.link.identity import Identity, design_digest
+from hdl.link.identity import Identity
+from hdl.sources import design_digest
 from sim.link import LinkModel
 
 MEMORY_BYTES, MODEL_BYTES, MARGIN_BYTES = 1 << 14, 1500, 1100

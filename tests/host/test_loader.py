@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from boards.build import Build, Built, MissedError
 from boards.catalogue import BOARDS
 from boards.place_and_route import Result
-from hdl.link.identity import Identity, design_digest
+from hdl.link.identity import Identity
+from hdl.sources import design_digest
 from host import doctor, loader
 from host.cli import app
 from host.errors import BuildError, DeviceError, InputError, ToolMissingError

@@ -10,8 +10,9 @@ import pytest
 
 from hdl.config import EngineConfig
 from hdl.link.frames import Command
-from hdl.link.identity import Identity, design_digest
+from hdl.link.identity import Identity
 from hdl.link.link import BUFFER_BYTES
+from hdl.sources import design_digest
 from hdl.verilog import to_verilog
 from host.link.client import Link, recovering
 from host.link.requests import RefusedError
