@@ -16,6 +16,7 @@ from hdl.relay import Relay
 
 from .board import Board, SdramSamples
 from .clocks import BoardClock, sync_domain
+from .digest import board_digest
 
 
 class BoardDevice(wiring.Component):
@@ -47,6 +48,7 @@ class BoardDevice(wiring.Component):
             depth=board.samples.read_ahead,
             buffer_bytes=board.buffer_bytes,
             byte_cycles=board.clock_hz * FRAME_BITS // board.baud,
+            digest=board_digest(board.engine),
         )
         members = {"rx": In(1, init=1), "tx": Out(1, init=1), "lights": Out(len(Light))}
         if hasattr(memory, "pins"):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from boards.digest import board_digest
 from hdl.config import EngineConfig
 from hdl.link.codec import DELIMITER_BYTE, DamagedError, Deframer, decode, encode
 from hdl.link.frames import (
@@ -125,8 +126,9 @@ class Link:
             self._session = NO_SESSION
             raise DeviceError(f"{where}: what answers there {fault}") from fault
         wanted = replace(identity, config=config or identity.config)
-        wanted = replace(wanted, digest=design_digest(wanted.config))
-        if identity != wanted:
+        known = (design_digest(wanted.config), board_digest(wanted.config))
+        if identity != wanted or identity.digest not in known:
+            wanted = replace(wanted, digest=known[-1])
             self._session = NO_SESSION
             raise DeviceError(
                 f"{where}: the bitstream is {identity.describe()} and this host "
