@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
+from sim.compiled import compiled
 
 from .dataset import Floats
 from .rounding import (
@@ -97,7 +98,7 @@ def round_and_weave(
     )
 
 
-_jit: Any = numba.njit(cache=True, nogil=True)
+_jit: Any = compiled(nogil=True)
 
 
 @_jit

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from sim.compiled import compiled
+
 from .dataset import Floats
 
 EXACT_POWER = 22
@@ -25,7 +27,7 @@ POWERS = 10.0 ** np.arange(EXACT_POWER + 1)
 MOST_EXACT = 1 << 53
 INDEX_DIGITS = 9
 
-_jit: Any = numba.njit(cache=True, nogil=True)
+_jit: Any = compiled(nogil=True)
 
 
 def parse(text: bytes) -> tuple[Any, Floats]:

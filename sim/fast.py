@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hdl.config import EngineConfig
@@ -19,8 +18,11 @@ from hdl.generators import XORSHIFT_TRIPLE
 from hdl.job import Job, Loss, Mode
 from hdl.tables import ENTRIES, fraction_bits, rows
 
+from .compiled import compiled
 from .cycles import predict_cycles
 from .golden import Bools, Counters, Golden, Ints, RandomSource, Samples
+
+_jit: Any = compiled()
 
 LEFT, RIGHT, AGAIN = (np.uint64(shift) for shift in XORSHIFT_TRIPLE)
 LOGISTIC, HINGE = int(Loss.LOGISTIC), int(Loss.HINGE)
@@ -89,18 +91,18 @@ def _constants(config: EngineConfig, job: Job) -> Constants:
     )
 
 
-@njit(cache=True)
+@_jit
 def _saturate(value: int, bits: int) -> int:
     limit = np.int64(1) << (bits - 1)
     return min(max(value, -limit), limit - 1)
 
 
-@njit(cache=True)
+@_jit
 def _round_nearest(value: int, drop: int) -> int:
     return (value + ((np.int64(1) << drop) >> 1)) >> drop
 
 
-@njit(cache=True)
+@_jit
 def _draw(state: Any, fields: Any, k: Constants) -> None:
     """Fill ``fields`` from the generators, then step them."""
     mask = (np.uint64(1) << np.uint64(k.field_bits)) - np.uint64(1)
@@ -118,7 +120,7 @@ def _draw(state: Any, fields: Any, k: Constants) -> None:
         state[index] = word
 
 
-@njit(cache=True)
+@_jit
 def _margin(codes: Any, x: Any, offset: int, k: Constants) -> int:
     """`golden.margin` before its saturation."""
     cut = max(k.bits - 16, 0)
@@ -137,7 +139,7 @@ def _margin(codes: Any, x: Any, offset: int, k: Constants) -> int:
     return (high >> (k.bits - 1 - cut)) + offset
 
 
-@njit(cache=True)
+@_jit
 def _derivative(z: int, label: int, table: Any, e: Scales, k: Constants) -> tuple[int, int]:
     """`golden.derivative` of one sample: F and f'."""
     one, flat = np.int64(1) << k.model_frac, np.int64(1) << CURVATURE_FRAC
@@ -165,7 +167,7 @@ def _derivative(z: int, label: int, table: Any, e: Scales, k: Constants) -> tupl
     return residual, flat
 
 
-@njit(cache=True)
+@_jit
 def _loss_value(z: int, label: int, table: Any, k: Constants) -> int:
     """`golden.loss_value` of one sample, without its weight."""
     one = np.int64(1) << k.model_frac
@@ -187,14 +189,14 @@ def _loss_value(z: int, label: int, table: Any, k: Constants) -> int:
     return residual * residual
 
 
-@njit(cache=True)
+@_jit
 def _coefficient(unit: int, noise: int, k: Constants) -> int:
     mask = (np.int64(1) << k.random_bits) - 1
     rounded = (unit + (noise & mask)) >> k.random_bits
     return min(rounded, (np.int64(1) << k.coefficient_bits) - 1)
 
 
-@njit(cache=True)
+@_jit
 def _errors(
     codes: Any, samples: Any, x: Any, noise: Any, out: Any, margins: Any, count: Any, table: Any,
     e: Scales, k: Constants,
@@ -234,7 +236,7 @@ def _errors(
     out[1, banks] = ((e.threshold + dither) >> drop) << k.model_drop
 
 
-@njit(cache=True)
+@_jit
 def _update(
     codes: Any, errors: Any, x: Any, acc: Any, state: Any, fields: Any, count: Any, k: Constants
 ) -> None:
@@ -283,7 +285,7 @@ def _update(
             acc[feature] = (word >> k.model_drop) << k.model_drop
 
 
-@njit(cache=True)
+@_jit
 def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
     """`golden.slots` with -1 for a slot without a group; ``empty`` slots follow what needs them."""
     batches = 1
@@ -300,7 +302,7 @@ def _slots(groups: int, epochs: int, ends: Any, sync: bool, empty: int) -> Any:
     return carried
 
 
-@njit(cache=True)
+@_jit
 def _run(
     carried: Any, ends: Any, delay: int, learns: bool, groups: int, codes: Any, samples: Any,
     scales: Any, x: Any, acc: Any, margins: Any, update_state: Any, loss_state: Any, table: Any,
