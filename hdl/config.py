@@ -285,6 +285,11 @@ class EngineConfig(Parameters):
         return self.mantissa_bits + WEIGHT_BITS - WEIGHT_FRAC
 
     @property
+    def uses_margin_variance(self) -> bool:
+        """Whether the derivative of some loss takes an epoch's margin variance."""
+        return Loss.LOGISTIC in self.losses
+
+    @property
     def is_flat(self) -> bool:
         """Whether the curvature of every sample's loss is 1."""
         return self.losses == (Loss.LEAST_SQUARES,) and not self.sample_words

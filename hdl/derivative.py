@@ -105,7 +105,7 @@ class Derivative(wiring.Component):
                     ]
             with m.Default():
                 m.d.sync += [part.eq(form) for part, form in zip(parts, forms[first], strict=True)]
-        if Loss.LOGISTIC not in config.losses:
+        if not config.uses_margin_variance:
             m.d.sync += [self.f.eq(others.f), self.curvature.eq(others.curvature)]
             return m
 

@@ -235,29 +235,33 @@ class Engine(wiring.Component):
         config, job, latency = self.config, jobs.job, self.config.read_latency
         m.submodules.gradient = gradient = Gradient(config)
         m.submodules.correction = correction = Correction(config)
-        regularised = _regularised(m, config, job.regularised, after[0], latency)
         before_update = config.gradient_latency - config.acc_lead
         m.d.comb += [
             gradient.is_signed.eq(~job.unsigned),
             gradient.token.eq(after[latency]),
             gradient.beat.eq(beat),
             *(gradient.errors[bank].eq(errors.item.samples[bank]) for bank in range(config.banks)),
-            gradient.model_drop.eq(job.model_drop),
             gradient.random.eq(fields),
             correction.odd.eq(job.unsigned),
             correction.beat.eq(beat),
             correction.group.eq(errors.item),
-            correction.regularised.eq(regularised),
             correction.x.eq(model.x),
-            update.model_drop.eq(job.model_drop),
             update.i_valid.eq(_ends_replayed_chunk(after[latency + config.gradient_latency])),
             update.sums.eq(gradient.sums),
             update.terms.eq(correction.terms),
-            update.regularised.eq(delay(m, regularised, before_update)),
         ]
+        if config.coarsening:
+            m.d.comb += [
+                gradient.model_drop.eq(job.model_drop),
+                update.model_drop.eq(job.model_drop),
+            ]
         if config.regularisation:
-            threshold = delay(m, errors.item.threshold, before_update)
-            m.d.comb += update.threshold.eq(threshold)
+            regularised = _regularised(m, config, job.regularised, after[0], latency)
+            m.d.comb += [
+                correction.regularised.eq(regularised),
+                update.regularised.eq(delay(m, regularised, before_update)),
+                update.threshold.eq(delay(m, errors.item.threshold, before_update)),
+            ]
 
     def _connect_model(
         self,

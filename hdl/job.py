@@ -42,7 +42,14 @@ PARTS = {
     "regularisation": ("regularised",),
     "coarsening": ("model_drop", "error_drop"),
 }
-"""Options of `EngineConfig` that may leave a part out, and the fields of a job that ask for it."""
+"""Properties of `EngineConfig` that say whether a part is there, and the fields of a job that ask
+for it. An engine without the part is not told them."""
+
+EPOCH_PARTS = {
+    "regularisation": ("decay", "threshold"),
+    "uses_margin_variance": ("variance",),
+}
+"""The same for the fields of an epoch."""
 
 
 MOST_CURVATURE = {Loss.LOGISTIC: 0.25, Loss.HINGE: 0.0}

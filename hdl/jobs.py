@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import reduce
-from itertools import chain
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
@@ -14,7 +13,7 @@ from .arith import registered_product
 from .config import EngineConfig
 from .evaluate import SUM_LATENCY
 from .formats import COARSE_BITS, MIN_BITS, NOISE_BITS
-from .job import PARTS, Mode
+from .job import Mode
 from .protocol import Error, job_layout
 
 CHECK_CYCLES = 4
@@ -90,16 +89,12 @@ class JobController(wiring.Component):
             free.eq(settling[-1] & self.settled),
             ends.eq(self.done | self.cancelled),
         ]
-        # Fields of parts that the engine is built without stay zero: nothing is left of them.
-        lacking = [names for part, names in PARTS.items() if not getattr(config, part)]
-        absent = set(chain.from_iterable(lacking))
-        bad_chunks, asks_absent, too_long = Signal(), Signal(), Signal()
+        bad_chunks, too_long = Signal(), Signal()
         passes, out_of_range = Signal(), Signal()
         if config.overflows:
             beats = registered_product(m, registered_product(m, job.delay, job.chunks), job.bits)
             m.d.sync += too_long.eq((beats > config.replay_beats) & passes)
         reasons = Cat(
-            asks_absent,
             job.mode > max(Mode),
             *([] if config.evaluate else [job.mode == Mode.EVALUATE]),
             ~reduce(or_, (job.loss == loss for loss in config.losses)),
@@ -110,8 +105,8 @@ class JobController(wiring.Component):
             job.epochs == 0,
             job.delay == 0,
             job.delay > config.max_delay,
-            job.model_drop > COARSE_BITS,
-            job.error_drop > NOISE_BITS,
+            *([job.model_drop > COARSE_BITS] if config.coarsening else []),
+            *([job.error_drop > NOISE_BITS] if config.coarsening else []),
         )
         bad = Signal(len(reasons))
         m.d.sync += [
@@ -120,10 +115,9 @@ class JobController(wiring.Component):
             bad_chunks.eq((job.chunks == 0) | (job.chunks > config.max_chunks)),
             bad.eq(reasons),
         ]
-        checked, asked = Signal(CHECK_CYCLES), self.i.payload
-        copies = [job[name].eq(asked[name]) for name, _ in asked.shape() if name not in absent]
+        checked, copy = Signal(CHECK_CYCLES), job.eq(self.i.payload)
         if not self._keeps:
-            m.d.comb += copies
+            m.d.comb += copy
         starts = (self.start, self.start_pass, self.start_move)
         m.d.sync += [start.eq(0) for start in starts]  # registers: all counters hang on them
         with m.If(self.cancel):
@@ -133,8 +127,7 @@ class JobController(wiring.Component):
         with m.If(idle):
             m.d.sync += [
                 checked.eq(1 << (CHECK_CYCLES - 1)),
-                asks_absent.eq(Cat(asked[name] for name in sorted(absent)).any()),
-                *(copies if self._keeps else []),
+                *([copy] if self._keeps else []),
                 self.cancelled.eq(0),
             ]
         with m.FSM():

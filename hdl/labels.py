@@ -57,7 +57,7 @@ class Labels(wiring.Component):
         spread, arrived, group_end = config.spread, Signal(len(layouts)), Signal()
         beat = delay(m, self.beat, 1 + spread)
         with m.If(self.token.live & self.token.label):
-            m.d.sync += arrived.eq(1 << self.token.word)
+            m.d.sync += arrived.eq(1 << self.token.word if config.sample_words else 1)
         with m.Else():
             m.d.sync += arrived.eq(0)
         m.d.sync += [

@@ -147,12 +147,13 @@ class Loss(wiring.Component):
             m.submodules[f"derivative_{bank}"] = derivative = Derivative(config)
             m.d.comb += [
                 derivative.loss.eq(loss),
-                derivative.variance.eq(self.epoch.variance),
                 derivative.z.eq(margin.z),
                 derivative.label.eq(sample.label),
                 error.f.eq(derivative.f),
                 error.curvature.eq(derivative.curvature),
             ]
+            if config.uses_margin_variance:
+                m.d.comb += derivative.variance.eq(self.epoch.variance)
         saturated = margin.saturated & sample.valid
         return delay(m, saturated, config.derivative_latency + ERROR_LATENCY), error.saturated
 
@@ -165,10 +166,11 @@ class Loss(wiring.Component):
         m.d.sync += decay.eq((self.epoch.decay + dither(decay_noise, bits, bits)) >> bits)
 
         # The threshold is rounded to the model's grid: as many low bits as that has fall too.
-        grid, threshold = Signal(signed(COARSE_BITS + 1)), Signal(THRESHOLD_BITS + 1)
+        grid, threshold = Signal(signed(COARSE_BITS + 1), init=-1), Signal(THRESHOLD_BITS + 1)
         used = Cat(threshold_noise[:bits], threshold_noise[bits:][:COARSE_BITS] & ~grid[:-1])
+        if config.coarsening:
+            m.d.sync += grid.eq(-(1 << self.job.model_drop))
         m.d.sync += [
-            grid.eq(-(1 << self.job.model_drop)),
             threshold.eq((self.epoch.threshold + used) >> bits),
             group.decay.eq(clamp(m, decay, config.coefficient_bits)),
             group.threshold.eq((threshold & grid)[: THRESHOLD_BITS + 1]),

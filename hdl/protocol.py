@@ -4,6 +4,9 @@ Bytes are made with ``layout.const({...}).as_bits()`` and read with ``layout.fro
 field offset is written anywhere else.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
@@ -20,7 +23,7 @@ from .formats import (
     WEIGHT_BITS,
 )
 from .generators import SEED_BITS
-from .job import Epoch, Job, Mode
+from .job import EPOCH_PARTS, PARTS, Epoch, Job, Mode
 
 EPOCH_COUNT_BITS = 16
 LOSS_SUM_BITS = 96
@@ -85,45 +88,60 @@ def sample_layout(config: EngineConfig) -> data.StructLayout:
     )
 
 
-def job_layout(config: EngineConfig) -> data.StructLayout:
-    """What the engine is told before it starts; the fields are those of `hdl.job.Job`."""
-    return data.StructLayout(
-        {
-            "mode": MODE_BITS,
-            "loss": LOSS_BITS,
-            "bits": range(config.max_bits + 1),
-            "unsigned": 1,
-            "chunks": range(config.max_chunks + 1),
-            "groups": config.count_bits,
-            "batch_groups": config.count_bits,
-            "epochs": EPOCH_COUNT_BITS,
-            "delay": range(config.max_delay + 1),
-            "sync": 1,
-            "weighted": 1,
-            "offset": 1,
-            "regularised": range(config.max_features + 1),
-            "model_drop": range(COARSE_BITS + 1),
-            "error_drop": range(NOISE_BITS + 1),
-            "seed": SEED_BITS,
-        }
-    )
+def job_fields(config: EngineConfig) -> dict[str, Any]:
+    """Shape of every field that a job has in some engine, by its name in `hdl.job.Job`."""
+    return {
+        "mode": MODE_BITS,
+        "loss": LOSS_BITS,
+        "bits": range(config.max_bits + 1),
+        "unsigned": 1,
+        "chunks": range(config.max_chunks + 1),
+        "groups": config.count_bits,
+        "batch_groups": config.count_bits,
+        "epochs": EPOCH_COUNT_BITS,
+        "delay": range(config.max_delay + 1),
+        "sync": 1,
+        "weighted": 1,
+        "offset": 1,
+        "regularised": range(config.max_features + 1),
+        "model_drop": range(COARSE_BITS + 1),
+        "error_drop": range(NOISE_BITS + 1),
+        "seed": SEED_BITS,
+    }
 
 
-def epoch_layout(config: EngineConfig) -> data.StructLayout:
-    """What the engine is told at the start of each epoch (`hdl.job.Epoch`).
+def epoch_fields(config: EngineConfig) -> dict[str, Any]:
+    """Shape of every field that an epoch has in some engine (`hdl.job.Epoch`).
 
     ``step_drop`` is the step's shift less ``min_step_shift``. Every value of every field is legal.
     """
-    return data.StructLayout(
-        {
-            "step_mantissa": config.mantissa_bits,
-            "step_drop": range(STEP_DROPS),
-            "correction": config.correction_unit_bits,
-            "decay": config.correction_unit_bits,
-            "threshold": THRESHOLD_BITS + config.random_bits,
-            "variance": VARIANCE_BITS,
-        }
-    )
+    return {
+        "step_mantissa": config.mantissa_bits,
+        "step_drop": range(STEP_DROPS),
+        "correction": config.correction_unit_bits,
+        "decay": config.correction_unit_bits,
+        "threshold": THRESHOLD_BITS + config.random_bits,
+        "variance": VARIANCE_BITS,
+    }
+
+
+def job_layout(config: EngineConfig) -> data.StructLayout:
+    """Lay out what the engine is told before it starts: `job_fields` but for those of absent parts
+    (`hdl.job.PARTS`)."""
+    return _present(config, job_fields(config), PARTS)
+
+
+def epoch_layout(config: EngineConfig) -> data.StructLayout:
+    """Lay out what the engine is told at the start of each epoch: `epoch_fields` but for those of
+    absent parts (`hdl.job.EPOCH_PARTS`)."""
+    return _present(config, epoch_fields(config), EPOCH_PARTS)
+
+
+def _present(
+    config: EngineConfig, fields: dict[str, Any], parts: Mapping[str, tuple[str, ...]]
+) -> data.StructLayout:
+    absent = {name for part in parts if not getattr(config, part) for name in parts[part]}
+    return data.StructLayout({name: fields[name] for name in fields if name not in absent})
 
 
 def pack_job(config: EngineConfig, job: Job) -> int:
@@ -135,30 +153,14 @@ def pack_job(config: EngineConfig, job: Job) -> int:
         If the engine cannot run it (`Job.check`).
     """
     job.check(config)
-    fields = {
-        "mode": job.mode,
-        "loss": job.loss,
-        "bits": job.bits,
-        "unsigned": job.unsigned,
-        "chunks": job.chunks,
-        "groups": job.groups,
-        "batch_groups": job.batch_groups,
-        "epochs": len(job.epochs),
-        "delay": job.delay,
-        "sync": job.sync,
-        "weighted": job.weighted,
-        "offset": job.offset,
-        "regularised": job.regularised,
-        "model_drop": job.model_drop,
-        "error_drop": job.error_drop,
-        "seed": job.seed,
-    }
-    return job_layout(config).const(fields).as_bits()
+    layout, values = job_layout(config), {**vars(job), "epochs": len(job.epochs)}
+    return layout.const({name: values[name] for name, _ in layout}).as_bits()
 
 
 def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
     """The bits of one epoch of a job that has been checked."""
-    fields = {
+    layout = epoch_layout(config)
+    values = {
         "step_mantissa": epoch.step.mantissa,
         "step_drop": epoch.step.shift - config.min_step_shift,
         "correction": job.correction(config, epoch),
@@ -166,7 +168,7 @@ def pack_epoch(config: EngineConfig, job: Job, epoch: Epoch) -> int:
         "threshold": epoch.threshold(config),
         "variance": epoch.variance(),
     }
-    return epoch_layout(config).const(fields).as_bits()
+    return layout.const({name: values[name] for name, _ in layout}).as_bits()
 
 
 def pack_transfer(config: EngineConfig, mode: Mode, chunks: int) -> int:
@@ -219,7 +221,7 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
     label : 1
         A label beat; otherwise a plane of codes.
     word : range(MAX_LABEL_WORDS)
-        Which label word the beat belongs to: label, weight, offset.
+        Which label word the beat belongs to: label, weight, offset; only with sample words.
     chunk : range(max_chunks)
         Address of the model words.
     first, last : 1
@@ -236,7 +238,7 @@ def token_layout(config: EngineConfig) -> data.StructLayout:
             "live": 1,
             "replay": 1,
             "label": 1,
-            "word": range(MAX_LABEL_WORDS),
+            **({"word": range(MAX_LABEL_WORDS)} if config.sample_words else {}),
             "chunk": range(config.max_chunks),
             "first": 1,
             "last": 1,

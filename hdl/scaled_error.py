@@ -122,7 +122,8 @@ class ScaledError(wiring.Component):
         fits = delay(m, shifted[config.error_bits + 1 :].all() & shifted[0], 1)
         limit = Const(most) ^ sign.replicate(config.error_bits)
         grid = Signal(signed(NOISE_BITS + 1), init=-1)
-        m.d.sync += grid.eq(-(1 << self.job.error_drop))
+        if config.coarsening:
+            m.d.sync += grid.eq(-(1 << self.job.error_drop))
         noise = delay(m, self.error_noise[:NOISE_BITS] & ~grid[:NOISE_BITS], 1)
         noisy, beyond = Signal(signed(config.error_bits + 1)), Signal()
         h = Mux(far, limit, low).as_signed()

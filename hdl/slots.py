@@ -6,14 +6,14 @@ from functools import reduce
 from itertools import pairwise
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arith import delay
 from .config import EngineConfig
 from .job import Mode
-from .protocol import EPOCH_COUNT_BITS, epoch_layout, job_layout, token_layout
+from .protocol import EPOCH_COUNT_BITS, MAX_LABEL_WORDS, epoch_layout, job_layout, token_layout
 
 PAST = data.StructLayout({"carried": 1, "ends": 1})
 """What is remembered of an older slot: whether it carried a group that ends a mini-batch."""
@@ -313,14 +313,18 @@ class SlotController(wiring.Component):
         """The place of a beat in its group; ``at_end`` where it is the group's last."""
         config, job, token = self._config, self.job, self.token
         chunk, plane = Signal(range(config.max_chunks)), Signal(range(config.max_bits))
-        label, word = Signal(), Signal(token.word.shape())
+        label, word = Signal(), Signal(range(MAX_LABEL_WORDS))
         beat = Signal(range(max(config.label_beats, 2)))
         before_last_plane, top_chunk = Signal.like(plane), Signal.like(chunk)
         last_plane, last_chunk = Signal(), Signal()
         one_beat = config.label_beats == 1
         last_beat = beat == config.label_beats - 1
         # Words are sent in the order of their numbers, without those the job leaves out.
-        more = Mux(word == 0, job.weighted | job.offset, (word == 1) & job.offset)
+        weighted, offset = Const(0), Const(0)
+        if config.sample_words:
+            weighted, offset = job.weighted, job.offset
+            m.d.sync += token.word.eq(word)
+        more = Mux(word == 0, weighted | offset, (word == 1) & offset)
         m.d.sync += [
             before_last_plane.eq(job.bits - 2),
             top_chunk.eq(job.chunks - 1),
@@ -329,7 +333,6 @@ class SlotController(wiring.Component):
             token.live.eq(step & slot.live),
             token.replay.eq(step & slot.older.carried),
             token.label.eq(label),
-            token.word.eq(word),
             token.chunk.eq(chunk),
             token.first.eq(plane == 0),
             token.last.eq(last_plane),
@@ -346,11 +349,11 @@ class SlotController(wiring.Component):
         with m.If(step & label):
             m.d.sync += [beat.eq(beat + 1), at_end.eq((beat == config.label_beats - 2) & ~more)]
             with m.If(last_beat):
-                weight_next = (word == 0) & job.weighted
+                weight_next = (word == 0) & weighted
                 m.d.sync += [
                     beat.eq(0),
                     word.eq(Mux(weight_next, 1, 2)),
-                    at_end.eq(one_beat & ~(weight_next & job.offset)),
+                    at_end.eq(one_beat & ~(weight_next & offset)),
                 ]
             with m.If(at_end):
                 m.d.sync += [word.eq(0), label.eq(0), at_end.eq(0)]

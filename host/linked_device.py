@@ -14,7 +14,6 @@ from hdl.config import EngineConfig
 from hdl.device.layouts import (
     epoch_item_layout,
     epochs_a_frame,
-    narrowed,
     run_layout,
 )
 from hdl.formats import EPOCH_DEPTH, MODEL_WORD_BITS
@@ -253,16 +252,14 @@ class LinkedDevice:
         return Counters(**{each.name: int(status.engine[each.name]) for each in fields(Counters)})
 
     def _epoch(self, job: Job, epoch: Epoch) -> bytes:
-        layout, bits = epoch_item_layout(self.config), pack_epoch(self.config, job, epoch)
-        fields = narrowed(epoch_layout(self.config), bits, layout["epoch"].shape)
-        return to_bytes(layout, {"epoch": fields})
+        packed = epoch_layout(self.config).from_bits(pack_epoch(self.config, job, epoch))
+        return to_bytes(epoch_item_layout(self.config), {"epoch": packed})
 
     def _start(self, job: int, plan: dict[str, int], phase: str) -> None:
         word_bytes = self.identity.word_bytes
         words = self.identity.memory_bytes // word_bytes
         layout = run_layout(self.config, 8 * word_bytes, words)
-        fields = narrowed(job_layout(self.config), job, layout["job"].shape)
-        values: dict[str, Any] = {"job": fields, "plan": plan}
+        values: dict[str, Any] = {"job": job_layout(self.config).from_bits(job), "plan": plan}
         self.link.request(Command.RUN, to_bytes(layout, values), phase=phase)
 
     def _queue_epochs(self, epochs: list[bytes], room: int) -> list[bytes]:

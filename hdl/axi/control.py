@@ -153,27 +153,31 @@ class Control(wiring.Component):
         chosen, error = Const(0, WORD_BITS), Const(1)
         for place, group in enumerate(GROUPS):
             words = self._words(group, readable)
+            *others, last = words
             word, known = Signal(WORD_BITS, name=f"{group}_word"), Signal(name=f"{group}_known")
-            m.d.sync += known.eq((number == place) & (index < len(words)))
-            with m.Switch(index[: (len(words) - 1).bit_length()]):
-                for offset, value in enumerate(words[:-1]):
+            there: Value = index <= last
+            for hole in sorted(set(range(last)) - words.keys()):
+                there &= index != hole
+            m.d.sync += known.eq((number == place) & there)
+            with m.Switch(index[: last.bit_length()]):
+                for offset in others:
                     with m.Case(offset):
-                        m.d.sync += word.eq(value)
+                        m.d.sync += word.eq(words[offset])
                 with m.Default():
-                    m.d.sync += word.eq(words[-1])
+                    m.d.sync += word.eq(words[last])
             chosen, error = chosen | Mux(known, word, 0), error & ~known
         m.d.comb += [bus.read_data.eq(chosen), bus.read_error.eq(error)]
 
-    def _words(self, group: str, readable: dict[str, Value]) -> list[Value]:
-        """What stands at the addresses of ``group``, which are in a row."""
-        words = []
+    def _words(self, group: str, readable: dict[str, Value]) -> dict[int, Value]:
+        """Words of ``group`` by their number in it, in order; there may be holes."""
+        words = {}
         for name, register in self._registers.items():
             if register.group == group:
                 constant = register.value
                 value = readable[name] if constant is None else Const(constant, WORD_BITS)
-                words += [
-                    value[place : place + WORD_BITS] for place in range(0, register.bits, WORD_BITS)
-                ]
+                first = register.address % GROUP_BYTES // WORD_BYTES
+                for number, place in enumerate(range(0, register.bits, WORD_BITS), first):
+                    words[number] = value[place : place + WORD_BITS]
         return words
 
 

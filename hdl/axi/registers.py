@@ -2,7 +2,8 @@
 
 This table is the only place that knows an address: the gateware (`hdl.axi.control`), the page
 ``docs/axi.md`` and the C header (`host.manual.c_header`) are made from it, and it is made from the
-layouts of `hdl.protocol`. Addresses are the same for every engine; only widths differ.
+layouts of `hdl.protocol`. Addresses are the same for every engine: those of fields that an engine
+is built without are free.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from ..config import EngineConfig
 from ..formats import COARSE_BITS, EPOCH_DEPTH, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
 from ..job import Loss, Mode
-from ..protocol import Error, Status, epoch_layout, job_layout
+from ..protocol import Error, Status, epoch_fields, epoch_layout, job_fields, job_layout
 
 WORD_BITS = 32
 """Width of the bus's data, fixed by AXI4-Lite interconnects everywhere, not by our formats."""
@@ -76,7 +78,9 @@ class Register:
 
 
 def register_map(config: EngineConfig) -> tuple[Register, ...]:
-    """Every register of an engine, in order of addresses.
+    """List the registers of an engine, in order of addresses.
+
+    Fields of parts that it is built without have none; their addresses are not used again.
 
     Raises
     ------
@@ -86,8 +90,8 @@ def register_map(config: EngineConfig) -> tuple[Register, ...]:
     groups: dict[str, Iterator[_Entry]] = {
         "identity": _identity(config),
         "control": _control(),
-        "job": _staged("job", job_layout(config), _job_texts(config)),
-        "epoch": _staged("epoch", epoch_layout(config), _epoch_texts(config)),
+        "job": _staged("job", job_fields(config), _job_texts(config)),
+        "epoch": _staged("epoch", epoch_fields(config), _epoch_texts(config)),
         "status": _status(config),
     }
     registers = []
@@ -98,11 +102,21 @@ def register_map(config: EngineConfig) -> tuple[Register, ...]:
             registers.append(register)
             address += register.words * WORD_BYTES
     digest = _digest(registers)
-    return tuple(replace(r, value=digest) if r.name == DIGEST else r for r in registers)
+    absent = {
+        f"{group}_{name}"
+        for group, fields, layout in (
+            ("job", job_fields(config), job_layout(config)),
+            ("epoch", epoch_fields(config), epoch_layout(config)),
+        )
+        for name in fields.keys() - layout.members
+    }
+    here = (register for register in registers if register.full_name not in absent)
+    return tuple(replace(r, value=digest) if r.name == DIGEST else r for r in here)
 
 
 def _digest(registers: list[Register]) -> int:
-    """CRC-32 of names, addresses and ways of access: another map has another digest."""
+    """CRC-32 of names, addresses and ways of access, those of absent parts included: another map
+    has another digest, and every engine of one version the same."""
     lines = (f"{r.full_name} {r.address:#x} {r.access}\n" for r in registers)
     return zlib.crc32("".join(lines).encode())
 
@@ -156,14 +170,15 @@ def _control() -> Iterator[_Entry]:
         yield _Entry(name=name, bits=bits, access=access, text=text)
 
 
-def _staged(group: str, layout: data.StructLayout, texts: Mapping[str, str]) -> Iterator[_Entry]:
-    for name, field in layout:
-        if field.width > WORD_BITS:
+def _staged(group: str, fields: Mapping[str, Any], texts: Mapping[str, str]) -> Iterator[_Entry]:
+    for name, shape in fields.items():
+        width = Shape.cast(shape).width
+        if width > WORD_BITS:
             raise ValueError(
-                f"the {group}'s {name} has {field.width} bits and a register {WORD_BITS}; "
+                f"the {group}'s {name} has {width} bits and a register {WORD_BITS}; "
                 "lower random_bits or coefficient_bits"
             )
-        yield _Entry(name=name, bits=field.width, access="write", text=texts[name])
+        yield _Entry(name=name, bits=width, access="write", text=texts[name])
 
 
 def _status(config: EngineConfig) -> Iterator[_Entry]:

@@ -73,9 +73,7 @@ class Intake(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = epoch_item_layout(self._config)
-        epoch = item["epoch"].shape
-        waits = fifo.SyncFIFOBuffered(width=epoch.size, depth=EPOCH_DEPTH)
-        waiting = data.View(epoch, waits.r_data)
+        waits = fifo.SyncFIFOBuffered(width=epoch_layout(self._config).size, depth=EPOCH_DEPTH)
         m.submodules.waits = ResetInserter(self.reset)(waits)
         kinds = (Command.WRITE_MODEL, Command.WRITE_EPOCHS, Command.WRITE_MEMORY, Command.RUN)
         chosen = _chosen(m, self.command, kinds)
@@ -87,7 +85,7 @@ class Intake(wiring.Component):
         byte, came, runs = Signal(8), Signal(), Signal()
         m.d.comb += [
             waits.w_data.eq(last[-item.size :]),
-            *(self.epochs.payload[name].eq(waiting[name]) for name, _ in epoch),
+            self.epochs.payload.eq(waits.r_data),
             waits.r_en.eq(self.epochs.ready),
             self.epochs.valid.eq(waits.r_rdy),
             self.waiting.eq(waits.level),

@@ -10,7 +10,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiResp
 
-from hdl.axi.registers import GROUPS, WORD_BITS, WORD_BYTES, Register
+from hdl.axi.registers import GROUPS, WORD_BITS, WORD_BYTES, Register, register_map
+from hdl.config import EngineConfig
 from hdl.formats import EPOCH_DEPTH
 from hdl.job import Mode
 from hdl.protocol import Error, epoch_layout, job_layout
@@ -154,7 +155,7 @@ async def registers(dut: Any) -> None:
             assert await bench.read(name) == 0, name
             await overfill(bench, register, 0)
     ends = {r.group: r.address + WORD_BYTES * r.words for r in bench.registers.values()}
-    for address in (*ends.values(), 0xFFC):
+    for address in (*ends.values(), 0xFFC, *absent(bench)):
         await bench.write_bytes(address, 1, WORD_BYTES, AxiResp.SLVERR)
         answer = await bench.read_bytes(address, WORD_BYTES)
         assert answer.resp == AxiResp.SLVERR and not any(answer.data)
@@ -165,6 +166,15 @@ async def registers(dut: Any) -> None:
         assert await bench.read(name) == kept[name], f"{name} was changed by another write"
     for name in ("control_busy", "control_epochs_waiting"):
         assert await bench.read(name) == 0, f"{name}: a command that was refused did something"
+
+
+def absent(bench: AxiBench) -> set[int]:
+    """Addresses of fields that this engine is built without."""
+    here = {r.address for r in bench.registers.values()}
+    lacks = not (bench.config.sample_words and bench.config.coarsening)
+    free = {r.address for r in register_map(EngineConfig())} - here
+    assert bool(free) == lacks
+    return free
 
 
 async def overfill(bench: AxiBench, register: Register, kept: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from amaranth.lib import data
 
 from hdl.formats import LABEL_WORD_BITS, WEIGHT_FRAC
+from hdl.job import PARTS
 from hdl.protocol import (
     MAX_LABEL_WORDS,
     job_layout,
@@ -46,11 +47,12 @@ class LabelsBench(Bench):
         if not token["live"] or not token["label"]:
             return
         bits = unpack_plane(self.config, self.beat.get())
-        self.beats.setdefault(token["word"], []).append(bits)
+        self.beats.setdefault(token.get("word", 0), []).append(bits)
         if token["group_end"]:
             words = {number: words_of(beats) for number, beats in self.beats.items()}
             job, banks = self.job.get(), range(self.config.banks)
-            assert sorted(words) == [0, *[1] * job["weighted"], *[2] * job["offset"]]
+            flags = (job.get(name, 0) for name in PARTS["sample_words"])
+            assert sorted(words) == [0, *(n for n, flag in enumerate(flags, 1) if flag)]
             of_bank = [{number: words[number][bank] for number in words} for bank in banks]
             due = self.cycle + self.config.labels_latency
             self.board.expect([self.sample(words) for words in of_bank], due)
@@ -79,12 +81,15 @@ class LabelsBench(Bench):
                 await self.rest(gap)
                 last = beat == config.label_beats - 1 and number == numbers[-1]
                 self.token.set(
-                    {"live": 1, "label": 1, "word": number, "group_end": last, **self.noise()}
+                    {"live": 1, "label": 1, "group_end": last, **self.word(number), **self.noise()}
                 )
                 shifts = beat * config.lanes + np.arange(config.lanes)
                 bits = [[word >> int(shift) & 1 for shift in shifts] for word in words]
                 self.beat.set(pack_plane(np.array(bits)))
                 await self.tick()
+
+    def word(self, number: int) -> dict[str, int]:
+        return {"word": number} if self.config.sample_words else {}
 
     def noise(self) -> dict[str, bool]:
         return {name: self.chance(0.5) for name in FIELDS}
@@ -93,8 +98,7 @@ class LabelsBench(Bench):
         """Cycles that must not matter: planes of codes, empty slots, or nothing."""
         while self.chance(gap):
             live = self.chance(0.5)
-            word = int(self.rng.integers(MAX_LABEL_WORDS))
-            ends = {"group_end": not live, "word": word}
+            ends = {"group_end": not live, **self.word(int(self.rng.integers(MAX_LABEL_WORDS)))}
             self.token.set({"live": live, "label": not live, **ends, **self.noise()})
             self.beat.scramble(self.rng)
             await self.tick()
@@ -112,7 +116,8 @@ async def run(dut: Any, gap: float) -> None:
     bench.monitor(bench.watch_beats)
     bench.monitor(bench.watch_samples)
     for numbers in WORDS if bench.config.sample_words else WORDS[:1]:
-        bench.job.set({"weighted": 1 in numbers, "offset": 2 in numbers})
+        if bench.config.sample_words:
+            bench.job.set({"weighted": 1 in numbers, "offset": 2 in numbers})
         for _ in range(GROUPS):
             await bench.send_group(numbers, gap)
         bench.token.set(0)

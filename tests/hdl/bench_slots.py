@@ -172,7 +172,8 @@ def expected_tokens(config: EngineConfig, job: Job) -> Iterator[Token]:
             yield meaning({**token, "label": 0, "group_end": 0, **place})
         for word, beat in itertools.product(words, range(config.label_beats)):
             end = word == words[-1] and beat == config.label_beats - 1
-            yield meaning({**token, "label": 1, "word": word, "group_end": int(end)})
+            number = {"word": word} if config.sample_words else {}
+            yield meaning({**token, "label": 1, **number, "group_end": int(end)})
 
 
 def meaning(token: Token) -> Token:

@@ -148,13 +148,13 @@ class SeenEpoch(Epoch):
         return cls(step=Step(mantissa=fields["step_mantissa"], shift=shift), fields=fields)
 
     def decay(self, config: EngineConfig) -> int:
-        return self.fields["decay"]
+        return self.fields.get("decay", 0)
 
     def threshold(self, config: EngineConfig) -> int:
-        return self.fields["threshold"]
+        return self.fields.get("threshold", 0)
 
     def variance(self) -> int:
-        return self.fields["variance"]
+        return self.fields.get("variance", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def job_of(
     """
     values = {
         **fields,
-        **{flag: bool(fields[flag]) for flag in ("sync", "unsigned", "weighted", "offset")},
+        **{flag: bool(fields.get(flag)) for flag in ("sync", "unsigned", "weighted", "offset")},
         "mode": Mode(fields["mode"]),
         "loss": Loss(fields["loss"]),
     }
@@ -227,10 +227,6 @@ def bad_fields(config: EngineConfig) -> list[dict[str, int]]:
         bad += [{name: value} for value in sorted(values)]
     bad += [{"loss": loss} for loss in range(1 << LOSS_BITS) if loss not in config.losses]
     bad += [{"mode": mode} for mode in PASSES if mode not in modes_of(config)]
-    for part, names in PARTS.items():
-        if not getattr(config, part):
-            bad += [{name: 1} for name in names]
-            bad += [{name: 1 << layout[name].width - 1} for name in names]
     if config.overflows:
         bad.append(
             {"delay": config.max_delay, "chunks": config.max_chunks, "bits": config.max_bits}

@@ -12,7 +12,7 @@ from hdl.config import EngineConfig, bits_for_sum, tree_latency
 from hdl.engines import ENGINES
 from hdl.generators import generator_constant
 from hdl.job import Epoch, Job, Loss, Mode, Step
-from hdl.protocol import epoch_layout, label_layout, offset_layout, weight_layout
+from hdl.protocol import epoch_fields, epoch_layout, label_layout, offset_layout, weight_layout
 from tests.geometries import GEOMETRIES
 
 CONFIG = EngineConfig()
@@ -203,12 +203,12 @@ def test_possible_job() -> None:
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_most_regularisation(config: EngineConfig) -> None:
     """The largest that fills its field is taken, and a bit more is not."""
-    epoch, layout = Epoch(step=Step.nearest(2.0**-6, config)), epoch_layout(config)
+    epoch, shapes = Epoch(step=Step.nearest(2.0**-6, config)), epoch_fields(config)
     job = replace(JOB, bits=2, chunks=1, delay=1)
     most_l2, most_l1 = epoch.most_l2(config), epoch.most_l1(config)
     fullest = replace(epoch, l2=most_l2, l1=most_l1)
-    assert fullest.decay(config) == (1 << layout["decay"].width) - 1
-    assert fullest.threshold(config) == (1 << layout["threshold"].width) - 1
+    assert fullest.decay(config) == (1 << shapes["decay"]) - 1
+    assert fullest.threshold(config) == (1 << shapes["threshold"]) - 1
     replace(job, epochs=(fullest,)).check(config)
     for name, value in (("l2", most_l2), ("l1", most_l1)):
         beyond: dict[str, Any] = {name: value * (1 + 1e-6)}

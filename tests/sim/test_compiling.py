@@ -17,7 +17,7 @@ import pytest
 from hdl.config import EngineConfig
 from hdl.engine import Engine
 from hdl.verilog import to_verilog
-from sim import build, verilated
+from sim import build, compiled, verilated
 from sim.errors import CompileError, ToolNotFoundError
 from sim.verilated import VerilatedEngine
 from tests.sim.test_verilated import interrupt_once
@@ -54,7 +54,8 @@ def tiny_verilog() -> str:
 def engines(cache: Path) -> dict[str, int]:
     """Engines of a cache, each with a number that a new file does not have; and anything else that
     is not meant to stay."""
-    files = [path for path in cache.iterdir() if path.suffix not in (".lock", ".o", ".v")]
+    apart = (".lock", ".o", ".v")
+    files = [p for p in cache.iterdir() if p.suffix not in apart and p.name != compiled.FOLDER]
     return {path.name: path.stat().st_ino for path in files}
 
 
