@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.config import EngineConfig
+from zipsgd.hdl.contract.config import EngineConfig
 
 from .board import BlockSamples, Board, Programmer
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from hdl.config import EngineConfig
-from hdl.engines import ENGINES
-from hdl.link.link import BUFFER_BYTES
-from hdl.memory.block import BlockMemory
-from hdl.memory.sdram import Sdram
-from hdl.memory.sdram_chip import SdramChip
-from hdl.memory.spram import SpramMemory
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.link.link import BUFFER_BYTES
+from zipsgd.hdl.memory.block import BlockMemory
+from zipsgd.hdl.memory.sdram.chip import SdramChip
+from zipsgd.hdl.memory.sdram.controller import Sdram
+from zipsgd.hdl.memory.spram import SpramMemory
 
 Family = Literal["ecp5", "ice40", "gowin", "xilinx"]
 
@@ -212,7 +212,7 @@ class Board:
         Raises
         ------
         ValueError
-            If the engine is none of `hdl.engines.ENGINES` with other lanes or banks.
+            If the engine is none of `hdl.contract.presets.ENGINES` with other lanes or banks.
         """
         lanes, banks = self.engine.lanes, self.engine.banks
         for name, base in ENGINES.items():
@@ -221,4 +221,6 @@ class Board:
                 options += [f"--lanes {lanes}"] if lanes != base.lanes else []
                 options += [f"--banks {banks}"] if banks != base.banks else []
                 return " ".join(options)
-        raise ValueError(f"{self.name}: its engine has no name; add it to ENGINES of hdl.engines")
+        raise ValueError(
+            f"{self.name}: its engine has no name; add it to ENGINES of zipsgd.hdl.contract.presets"
+        )

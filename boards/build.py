@@ -17,8 +17,8 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from hdl.sources import sources_digest
-from sim.build import cached
+from zipsgd.hdl.lib.source_digest import sources_digest
+from zipsgd.sim.build import cached
 
 from . import ecp5
 from .board import Board

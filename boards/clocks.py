@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from amaranth.hdl import (
-    ClockDomain,
-    ClockSignal,
-    Elaboratable,
-    Instance,
-    Module,
-    Signal,
-)
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
 from amaranth.lib import io
 
 ECP5_OSCILLATOR_HZ = (400e6, 800e6)

@@ -6,8 +6,8 @@ import functools
 import hashlib
 from pathlib import Path
 
-from hdl.config import EngineConfig
-from hdl.sources import design_digest, sources_digest
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.lib.source_digest import design_digest, sources_digest
 
 FOLDER = Path(__file__).parent
 
@@ -23,7 +23,8 @@ MAPS = "*.v"
 
 
 def board_digest(config: EngineConfig) -> int:
-    """Number a board's bitstream by all code that makes it, see `hdl.sources.design_digest`."""
+    """Number a board's bitstream by all code that makes it, see
+    `hdl.lib.source_digest.design_digest`."""
     return design_digest(config, _around())
 
 

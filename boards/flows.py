@@ -46,7 +46,7 @@ class Flow:
     ----------
     synthesis : str
         Yosys' commands from the design that was read to the cells of the family. Nothing reads a
-        word in the cycle in which it is written (see `hdl.model`, `hdl.ring`).
+        word in the cycle in which it is written (see `hdl.engine.model`, `hdl.lib.ring`).
     place : Tool
     placing, routing : tuple of str
         Its options for each.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.engines import ENGINES
+from zipsgd.hdl.contract.presets import ENGINES
 
 from .board import Board, Programmer, SpramSamples
 

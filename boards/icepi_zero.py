@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.engines import ENGINES
-from hdl.memory.sdram_chip import W9825G6KH_6
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.memory.sdram.chip import W9825G6KH_6
 
 from .board import Board, Programmer, SdramSamples
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hdl.config import EngineConfig
-from hdl.job import Epoch, Job, Step
-from sim.cycles import predict_cycles
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Epoch, Job, Step
+from zipsgd.sim.cycles import predict_cycles
 
 from .board import Board
 

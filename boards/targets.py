@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hdl.config import EngineConfig
-from hdl.engines import ENGINES
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.presets import ENGINES
 
 Family = Literal["ecp5", "ice40", "gowin"]
 """FPGAs that open tools place and route."""

@@ -9,10 +9,10 @@ from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.device.device import Device
-from hdl.device.lights import Light, Lights
-from hdl.link.uart import FRAME_BITS, Uart
-from hdl.relay import Relay
+from zipsgd.hdl.device.device import Device
+from zipsgd.hdl.device.lights import Light, Lights
+from zipsgd.hdl.lib.skid_buffer import Relay
+from zipsgd.hdl.link.uart import FRAME_BITS, Uart
 
 from .board import Board, SdramSamples
 from .clocks import BoardClock, sync_domain
@@ -84,7 +84,7 @@ class BoardDevice(wiring.Component):
 class Pads:
     """Ports of a board's pins.
 
-    ``sdram`` has those of `hdl.memory.sdram_pins.SdramPins` by their names there, without those
+    ``sdram`` has those of `hdl.memory.sdram.pins.SdramPins` by their names there, without those
     that the board has wired to a level; ``high`` are pins that stay high.
     """
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.config import EngineConfig
-from hdl.engines import ENGINES
-from hdl.memory.sdram_chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.memory.sdram.chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
 
 from .board import BlockSamples, Board, Programmer, SdramSamples
 

@@ -1,0 +1,1 @@
+"""Gateware of the engine and of the device around it, in Amaranth."""

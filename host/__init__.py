@@ -1,0 +1,1 @@
+"""Host of the engine: data, training, devices, command line."""

@@ -1,0 +1,1 @@
+"""Golden model, the same compiled, and the gateware in simulation."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hdl.link.frames import DELIMITER
-from hdl.memory.interface import MemorySignature
+from zipsgd.hdl.link.frames import DELIMITER
+from zipsgd.hdl.memory.interface import MemorySignature
 
 from .build import compile_library
 from .errors import SimulationError
@@ -38,14 +38,14 @@ class Transfer(ctypes.Structure):
 
 
 class BytePort:
-    """A `host.link.transport.Transport`, its clock, and a `sim.line.Endpoint`, in one.
+    """A `host.devices.link.transport.Transport`, its clock, and a `sim.line.Endpoint`, in one.
 
     Parameters
     ----------
     verilog : str
-        What `hdl.verilog.to_verilog` says, without a reset, of a component with the streams ``i``
-        and ``o`` of bytes. Its outputs depend on registers alone. It is compiled if the cache does
-        not have it.
+        What `hdl.lib.verilog.to_verilog` says, without a reset, of a component with the streams
+        ``i`` and ``o`` of bytes. Its outputs depend on registers alone. It is compiled if the cache
+        does not have it.
     clock_hz : float
         What a cycle counts in time.
     bytes_per_s : float

@@ -17,8 +17,8 @@ are the last of all that earlier slots make.
 
 from __future__ import annotations
 
-from hdl.config import EngineConfig
-from hdl.job import Job
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Job
 
 
 def predict_cycles(config: EngineConfig, job: Job) -> int:

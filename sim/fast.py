@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
-from hdl.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
-from hdl.generators import XORSHIFT_TRIPLE
-from hdl.job import Job, Loss, Mode
-from hdl.tables import ENTRIES, fraction_bits, rows
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
+from zipsgd.hdl.contract.generators import XORSHIFT_TRIPLE
+from zipsgd.hdl.contract.job import Job, Loss, Mode
+from zipsgd.hdl.contract.tables import ENTRIES, fraction_bits, rows
 
 from .compiled import compiled
 from .cycles import predict_cycles

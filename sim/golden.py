@@ -2,7 +2,7 @@
 
 Gateware equals this page bit for bit, and cycle for cycle on a stream that never waits. One
 function a stage; shapes use G groups, B banks (samples of a group) and F = chunks * lanes features.
-All arrays hold integers; the number of fractional bits is in `hdl.config.EngineConfig`.
+All arrays hold integers; the number of fractional bits is in `hdl.contract.config.EngineConfig`.
 
 Sources: double sampling is Zhang et al., "ZipML", ICML 2017, section 3; the averaged codes and the
 parity-gated correction are this project's (README, "The estimator").
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
-from hdl.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
-from hdl.generators import RANDOM_WORD_BITS, XORSHIFT_TRIPLE, generator_constant
-from hdl.job import Epoch, Job, Loss, Mode
-from hdl.tables import ENTRIES, fraction_bits, rows
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.formats import CURVATURE_FRAC, VARIANCE_FRAC, WEIGHT_FRAC
+from zipsgd.hdl.contract.generators import RANDOM_WORD_BITS, XORSHIFT_TRIPLE, generator_constant
+from zipsgd.hdl.contract.job import Epoch, Job, Loss, Mode
+from zipsgd.hdl.contract.tables import ENTRIES, fraction_bits, rows
 
 from .model import check_model, model_words
 
@@ -91,7 +91,7 @@ assert RANDOM_WORD_BITS == 64, "RandomSource relies on uint64 arithmetic"
 
 @dataclass
 class Counters:
-    """What the engine reports of a pass (`hdl.protocol.Status`)."""
+    """What the engine reports of a pass (`hdl.contract.protocol.Status`)."""
 
     cycles: int = 0
     beats: int = 0
@@ -164,7 +164,8 @@ def interpolate(
 
 
 def table(config: EngineConfig, magnitude: Ints) -> dict[str, Ints]:
-    """The columns of `hdl.tables` at |z|, which is held at the last place before their end."""
+    """The columns of `hdl.contract.tables` at |z|, which is held at the last place before their
+    end."""
     index = magnitude >> fraction_bits(config)
     columns = ("sigma", "sigma_rise", "curvature", "bend", "softplus", "softplus_fall")
     table_rows = rows(config)

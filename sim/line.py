@@ -22,7 +22,7 @@ class Endpoint(Protocol):
 
 
 class Clock(Protocol):
-    """`host.link.transport.Clock`."""
+    """`host.devices.link.transport.Clock`."""
 
     def now(self) -> float: ...
 
@@ -74,7 +74,7 @@ class _Way:
 
 
 class SimulatedLine:
-    """A `host.link.transport.Transport` to ``device``.
+    """A `host.devices.link.transport.Transport` to ``device``.
 
     Parameters
     ----------

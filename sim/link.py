@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hdl.link.codec import DamagedError, Deframer, decode, encode
-from hdl.link.frames import NO_SESSION, SEQUENCE_BITS, Code, Command, Reply, Request
+from zipsgd.hdl.link.codec import DamagedError, Deframer, decode, encode
+from zipsgd.hdl.link.frames import NO_SESSION, SEQUENCE_BITS, Code, Command, Reply, Request
 
 SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 

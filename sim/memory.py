@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.generators import generator_constant
-from hdl.memory.interface import MemorySignature, request_layout
+from zipsgd.hdl.contract.generators import generator_constant
+from zipsgd.hdl.memory.interface import MemorySignature, request_layout
 
 MOST_GAPS = 0.99
 """Largest probability of a rest: with 1 nothing would end."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
-from hdl.job import Job
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Job
 
 Ints = NDArray[np.int64]
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.link.uart import Uart
+from zipsgd.hdl.link.uart import Uart
 
 
 class UartLine(wiring.Component):

@@ -12,13 +12,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
-from hdl.engine import Engine
-from hdl.generators import generator_constant
-from hdl.job import Job, Mode
-from hdl.protocol import Error, Status, pack_epoch, pack_job, pack_transfer
-from hdl.sources import design_digest
-from hdl.verilog import to_verilog
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.generators import generator_constant
+from zipsgd.hdl.contract.job import Job, Mode
+from zipsgd.hdl.contract.protocol import Error, Status, pack_epoch, pack_job, pack_transfer
+from zipsgd.hdl.engine.engine import Engine
+from zipsgd.hdl.lib.source_digest import design_digest
+from zipsgd.hdl.lib.verilog import to_verilog
 
 from .build import TOP, cached, compile_library
 from .errors import SimulationError, StalledError

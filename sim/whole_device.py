@@ -9,12 +9,12 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import EngineConfig
-from hdl.device.device import Device
-from hdl.link.uart import FRAME_BITS
-from hdl.memory.interface import MemorySignature
-from hdl.sources import design_digest
-from hdl.verilog import to_verilog
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.device.device import Device
+from zipsgd.hdl.lib.source_digest import design_digest
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.hdl.link.uart import FRAME_BITS
+from zipsgd.hdl.memory.interface import MemorySignature
 
 from .build import TOP, cached
 from .byte_port import BytePort

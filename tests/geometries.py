@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hdl.config import EngineConfig
-from hdl.engines import ENGINES
-from hdl.parameters import Loss
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.parameters import Loss
+from zipsgd.hdl.contract.presets import ENGINES
 
 GEOMETRIES = {
     # The plain case.

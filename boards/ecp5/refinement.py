@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from .places import PLACE, Cluster, Places, clusters
-from .pull import Pull, Wires
 from .timing import COMB, Bools, Cell, Floats, Ints, Timing
+from .wire_cost import Pull, Wires
 
 logger = logging.getLogger(__name__)
 

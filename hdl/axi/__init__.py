@@ -1,0 +1,1 @@
+"""AXI ports around the engine: AXI4-Lite registers, AXI4-Stream data."""

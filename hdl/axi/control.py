@@ -6,17 +6,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import EngineConfig
-from ..formats import EPOCH_DEPTH
-from ..protocol import Status, epoch_layout, job_layout
+from ..contract.config import EngineConfig
+from ..contract.formats import EPOCH_DEPTH
+from ..contract.protocol import Status, epoch_layout, job_layout
 from .lite import BUS
-from .registers import (
-    GROUP_BYTES,
-    GROUPS,
-    WORD_BITS,
-    WORD_BYTES,
-    register_map,
-)
+from .registers import GROUP_BYTES, GROUPS, WORD_BITS, WORD_BYTES, register_map
 
 
 class Control(wiring.Component):

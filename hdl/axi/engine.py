@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import EngineConfig
-from ..engine import Engine
-from ..formats import MODEL_WORD_BITS
+from ..contract.config import EngineConfig
+from ..contract.formats import MODEL_WORD_BITS
+from ..engine.engine import Engine
 from .control import Control
 from .lite import CHANNELS, LiteSlave
 

@@ -2,8 +2,8 @@
 
 This table is the only place that knows an address: the gateware (`hdl.axi.control`), the page
 ``docs/axi.md`` and the C header (`host.manual.c_header`) are made from it, and it is made from the
-layouts of `hdl.protocol`. Addresses are the same for every engine: those of fields that an engine
-is built without are free.
+layouts of `hdl.contract.protocol`. Addresses are the same for every engine: those of fields that an
+engine is built without are free.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Literal
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from ..config import EngineConfig
-from ..formats import COARSE_BITS, EPOCH_DEPTH, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
-from ..job import Loss, Mode
-from ..protocol import Error, Status, epoch_fields, epoch_layout, job_fields, job_layout
+from ..contract.config import EngineConfig
+from ..contract.formats import COARSE_BITS, EPOCH_DEPTH, NOISE_BITS, VARIANCE_FRAC, WEIGHT_FRAC
+from ..contract.job import Loss, Mode
+from ..contract.protocol import Error, Status, epoch_fields, epoch_layout, job_fields, job_layout
 
 WORD_BITS = 32
 """Width of the bus's data, fixed by AXI4-Lite interconnects everywhere, not by our formats."""

@@ -9,12 +9,12 @@ from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import EngineConfig
-from ..formats import EPOCH_DEPTH, MODEL_WORD_BITS
+from ..contract.config import EngineConfig
+from ..contract.formats import EPOCH_DEPTH, MODEL_WORD_BITS
+from ..contract.protocol import epoch_layout
+from ..lib.gearbox import Gearbox
+from ..lib.skid_buffer import relayed
 from ..link.frames import Command, byte_count
-from ..memory.gearbox import Gearbox
-from ..protocol import epoch_layout
-from ..relay import relayed
 from .layouts import epoch_item_layout
 
 

@@ -12,8 +12,10 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import EngineConfig
-from ..formats import EPOCH_DEPTH
+from ..contract.config import EngineConfig
+from ..contract.formats import EPOCH_DEPTH
+from ..contract.protocol import Status, epoch_layout, job_layout
+from ..lib.skid_buffer import relayed
 from ..link.frames import (
     MAX_PAYLOAD,
     Code,
@@ -26,8 +28,6 @@ from ..link.frames import (
 )
 from ..memory.interface import MemorySignature
 from ..memory.plan import plan_layout
-from ..protocol import Status, epoch_layout, job_layout
-from ..relay import relayed
 from .bytes import Intake, Outlet, epoch_bytes
 from .layouts import epochs_a_frame, run_layout
 

@@ -6,16 +6,16 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import EngineConfig
-from ..engine import Engine
+from ..contract.config import EngineConfig
+from ..contract.protocol import Error
+from ..engine.engine import Engine
+from ..lib.skid_buffer import relayed
+from ..lib.source_digest import design_digest
 from ..link.identity import Identity
 from ..link.link import BUFFER_BYTES, Link
 from ..memory.block import BlockMemory
 from ..memory.interface import MemorySignature
 from ..memory.store import SampleStore
-from ..protocol import Error
-from ..relay import relayed
-from ..sources import design_digest
 from .decoder import CommandDecoder
 
 BURST_WORDS = 16

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.lib import data
 
-from ..config import EngineConfig
-from ..formats import EPOCH_DEPTH
+from ..contract.config import EngineConfig
+from ..contract.formats import EPOCH_DEPTH
+from ..contract.protocol import epoch_layout, job_layout
 from ..link.frames import MAX_PAYLOAD
 from ..memory.plan import plan_layout
-from ..protocol import epoch_layout, job_layout
 
 
 def run_layout(config: EngineConfig, word_bits: int, words: int) -> data.StructLayout:

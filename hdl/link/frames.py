@@ -11,9 +11,9 @@ from typing import Any
 
 from amaranth.lib import crc, data, enum
 
-from ..config import EngineConfig
-from ..protocol import EPOCH_COUNT_BITS, Status
-from ..sources import DIGEST_BITS
+from ..contract.config import EngineConfig
+from ..contract.protocol import EPOCH_COUNT_BITS, Status
+from ..lib.source_digest import DIGEST_BITS
 
 MAGIC = int.from_bytes(b"ZSGL", "little")
 PROTOCOL = 1
@@ -229,7 +229,7 @@ class DeviceStatus(data.Struct):
         Epochs in the queue.
     link : LinkCounters
         What the link has seen.
-    engine : `hdl.protocol.Status`
+    engine : `hdl.contract.protocol.Status`
         Of the last job.
     busy : 6
         Not zero while a job is under way and ``engine`` has not settled; fills the last byte.
@@ -252,7 +252,7 @@ def identity_layout() -> data.StructLayout:
     protocol : 16
         `PROTOCOL`.
     digest : 64
-        Of the design (`hdl.sources.design_digest`).
+        Of the design (`hdl.lib.source_digest.design_digest`).
     clock_hz : 32
         Clock of the engine.
     buffer_bytes : 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from ..config import EngineConfig
+from ..contract.config import EngineConfig
 from .frames import MAGIC, PROTOCOL, byte_count, from_bytes, identity_layout, to_bytes
 
 PARAMETERS = tuple(field.name for field in fields(EngineConfig))
@@ -19,7 +19,7 @@ class Identity:
     ----------
     config : EngineConfig
     digest : int
-        `hdl.sources.design_digest`, of a board with `boards.digest`.
+        `hdl.lib.source_digest.design_digest`, of a board with `boards.digest`.
     clock_hz, buffer_bytes, memory_bytes, word_bytes : int
     magic, protocol : int
     """

@@ -6,16 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..relay import relayed
-from .frames import (
-    LINK_COUNTER_BITS,
-    MAX_PAYLOAD,
-    Code,
-    Command,
-    LinkCounters,
-    ReplyByte,
-    Request,
-)
+from ..lib.skid_buffer import relayed
+from .frames import LINK_COUNTER_BITS, MAX_PAYLOAD, Code, Command, LinkCounters, ReplyByte, Request
 from .receiver import Receiver
 from .session import Session
 from .transmitter import Transmitter

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import is_power_of_two
+from ..contract.config import is_power_of_two
 from .checksum import Checksum
 from .cobs import CobsDecoder
 from .frames import CRC_BYTES, MAX_REQUEST, REQUEST_BYTES, Request

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..relay import Relay, relayed
+from ..lib.skid_buffer import Relay, relayed
 from .checksum import Checksum
 from .cobs import CobsEncoder
 from .frames import CRC_BYTES, FrameByte

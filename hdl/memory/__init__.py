@@ -1,0 +1,1 @@
+"""Sample store: one port to every kind of memory, and what stands before and behind it."""

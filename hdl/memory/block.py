@@ -7,7 +7,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
 
-from ..arith import broadcast, delay
+from ..lib.arith import broadcast, delay
 from .burst import BurstCounter
 from .interface import READ_LATENCY, MemorySignature
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from amaranth.lib import data
 
-from ..formats import MAX_COUNT_BITS
-from ..protocol import EPOCH_COUNT_BITS
+from ..contract.formats import MAX_COUNT_BITS
+from ..contract.protocol import EPOCH_COUNT_BITS
 
 
 def plan_layout(address_bits: int, beats_a_word: int = 1) -> data.StructLayout:

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import is_power_of_two
+from ..contract.config import is_power_of_two
 from .interface import READ_LATENCY, WordSignature
 
 AHEAD = 8

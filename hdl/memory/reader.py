@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .gearbox import Gearbox
+from ..lib.gearbox import Gearbox
 from .interface import READ_LATENCY, MemorySignature
 from .plan import plan_layout
 from .queue import Queue

@@ -6,9 +6,9 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .arbiter import Share
 from .interface import READ_LATENCY, MemorySignature
 from .reader import SampleReader
-from .share import Share
 from .writer import SampleWriter
 
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .gearbox import Gearbox
+from ..lib.gearbox import Gearbox
 from .interface import MemorySignature
 
 

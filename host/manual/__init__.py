@@ -1,0 +1,1 @@
+"""Renderers of the manual: tables of the pages in docs/, and the C header."""

@@ -1,6 +1,6 @@
 """Render the register map as the tables of ``docs/axi.md``.
 
-``python -m host.manual.axi docs/axi.md`` brings the page up to date.
+``python -m zipsgd.host.manual.axi docs/axi.md`` brings the page up to date.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
-from hdl.axi.engine import ports
-from hdl.config import EngineConfig
+from zipsgd.hdl.axi.engine import ports
+from zipsgd.hdl.contract.config import EngineConfig
 
 from .c_header import by_group
 from .page import fill, markdown_table, update_file

@@ -1,16 +1,16 @@
 """The boards as text: the tables of ``docs/boards.md``.
 
-``python -m host.manual.boards docs/boards.md`` brings the page up to date.
+``python -m zipsgd.host.manual.boards docs/boards.md`` brings the page up to date.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boards.board import Board
-from boards.catalogue import BOARDS
-from boards.prediction import predict
-from hdl.device.lights import Light
+from zipsgd.boards.board import Board
+from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.prediction import predict
+from zipsgd.hdl.device.lights import Light
 
 from .link import members
 from .page import fill, markdown_table, update_file

@@ -7,11 +7,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from hdl.axi.lite import Response
-from hdl.axi.registers import Register, register_map
-from hdl.config import EngineConfig
-from hdl.job import Loss, Mode
-from hdl.protocol import Error
+from zipsgd.hdl.axi.lite import Response
+from zipsgd.hdl.axi.registers import Register, register_map
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Loss, Mode
+from zipsgd.hdl.contract.protocol import Error
 
 GUARD = "ZIPSGD_AXI_H"
 

@@ -1,6 +1,6 @@
 """The link's description as text: the tables of ``docs/link.md``.
 
-``python -m host.manual.link docs/link.md`` brings the page up to date.
+``python -m zipsgd.host.manual.link docs/link.md`` brings the page up to date.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from hdl.link.frames import (
+from zipsgd.hdl.contract.parameters import Parameters
+from zipsgd.hdl.contract.protocol import Status
+from zipsgd.hdl.link.frames import (
     Code,
     Command,
     DeviceStatus,
@@ -21,8 +23,6 @@ from hdl.link.frames import (
     Request,
     identity_layout,
 )
-from hdl.parameters import Parameters
-from hdl.protocol import Status
 
 from .page import fill, markdown_table, update_file
 

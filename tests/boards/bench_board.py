@@ -8,18 +8,18 @@ import cocotb
 from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 
-from boards.board import SDRAM_BURST, SdramSamples
-from hdl.job import Epoch, Job, Step
-from hdl.link.uart import FRAME_BITS
-from hdl.memory.sdram_pins import Command
-from host.devices import GoldenDevice
-from host.link.client import Link
-from host.linked_device import LinkedDevice
-from host.weaving import Woven, code_range, weave
-from sim.golden import Counters
 from tests.boards.pinned import CYCLES_A_BIT, SIMULATED
-from tests.hdl.sdram_model import BANKS, Pins, SdramModel
+from tests.hdl.memory.sdram.chip_model import BANKS, Pins, SdramModel
 from tests.hdl.toolkit import CLOCK_NS, Bench, random_signed
+from zipsgd.boards.board import SDRAM_BURST, SdramSamples
+from zipsgd.hdl.contract.job import Epoch, Job, Step
+from zipsgd.hdl.link.uart import FRAME_BITS
+from zipsgd.hdl.memory.sdram.pins import Command
+from zipsgd.host.codes.weaving import Woven, code_range, weave
+from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.linked_device import LinkedDevice
+from zipsgd.host.devices.software import GoldenDevice
+from zipsgd.sim.golden import Counters
 
 GROUPS, CHUNKS, BITS = 24, 2, 4
 MANY_GROUPS, MANY_CHUNKS = 160, 6
@@ -118,7 +118,7 @@ class BoardBench(Bench):
 
 
 class BoardTime:
-    """`host.link.transport.Clock` of a bench."""
+    """`host.devices.link.transport.Clock` of a bench."""
 
     def __init__(self, bench: BoardBench) -> None:
         self._bench = bench
@@ -131,7 +131,7 @@ class BoardTime:
 
 
 class BoardLine:
-    """`host.link.transport.Transport` of a bench."""
+    """`host.devices.link.transport.Transport` of a bench."""
 
     name, bytes_per_s = "pins", float("inf")
 

@@ -4,7 +4,7 @@ the 18 x 18 multiplier, and the block RAM with a write and a read port of 36 bit
 
 from __future__ import annotations
 
-from boards.ecp5.netlist import OPEN, Cell
+from zipsgd.boards.ecp5.netlist import OPEN, Cell
 
 MULTIPLIER = """
 module MULT18X18D({ports});

@@ -8,9 +8,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.board import Board
-from boards.top import PaddedDevice, Pads, request_pads
-from boards.ulx3s import ULX3S_85F
+from zipsgd.boards.board import Board
+from zipsgd.boards.top import PaddedDevice, Pads, request_pads
+from zipsgd.boards.ulx3s import ULX3S_85F
 
 CYCLES_A_BIT = 4
 

@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from boards import build, place_and_route, tools
-from boards.build import Build, Built, MissedError, area
-from boards.catalogue import BOARDS
-from boards.place_and_route import Clock, Result, Step
-from boards.words import in_words, split_name
-from host.cli import app
-from host.errors import BuildError, InputError, ToolMissingError
+from zipsgd.boards import build, place_and_route, tools
+from zipsgd.boards.build import Build, Built, MissedError, area
+from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.critical_path import in_words, split_name
+from zipsgd.boards.place_and_route import Clock, Result, Step
+from zipsgd.host.cli.app import app
+from zipsgd.host.errors import BuildError, InputError, ToolMissingError
 
 BOARD = BOARDS["icebreaker"]
 FIRST = BOARD.first_seed
 BLINK = """
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import io
-from boards.clocks import BoardClock, sync_domain
+from zipsgd.boards.clocks import BoardClock, sync_domain
 
 
 class Blink(Elaboratable):
@@ -82,7 +82,7 @@ def blink(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bitstream_is_made_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    caplog.set_level(logging.INFO, "boards")
+    caplog.set_level(logging.INFO, "zipsgd.boards")
     blink(BLINK, monkeypatch)
     made = Build(BOARD).build()
     assert made.result.clock_mhz > 12 and 0 < area(made) < 0.1

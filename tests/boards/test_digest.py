@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from boards import digest
-from boards.catalogue import BOARDS
-from boards.digest import AROUND, FOLDER, MAPS, around_digest, board_digest
-from hdl.sources import design_digest
+from zipsgd.boards import digest
+from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.digest import AROUND, FOLDER, MAPS, around_digest, board_digest
+from zipsgd.hdl.lib.source_digest import design_digest
 
 APART = {
     *("__init__.py", "catalogue.py", "build.py", "prediction.py", "digest.py"),
-    *("bare.py", "tools.py", "words.py"),  # reports of an engine alone; how tools are called
+    *(
+        "bare.py",
+        "tools.py",
+        "critical_path.py",
+    ),  # reports of an engine alone; how tools are called
 }
 """Files that make no bitstream what it is, beside those of single boards."""
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from boards.ecp5 import chains, pins
-from boards.ecp5.chains import CARRY
-from boards.ecp5.netlist import LUT_PINS, OPEN
-from boards.ecp5.packing import Report, pack
-from boards.ecp5.pins import Adder, balance
-from boards.flows import TOP
-from boards.place_and_route import yosys
-from boards.tools import FlowError
 from tests.boards.cells import drop_open_outputs
+from zipsgd.boards.ecp5 import chains, pins
+from zipsgd.boards.ecp5.chains import CARRY
+from zipsgd.boards.ecp5.netlist import LUT_PINS, OPEN
+from zipsgd.boards.ecp5.packing import Report, pack
+from zipsgd.boards.ecp5.pins import Adder, balance
+from zipsgd.boards.flows import TOP
+from zipsgd.boards.place_and_route import yosys
+from zipsgd.boards.tools import FlowError
 
 ANY = "any"
 """An input that nothing should depend on."""

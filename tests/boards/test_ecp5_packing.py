@@ -9,17 +9,17 @@ from typing import NamedTuple
 import pytest
 from amaranth.lib import wiring
 
-from boards.flows import TOP
-from boards.place_and_route import synthesise, yosys
-from hdl.correction import Correction
-from hdl.derivative import Derivative
-from hdl.gradient import Gradient
-from hdl.loss import Loss
-from hdl.ring import Ring
-from hdl.verilog import to_verilog
 from tests.boards.cells import drop_open_outputs, memory, multiplier
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import simulate
+from zipsgd.boards.flows import TOP
+from zipsgd.boards.place_and_route import synthesise, yosys
+from zipsgd.hdl.engine.correction import Correction
+from zipsgd.hdl.engine.derivative import Derivative
+from zipsgd.hdl.engine.gradient import Gradient
+from zipsgd.hdl.engine.loss import Loss
+from zipsgd.hdl.lib.ring import Ring
+from zipsgd.hdl.lib.verilog import to_verilog
 
 GEOMETRY, FLAT = "2x4", "wide"
 CONFIG = GEOMETRIES[GEOMETRY]
@@ -55,7 +55,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_packed_netlist(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     component, packed, geometry, parameters = CASES[name]
-    with caplog.at_level("DEBUG", logger="boards.place_and_route"):
+    with caplog.at_level("DEBUG", logger="zipsgd.boards.place_and_route"):
         netlist = synthesise(to_verilog(component, TOP), "ecp5", tmp_path)
     for what in packed:
         assert f"{what}=" in caplog.text
@@ -67,5 +67,5 @@ def test_packed_netlist(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
     netlist.write_text(json.dumps(content))
     yosys(MADE_OF.format(netlist.name), tmp_path)
     made = (tmp_path / "made.v").read_text() + multiplier() + memory()
-    bench = f"bench_{name}"
+    bench = f"hdl.{'lib' if name == 'ring' else 'engine'}.bench_{name}"
     simulate(component, bench, geometry, "verilator", tmp_path, netlist=made, **parameters)

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boards import place_and_route as flow
-from boards.bare import Bare
-from boards.ecp5 import refinement
-from boards.ecp5.places import PLACE, Places, clusters
-from boards.ecp5.refinement import refine
-from boards.ecp5.timing import Cell, Floats, Timing
-from boards.flows import FLOWS, TOP
-from boards.targets import TARGETS
-from hdl.engine import Engine
-from hdl.engines import ENGINES
-from hdl.verilog import to_verilog
+from zipsgd.boards import place_and_route as flow
+from zipsgd.boards.bare import Bare
+from zipsgd.boards.ecp5 import refinement
+from zipsgd.boards.ecp5.places import PLACE, Places, clusters
+from zipsgd.boards.ecp5.refinement import refine
+from zipsgd.boards.ecp5.timing import Cell, Floats, Timing
+from zipsgd.boards.flows import FLOWS, TOP
+from zipsgd.boards.targets import TARGETS
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.engine.engine import Engine
+from zipsgd.hdl.lib.verilog import to_verilog
 
 PART = replace(TARGETS["ecp5-25k"], clock_mhz=80)
 SEED = 1

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from boards.flows import FLOWS, MAPS, WITHOUT_NAMES
-from boards.place_and_route import yosys
-from hdl.lean_update import LeanUpdate
-from hdl.verilog import to_verilog
 from tests.boards.ice40_cells import CELLS, MULTIPLY_AND_ADD
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import SIMULATORS, simulate
+from zipsgd.boards.flows import FLOWS, MAPS, WITHOUT_NAMES
+from zipsgd.boards.place_and_route import yosys
+from zipsgd.hdl.engine.lean_update import LeanUpdate
+from zipsgd.hdl.lib.verilog import to_verilog
 
 GEOMETRY = "tiny"
 # Bits of a carry chain in one vector, which is no loop; pins that are not used.
@@ -43,4 +43,4 @@ def test_lean_update(simulator: str, tmp_path: Path) -> None:
         found = {name: int(block[name], 2) for name in MULTIPLY_AND_ADD}
         assert found == MULTIPLY_AND_ADD
     netlist = WAIVERS + CELLS + (tmp_path / "mapped.v").read_text(encoding="utf-8")
-    simulate(update, "bench_lean_update", GEOMETRY, simulator, tmp_path, netlist=netlist)
+    simulate(update, "hdl.engine.bench_lean_update", GEOMETRY, simulator, tmp_path, netlist=netlist)

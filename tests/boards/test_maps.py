@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from boards.flows import MAPS
-from boards.place_and_route import yosys
-from boards.targets import Family
-from boards.tools import FlowError
+from zipsgd.boards.flows import MAPS
+from zipsgd.boards.place_and_route import yosys
+from zipsgd.boards.targets import Family
+from zipsgd.boards.tools import FlowError
 
 OPERANDS = """
 module gold (

@@ -11,18 +11,18 @@ import pytest
 from amaranth.lib import wiring
 from typer.testing import CliRunner
 
-from boards import place_and_route, tools
-from boards.bare import Bare
-from boards.ecp5.negotiation import STALLED_ROUNDS, stalls
-from boards.flows import FLOWS, TOP, YOSYS
-from boards.place_and_route import Result, Step, synthesise
-from boards.targets import TARGETS, Part
-from boards.tools import FlowError, StalledError
-from hdl.margin import Margin
-from hdl.verilog import to_verilog
-from host.cli import app
-from host.errors import BuildError, InputError, ToolMissingError
 from tests.geometries import GEOMETRIES
+from zipsgd.boards import place_and_route, tools
+from zipsgd.boards.bare import Bare
+from zipsgd.boards.ecp5.negotiation import STALLED_ROUNDS, stalls
+from zipsgd.boards.flows import FLOWS, TOP, YOSYS
+from zipsgd.boards.place_and_route import Result, Step, synthesise
+from zipsgd.boards.targets import TARGETS, Part
+from zipsgd.boards.tools import FlowError, StalledError
+from zipsgd.hdl.engine.margin import Margin
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.host.cli.app import app
+from zipsgd.host.errors import BuildError, InputError, ToolMissingError
 
 RESULTS = [
     Result(1, 150.0, {"LUT": 3}, {"LUT": 9}, (Step("logic", 0.2, "a"),)),

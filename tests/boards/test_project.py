@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from boards.board import Board
-from boards.build import Build
-from boards.catalogue import BOARDS
-from boards.flows import TOP
-from hdl.verilog import WAIVERS
-from host import loader
-from host.cli import app
-from host.errors import InputError
 from tests.hdl.test_lint import lint
+from zipsgd.boards.board import Board
+from zipsgd.boards.build import Build
+from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.flows import TOP
+from zipsgd.hdl.lib.verilog import WAIVERS
+from zipsgd.host.cli.app import app
+from zipsgd.host.devices import loader
+from zipsgd.host.errors import InputError
 
 BOXES = """
 module IBUF(input I, output O);

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from boards.board import check_capture
-from boards.flows import TOP
-from boards.ulx3s import SDRAM
-from hdl.verilog import to_verilog
 from tests.boards.pinned import SIMULATED, PinnedBoard
 from tests.hdl.runner import simulate
+from zipsgd.boards.board import check_capture
+from zipsgd.boards.flows import TOP
+from zipsgd.boards.ulx3s import SDRAM
+from zipsgd.hdl.lib.verilog import to_verilog
 
 ANY = "4x2"
 """The bench has the board's own geometry."""

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .catalogue import FAULTS
-from .fault import Fault
-from .planting import SIMULATOR, Verdict, copy_project, find, run_testbench
+from tests.faults.catalogue import FAULTS
+from tests.faults.fault import Fault
+from tests.faults.planting import SIMULATOR, Verdict, copy_project, find, run_testbench
 
 NOT_FOUND = 5
 
@@ -34,7 +34,7 @@ def main() -> int:
         for fault in faults:
             say(f"{fault.name:20} hdl/{fault.stage}.py: {fault.what}")
         return 0
-    return plant(faults, "engine" if arguments.engine else None)
+    return plant(faults, "engine/engine" if arguments.engine else None)
 
 
 def plant(faults: list[Fault], testbench: str | None) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .control import CANCELS, CONTROL, MARGINS
-from .datapath import ERRORS, SUMS
-from .memory import MEMORY
-from .ports import PORTS
+from tests.faults.control import CANCELS, CONTROL, MARGINS
+from tests.faults.datapath import ERRORS, SUMS
+from tests.faults.memory import MEMORY
+from tests.faults.ports import PORTS
 
 FAULTS = SUMS + ERRORS + CONTROL + MARGINS + CANCELS + PORTS + MEMORY

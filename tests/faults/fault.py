@@ -14,7 +14,7 @@ class Fault:
     ----------
     name : str
     stage : str
-        Module of `hdl`, ``package/module`` in a package of it.
+        Module of `hdl`, ``room/module``.
     what : str
         What is wrong then.
     old, new : str
@@ -22,7 +22,7 @@ class Fault:
     geometry : str
         Configuration (`tests.geometries`), or test, on which the testbench sees it.
     bench : str
-        The testbench that sees it, if not the module's or its package's.
+        The testbench that sees it, ``room/name`` below ``tests/hdl``, if not the module's.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Fault:
     @property
     def testbench(self) -> str:
         """The testbench that must fail."""
-        return self.bench or self.stage.split("/")[0]
+        return self.bench or self.stage
 
     def plant(self, root: Path) -> None:
         """Change the source below ``root``.

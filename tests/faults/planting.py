@@ -9,13 +9,12 @@ import sys
 from enum import Enum
 from pathlib import Path
 
+from tests.faults.fault import Fault
 from tests.geometries import SMALL
 from tests.hdl.runner import BUILDS, SEED_VARIABLE, SIMULATORS
 
-from .fault import Fault
-
 PROJECT = Path(__file__).parents[2]
-COPIED = ("hdl", "host", "sim", "tests", "pyproject.toml")
+COPIED = ("zipsgd", "hdl", "host", "sim", "boards", "tests", "pyproject.toml")
 SIMULATOR = SIMULATORS[-1]
 """Icarus where it is installed: it builds at once, but is slow with a whole engine."""
 
@@ -41,7 +40,9 @@ def copy_project(folder: Path) -> Path:
     for name in COPIED:
         source = PROJECT / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                source, root / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(source, root / name)
     for runtime in BUILDS.glob("runtime-*"):  # the slow part of a build with Verilator
@@ -59,9 +60,10 @@ def run_testbench(root: Path, stage: str, geometry: str) -> Verdict:
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment.setdefault(SEED_VARIABLE, SEED)
-    simulator = SIMULATOR if geometry in SMALL and stage != "engine" else "verilator"
+    simulator = SIMULATOR if geometry in SMALL and stage != "engine/engine" else "verilator"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    command += [f"tests/hdl/test_{stage}.py", "-k", f"{simulator} and {geometry}"]
+    folder, _, name = stage.rpartition("/")
+    command += [f"tests/hdl/{folder}/test_{name}.py", "-k", f"{simulator} and {geometry}"]
     done = subprocess.run(
         command,
         cwd=root,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from .fault import Fault
+from tests.faults.fault import Fault
 
 PORTS = (
     Fault(
         name="axi-lost-response",
         stage="axi/lite",
+        bench="axi/axi",
         what="a write does not wait until the last response has been taken",
         old="bus.write.eq(write_known & ~self.bvalid)",
         new="bus.write.eq(write_known)",
@@ -16,6 +17,7 @@ PORTS = (
     Fault(
         name="axi-unsteady-response",
         stage="axi/lite",
+        bench="axi/axi",
         what="a read's response goes away whether it was taken or not",
         old="with m.Elif(self.rready):",
         new="with m.Else():",
@@ -24,6 +26,7 @@ PORTS = (
     Fault(
         name="axi-path",
         stage="axi/lite",
+        bench="axi/axi",
         what="awready follows bready within the cycle",
         old="self.awready.eq(~have_address)",
         new="self.awready.eq(~have_address | (bus.write & self.bready))",
@@ -32,6 +35,7 @@ PORTS = (
     Fault(
         name="axi-strobes",
         stage="axi/control",
+        bench="axi/axi",
         what="a byte of a register is written whether it is strobed or not",
         old="with m.If(chosen & bus.write & bus.write_bytes[byte]):",
         new="with m.If(chosen & bus.write):",
@@ -40,6 +44,7 @@ PORTS = (
     Fault(
         name="axi-cut",
         stage="axi/control",
+        bench="axi/axi",
         what="of a value that does not fit its register the upper bits are dropped",
         old="chosen.eq(here & fits[register.bits])",
         new="chosen.eq(here)",
@@ -48,6 +53,7 @@ PORTS = (
     Fault(
         name="axi-idle-bytes",
         stage="axi/control",
+        bench="axi/axi",
         what="a value is refused for bytes that are not strobed",
         old="bit.replicate(8) for bit",
         new="Const(255) for bit",
@@ -56,6 +62,7 @@ PORTS = (
     Fault(
         name="axi-busy",
         stage="axi/control",
+        bench="axi/axi",
         what="starting a job while one is under way is answered as if it had been done",
         old="refused = ((start | clear) & ~self.job.ready)",
         new="refused = (clear & ~self.job.ready)",
@@ -64,6 +71,7 @@ PORTS = (
     Fault(
         name="axi-sign",
         stage="axi/engine",
+        bench="axi/axi",
         what="words on streams are extended with zeros",
         old="value[-1].replicate(",
         new="(value[-1] & 0).replicate(",
@@ -72,6 +80,7 @@ PORTS = (
     Fault(
         name="axi-last",
         stage="axi/engine",
+        bench="axi/axi",
         what="the second packet of margins of a job ends a group too late",
         old="Mux(last_group, groups, groups_left - 1)",
         new="groups_left - 1",
@@ -80,6 +89,7 @@ PORTS = (
     Fault(
         name="link-crc",
         stage="link/receiver",
+        bench="link/link",
         what="a frame with a wrong CRC is taken for sound",
         old="sound.eq(item.sound & check.match & self._fits(m, count, item))",
         new="sound.eq(item.sound & self._fits(m, count, item))",
@@ -87,6 +97,7 @@ PORTS = (
     Fault(
         name="link-block",
         stage="link/receiver",
+        bench="link/link",
         what="a frame that ends in the middle of a block is taken for sound",
         old="sound.eq(item.sound & check.match & self._fits(m, count, item))",
         new="sound.eq(check.match & self._fits(m, count, item))",
@@ -94,6 +105,7 @@ PORTS = (
     Fault(
         name="link-room",
         stage="link/receiver",
+        bench="link/link",
         what="a frame that has lost bytes to a full buffer is kept",
         old="with m.If(~buffer.room):",
         new="with m.If(0):",
@@ -101,6 +113,7 @@ PORTS = (
     Fault(
         name="link-repeat",
         stage="link/session",
+        bench="link/link",
         what="a request that came before the last is answered as if it were the last",
         old="again = ahead.all()",
         new="again = ahead[1:].all()",
@@ -108,6 +121,7 @@ PORTS = (
     Fault(
         name="link-reset",
         stage="link/session",
+        bench="link/link",
         what="requests are executed before there is a session",
         old="(header.session != session) | (session == NO_SESSION)",
         new="header.session != session",

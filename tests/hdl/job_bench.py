@@ -9,20 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.formats import WEIGHT_BITS
-from hdl.generators import SEED_BITS
-from hdl.job import Job, Mode
-from hdl.protocol import (
-    Error,
-    job_layout,
-    pack_epoch,
-    pack_job,
-    pack_transfer,
-)
-from host.devices import samples_of
-from host.weaving import Geometry, Woven, code_range, weave
-from sim import golden
-from tests.hdl.jobs import (
+from tests.hdl.random_jobs import (
     bad_fields,
     calm_job,
     job_of,
@@ -32,11 +19,14 @@ from tests.hdl.jobs import (
     steepest_job,
     verdict,
 )
-from tests.hdl.toolkit import (
-    Bench,
-    Ints,
-    random_signed,
-)
+from tests.hdl.toolkit import Bench, Ints, random_signed
+from zipsgd.hdl.contract.formats import WEIGHT_BITS
+from zipsgd.hdl.contract.generators import SEED_BITS
+from zipsgd.hdl.contract.job import Job, Mode
+from zipsgd.hdl.contract.protocol import Error, job_layout, pack_epoch, pack_job, pack_transfer
+from zipsgd.host.codes.weaving import Geometry, Woven, code_range, weave
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.sim import golden
 
 GROUPS = 6
 SATURATING = ("margin", "error", "model")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import EngineConfig
-from hdl.formats import MIN_BITS
-from hdl.protocol import token_layout
 from tests.hdl.toolkit import Bench, Ints, pack_plane, random_bits, random_signed, unpack_plane
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.formats import MIN_BITS
+from zipsgd.hdl.contract.protocol import token_layout
 
 
 class PlaneBench(Bench):
@@ -76,8 +76,8 @@ class PlaneBench(Bench):
 def random_errors(
     rng: np.random.Generator, config: EngineConfig, bits: int, drop: int = 0
 ) -> list[dict[str, int]]:
-    """Of each sample of a group, as `hdl.protocol.error_layout` has it: an error that is aligned
-    for codes of ``bits`` bits, less its ``drop`` lowest ones, and a coefficient."""
+    """Of each sample of a group, as `hdl.contract.protocol.error_layout` has it: an error that is
+    aligned for codes of ``bits`` bits, less its ``drop`` lowest ones, and a coefficient."""
     errors = random_signed(rng, config.error_bits, config.banks) << (config.max_bits - bits)
     return [
         {"error": int(error) >> drop, "coefficient": random_bits(rng, config.coefficient_bits)}

@@ -25,9 +25,9 @@ from amaranth.lib import wiring
 from cocotb_tools import runner
 from filelock import FileLock
 
-from hdl.verilog import WAIVERS, to_verilog
-from sim.build import find_verilator
 from tests.geometries import SMALL
+from zipsgd.hdl.lib.verilog import WAIVERS, to_verilog
+from zipsgd.sim.build import find_verilator
 
 SIMULATORS = ("verilator", "icarus") if shutil.which("iverilog") else ("verilator",)
 
@@ -87,7 +87,7 @@ def simulate(
     Parameters
     ----------
     bench : str
-        Module below `tests.hdl`, or below `tests` if there is a dot in it.
+        Module below `tests`.
     geometry : str
         Name of the component's configuration in `tests.geometries`.
     simulator : str
@@ -118,7 +118,7 @@ def simulate(
     passed = True
     try:
         _runner(simulator).test(
-            test_module=f"tests.{bench}" if "." in bench else f"tests.hdl.{bench}",
+            test_module=f"tests.{bench}",
             hdl_toplevel="top",
             hdl_toplevel_lang="verilog",
             seed=seed,

@@ -1,4 +1,4 @@
-"""Verilator's ``-Wall`` is silent over the Verilog, but for the waivers of `hdl/lint.vlt`."""
+"""Verilator's ``-Wall`` is silent over the Verilog, but for the waivers of `hdl/lib/lint.vlt`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from amaranth.lib import wiring
 
-from hdl.axi.engine import AxiEngine
-from hdl.config import EngineConfig
-from hdl.device.device import BlockDevice
-from hdl.engine import Engine
-from hdl.engines import ENGINES
-from hdl.link.uart import Uart
-from hdl.verilog import WAIVERS, to_verilog
-from sim.build import find_verilator
 from tests.geometries import GEOMETRIES
+from zipsgd.hdl.axi.engine import AxiEngine
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.device.device import BlockDevice
+from zipsgd.hdl.engine.engine import Engine
+from zipsgd.hdl.lib.verilog import WAIVERS, to_verilog
+from zipsgd.hdl.link.uart import Uart
+from zipsgd.sim.build import find_verilator
 
 CLOCK_HZ = 48_000_000
 GEOMETRY = "16x1"

@@ -24,8 +24,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
 from tests.geometries import GEOMETRIES
+from zipsgd.hdl.contract.config import EngineConfig
 
 Ints = NDArray[np.int64]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hdl.config import EngineConfig
-from host.devices import GoldenDevice
-from host.rounding import Ints
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.host.codes.rounding import Ints
+from zipsgd.host.devices.software import GoldenDevice
 
 
 class FlippedBit(GoldenDevice):

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from host.link.serial_port import BAUDS, SerialPort
-from host.link.transport import SystemClock
-from sim.line import Endpoint, Faults, SimulatedLine, split
+from zipsgd.host.devices.link.serial_port import BAUDS, SerialPort
+from zipsgd.host.devices.link.transport import SystemClock
+from zipsgd.sim.line import Endpoint, Faults, SimulatedLine, split
 
 READ_BYTES = 4096
 LOOK_S = 0.002

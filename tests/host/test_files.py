@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from host.errors import InputError
-from host.files import remove_abandoned, replacing
+from zipsgd.host.errors import InputError
+from zipsgd.host.files import remove_abandoned, replacing
 
 
 def test_the_file_appears_complete_and_keeps_the_usual_mode(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_cannot_be_written_is_an_error_at_once(tmp_path: Path, path: str) -
 WRITE = """
 import sys
 from pathlib import Path
-from host.files import replacing
+from zipsgd.host.files import replacing
 with replacing(Path(sys.argv[1])) as stream:
     print("ready", flush=True)
     sys.stdin.read()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-import host
-from host.json_lines import json_line
+from zipsgd import host
+from zipsgd.host.json_lines import json_line
 
 
 def test_numbers_that_json_does_not_have_are_null() -> None:
@@ -28,7 +28,7 @@ def test_numbers_that_json_does_not_have_are_null() -> None:
 
 def test_nothing_else_prints_json() -> None:
     """Commands echo no text of `json.dumps`, which has such numbers."""
-    for path in Path(host.__path__[0]).glob("*.py"):
+    for path in Path(host.__path__[0]).rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if type(node) is ast.Call]
         dumps = [call for call in calls if ast.unparse(call.func) == "json.dumps"]
         echoed = [call for call in calls if ast.unparse(call.func) == "typer.echo"]

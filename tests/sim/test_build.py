@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import build
+from zipsgd.sim import build
 
 SIZE = 1000
 

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from hdl.config import EngineConfig
-from hdl.link.frames import Command
-from hdl.link.identity import Identity
-from hdl.link.link import BUFFER_BYTES
-from hdl.sources import design_digest
-from hdl.verilog import to_verilog
-from host.link.client import Link, recovering
-from host.link.requests import RefusedError
-from sim.build import TOP
-from sim.byte_port import BytePort
-from sim.line import KINDS, Faults, SimulatedLine
-from tests.hdl.memory_device import MemoryDevice
+from tests.hdl.memory.device import MemoryDevice
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.lib.source_digest import design_digest
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.hdl.link.frames import Command
+from zipsgd.hdl.link.identity import Identity
+from zipsgd.hdl.link.link import BUFFER_BYTES
+from zipsgd.host.devices.link.client import Link, recovering
+from zipsgd.host.devices.link.requests import RefusedError
+from zipsgd.sim.build import TOP
+from zipsgd.sim.byte_port import BytePort
+from zipsgd.sim.line import KINDS, Faults, SimulatedLine
 
 CLOCK_HZ, BAUD = 12_000_000, 3_000_000
 """The slowest clock for the fastest line: four cycles a bit."""

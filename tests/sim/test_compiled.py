@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from host import fused, libsvm
-from sim import fast
-from sim.build import CACHE_VARIABLE
-from sim.compiled import FOLDER
+from zipsgd.host.codes import fused
+from zipsgd.host.data import libsvm
+from zipsgd.sim import fast
+from zipsgd.sim.build import CACHE_VARIABLE
+from zipsgd.sim.compiled import FOLDER
 
 SOURCE = """
-from sim.compiled import compiled
+from zipsgd.sim.compiled import compiled
 
 @compiled(nogil=True)
 def double(x):

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl.config import EngineConfig
-from hdl.engine import Engine
-from hdl.verilog import to_verilog
-from sim import build, compiled, verilated
-from sim.errors import CompileError, ToolNotFoundError
-from sim.verilated import VerilatedEngine
 from tests.sim.test_verilated import interrupt_once
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.engine.engine import Engine
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.sim import build, compiled, verilated
+from zipsgd.sim.errors import CompileError, ToolNotFoundError
+from zipsgd.sim.verilated import VerilatedEngine
 
 
 @pytest.fixture
@@ -61,8 +61,9 @@ def engines(cache: Path) -> dict[str, int]:
 
 def test_verilog_is_the_same_in_every_run() -> None:
     script = (
-        "import sys; from hdl.config import EngineConfig; from hdl.engine import Engine;"
-        "from hdl.verilog import to_verilog;"
+        "import sys; from zipsgd.hdl.contract.config import EngineConfig;"
+        "from zipsgd.hdl.engine.engine import Engine;"
+        "from zipsgd.hdl.lib.verilog import to_verilog;"
         "config = EngineConfig(lanes=2, banks=4, max_chunks=2, max_bits=2, max_delay=1,"
         "replay_beats=4); sys.stdout.write(to_verilog(Engine(config), 'zipsgd_engine'))"
     )
@@ -71,7 +72,7 @@ def test_verilog_is_the_same_in_every_run() -> None:
         result = subprocess.run(
             [sys.executable, "-c", script],
             env=environment,
-            cwd=Path(build.__file__).parents[1],
+            cwd=Path(build.__file__).parents[2],
             capture_output=True,
             text=True,
             check=True,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.config import EngineConfig
-from hdl.job import Epoch, Job, Mode, Step
-from sim import cycles, golden
 from tests.geometries import GEOMETRIES
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Epoch, Job, Mode, Step
+from zipsgd.sim import cycles, golden
 
 EPOCH = Epoch(step=Step(mantissa=1, shift=20))  # cycles do not depend on it
 MODES = (Mode.TRAIN, Mode.PREDICT, Mode.EVALUATE)

@@ -11,27 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdl.device.layouts import run_layout
-from hdl.formats import EPOCH_DEPTH
-from hdl.job import Job, Mode
-from hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
-from hdl.protocol import Error, pack_job
-from host import linked_device
-from host.devices import find_device, samples_of
-from host.errors import DeviceError, InputError, MismatchError
-from host.link.client import Link
-from host.link.requests import RefusedError
-from host.linked_device import LinkedDevice
-from host.selftest import selftest
-from host.weaving import Woven
-from sim.byte_port import BytePort
-from sim.golden import Golden, Ints, predict_cycles
-from sim.line import KINDS, Faults, SimulatedLine
-from sim.memory import Waits
-from sim.whole_device import FIRST_WORD_CYCLES, memory_signature, open_whole_device
 from tests.geometries import GEOMETRIES
-from tests.host.test_serial_port import board
+from tests.host.devices.link.test_serial_port import board
 from tests.sim.test_verilated import random_case, random_words
+from zipsgd.hdl.contract.formats import EPOCH_DEPTH
+from zipsgd.hdl.contract.job import Job, Mode
+from zipsgd.hdl.contract.protocol import Error, pack_job
+from zipsgd.hdl.device.layouts import run_layout
+from zipsgd.hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_bytes
+from zipsgd.host.codes.weaving import Woven
+from zipsgd.host.devices import linked_device
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.requests import RefusedError
+from zipsgd.host.devices.linked_device import LinkedDevice
+from zipsgd.host.devices.open import find_device
+from zipsgd.host.devices.selftest import selftest
+from zipsgd.host.errors import DeviceError, InputError, MismatchError
+from zipsgd.sim.byte_port import BytePort
+from zipsgd.sim.golden import Golden, Ints, predict_cycles
+from zipsgd.sim.line import KINDS, Faults, SimulatedLine
+from zipsgd.sim.memory import Waits
+from zipsgd.sim.whole_device import FIRST_WORD_CYCLES, memory_signature, open_whole_device
 
 MEMORY_BYTES = 1 << 13
 CONFIG = GEOMETRIES["16x1"]

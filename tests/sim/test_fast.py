@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdl.config import EngineConfig
-from hdl.job import Loss
-from sim import fast, golden
 from tests.geometries import GEOMETRIES
-from tests.hdl.jobs import any_job
+from tests.hdl.random_jobs import any_job
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Loss
+from zipsgd.sim import fast, golden
 
 MARGINS = 2000
 

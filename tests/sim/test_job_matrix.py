@@ -19,17 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hdl.config import EngineConfig
-from hdl.formats import COARSE_BITS, NOISE_BITS, WEIGHT_BITS
-from hdl.generators import SEED_BITS
-from hdl.job import Epoch, Job, Loss, Mode, Step
-from host.devices import samples_of
-from host.rounding import Draws, Ints, Rounding, round_codes
-from host.weaving import Woven, weave
-from sim.fast import Fast
-from sim.golden import Golden
-from sim.verilated import VerilatedEngine
 from tests.geometries import GEOMETRIES
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.formats import COARSE_BITS, NOISE_BITS, WEIGHT_BITS
+from zipsgd.hdl.contract.generators import SEED_BITS
+from zipsgd.hdl.contract.job import Epoch, Job, Loss, Mode, Step
+from zipsgd.host.codes.rounding import Draws, Ints, Rounding, round_codes
+from zipsgd.host.codes.weaving import Woven, weave
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.sim.fast import Fast
+from zipsgd.sim.golden import Golden
+from zipsgd.sim.verilated import VerilatedEngine
 
 NAMES = ("4x2", "16x1", "2x4", "16x4")
 BITS = range(2, 9)

@@ -16,22 +16,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hdl.config import EngineConfig
-from hdl.job import Mode
-from hdl.link.frames import MAX_PAYLOAD, Command, DeviceStatus, from_bytes
-from host import devices
-from host.devices import samples_of
-from host.errors import DeviceError
-from host.link.client import Link
-from host.link.transport import Transport
-from host.linked_device import LinkedDevice
-from host.report import progress_bar, uploading
-from sim.byte_port import BytePort
-from sim.golden import Golden
-from sim.line import Faults, SimulatedLine
-from sim.whole_device import open_whole_device
-from tests.host.test_cli import zipsgd
+from tests.host.cli.test_train import zipsgd
 from tests.sim.test_verilated import random_case, random_words
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.job import Mode
+from zipsgd.hdl.link.frames import MAX_PAYLOAD, Command, DeviceStatus, from_bytes
+from zipsgd.host.devices import open as devices
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.transport import Transport
+from zipsgd.host.devices.linked_device import LinkedDevice
+from zipsgd.host.devices.progress import progress_bar, uploading
+from zipsgd.host.errors import DeviceError
+from zipsgd.sim.byte_port import BytePort
+from zipsgd.sim.golden import Golden
+from zipsgd.sim.line import Faults, SimulatedLine
+from zipsgd.sim.whole_device import open_whole_device
 
 CONFIG = EngineConfig()
 EPOCHS_A_JOB = 40

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hdl.memory.interface import MemorySignature
-from hdl.memory.plan import SamplePlan, plan_layout
-from hdl.memory.store import SampleStore
-from hdl.verilog import to_verilog
-from sim.build import TOP, compile_library
-from sim.memory import Waits, make_words, memory_settings, service_cycles
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.hdl.memory.interface import MemorySignature
+from zipsgd.hdl.memory.plan import SamplePlan, plan_layout
+from zipsgd.hdl.memory.store import SampleStore
+from zipsgd.sim.build import TOP, compile_library
+from zipsgd.sim.memory import Waits, make_words, memory_settings, service_cycles
 
 HARNESS = Path(__file__).with_name("store_harness.cpp")
 PORT = MemorySignature(64, address_bits=16, longest=16)

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdl.engines import ENGINES
-from hdl.job import Mode
-from host.devices import samples_of
-from host.link.client import Link
-from host.linked_device import LinkedDevice
-from sim.golden import Golden
-from sim.whole_device import open_whole_device
 from tests.sim.test_verilated import random_case, random_words
+from zipsgd.hdl.contract.job import Mode
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.linked_device import LinkedDevice
+from zipsgd.sim.golden import Golden
+from zipsgd.sim.whole_device import open_whole_device
 
 CONFIG = ENGINES["tiny"]
 MEMORY_BYTES = 1 << 17

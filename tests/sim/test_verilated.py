@@ -15,21 +15,21 @@ import pytest
 from amaranth.hdl import Module, Signal
 from numpy.typing import NDArray
 
-from hdl.config import EngineConfig
-from hdl.engine import Engine
-from hdl.formats import WEIGHT_BITS
-from hdl.job import Epoch, Job, Mode, Step
-from hdl.parameters import Loss
-from hdl.verilog import to_verilog
-from host.devices import samples_of
-from host.weaving import Woven, code_range, weave
-from sim import build, verilated
-from sim.errors import SimulationError, StalledError
-from sim.fast import Fast
-from sim.golden import Golden, Ints, predict_cycles
-from sim.verilated import VerilatedEngine
 from tests.geometries import GEOMETRIES
-from tests.hdl.jobs import any_job, calm_job, random_job
+from tests.hdl.random_jobs import any_job, calm_job, random_job
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.hdl.contract.formats import WEIGHT_BITS
+from zipsgd.hdl.contract.job import Epoch, Job, Mode, Step
+from zipsgd.hdl.contract.parameters import Loss
+from zipsgd.hdl.engine.engine import Engine
+from zipsgd.hdl.lib.verilog import to_verilog
+from zipsgd.host.codes.weaving import Woven, code_range, weave
+from zipsgd.host.devices.interface import samples_of
+from zipsgd.sim import build, verilated
+from zipsgd.sim.errors import SimulationError, StalledError
+from zipsgd.sim.fast import Fast
+from zipsgd.sim.golden import Golden, Ints, predict_cycles
+from zipsgd.sim.verilated import VerilatedEngine
 
 SMALL = GEOMETRIES["4x2"]
 WIDE = EngineConfig(

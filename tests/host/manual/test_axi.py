@@ -6,18 +6,18 @@ import re
 import subprocess
 from pathlib import Path
 
-from hdl.axi.registers import register_map
-from hdl.config import EngineConfig
-from host.manual.axi import update_page
-from host.manual.c_header import c_header
 from tests.geometries import GEOMETRIES
+from zipsgd.hdl.axi.registers import register_map
+from zipsgd.hdl.contract.config import EngineConfig
+from zipsgd.host.manual.axi import update_page
+from zipsgd.host.manual.c_header import c_header
 
 PAGE = Path(__file__).parents[3] / "docs" / "axi.md"
 C_FLAGS = ("-x", "c", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", "-")
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: ``python -m host.manual.axi docs/axi.md``."""
+    """If not: ``python -m zipsgd.host.manual.axi docs/axi.md``."""
     page = PAGE.read_text(encoding="utf-8")
     assert update_page(page) == page
     assert page.count("| `") > len(register_map(EngineConfig()))

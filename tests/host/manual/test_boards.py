@@ -9,15 +9,15 @@ import pytest
 from amaranth.hdl import Fragment
 from typer.testing import CliRunner
 
-from boards.board import Board
-from boards.catalogue import BOARDS
-from boards.prediction import FEATURES, SKLEARN_UPDATES_PER_S, predict, predicted_job
-from hdl.device.lights import TICK_S, Light
-from hdl.engines import ENGINES
-from hdl.memory.plan import SamplePlan
-from host.cli import app
-from host.engines import engine_config
-from host.manual.boards import update_page
+from zipsgd.boards.board import Board
+from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.prediction import FEATURES, SKLEARN_UPDATES_PER_S, predict, predicted_job
+from zipsgd.hdl.contract.presets import ENGINES
+from zipsgd.hdl.device.lights import TICK_S, Light
+from zipsgd.hdl.memory.plan import SamplePlan
+from zipsgd.host.cli.app import app
+from zipsgd.host.manual.boards import update_page
+from zipsgd.host.options.engines import engine_config
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ EACH = pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: ``python -m host.manual.boards docs/boards.md``."""
+    """If not: ``python -m zipsgd.host.manual.boards docs/boards.md``."""
     assert update_page(PAGE) == PAGE
     assert all(f"| {light.value} | `{light.name}` |" in PAGE for light in Light)
     assert f"on for {TICK_S} s at least" in PAGE

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from amaranth.lib import data
 
-from hdl.link.frames import Reply, Request, byte_count, from_bytes, to_bytes
-from host.manual.link import CHOICES, tables, update_page
+from zipsgd.hdl.link.frames import Reply, Request, byte_count, from_bytes, to_bytes
+from zipsgd.host.manual.link import CHOICES, tables, update_page
 
 PAGE = Path(__file__).parents[3] / "docs" / "link.md"
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: ``python -m host.manual.link docs/link.md``."""
+    """If not: ``python -m zipsgd.host.manual.link docs/link.md``."""
     page = PAGE.read_text(encoding="utf-8")
     assert update_page(page) == page
     assert all(f"| {command.value} | `{command.name}` |" in page for command in CHOICES["commands"])

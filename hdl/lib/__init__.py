@@ -1,0 +1,1 @@
+"""Circuits that know nothing of the engine, and the way to Verilog."""

@@ -1,0 +1,1 @@
+"""SDRAM behind the memory port: controller, refresh, rows and pins."""

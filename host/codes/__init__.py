@@ -1,0 +1,1 @@
+"""From numbers to beats: scaling, rounding, weaving, and packed sets on disk."""

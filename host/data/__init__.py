@@ -1,0 +1,1 @@
+"""From files to a `Dataset`: a reader a format, tables, categories."""

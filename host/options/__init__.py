@@ -1,0 +1,1 @@
+"""Options of a training, and the losses and engines that they name."""
