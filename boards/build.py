@@ -21,18 +21,18 @@ from zipsgd.hdl.lib.source_digest import sources_digest
 from zipsgd.sim.build import cached
 
 from . import ecp5
-from .board import Board
+from .description import Board
 from .flows import FLOWS, MAPS, TOP, YOSYS
 from .place_and_route import (
-    Clock,
-    Result,
-    Step,
+    ClockReport,
+    PathStep,
+    RoutedResult,
     bitstream,
     place_and_route,
     routed_file,
     synthesise,
 )
-from .targets import Family, Part
+from .targets import Family, FpgaPart
 from .tools import MissingToolError
 from .top import BoardTop
 
@@ -54,7 +54,7 @@ class MissedError(Exception):
     ``results`` are those of all seeds, the best first.
     """
 
-    def __init__(self, message: str, results: list[Result]) -> None:
+    def __init__(self, message: str, results: list[RoutedResult]) -> None:
         super().__init__(message)
         self.results = results
 
@@ -64,7 +64,7 @@ class Built:
     """A bitstream, and what place and route said of it."""
 
     board: Board
-    result: Result
+    result: RoutedResult
     bitstream: bytes
 
 
@@ -90,9 +90,9 @@ class Build:
         self.board, self._keep = board, keep
 
     @cached_property
-    def part(self) -> Part:
+    def part(self) -> FpgaPart:
         device, packer = DEVICES[self._family](self.board.platform())
-        return Part(
+        return FpgaPart(
             family=self._family,
             device=device,
             clock_mhz=self.board.clock_hz / 1e6,
@@ -216,7 +216,7 @@ class Build:
         MissingToolError, FlowError
             As `synthesise`.
         """
-        tried: list[Result] = []
+        tried: list[RoutedResult] = []
         for seed in self.board.tried(self.board.seeds):
             built = self.seed(seed)
             tried.append(built.result)
@@ -248,10 +248,10 @@ def _placed(board: Board) -> Family:
     return board.family
 
 
-def _result(content: dict[str, Any]) -> Result:
-    path = tuple(Step(**step) for step in content.pop("path"))
-    clocks = tuple(Clock(**clock) for clock in content.pop("clocks"))
-    return Result(path=path, clocks=clocks, **content)
+def _result(content: dict[str, Any]) -> RoutedResult:
+    path = tuple(PathStep(**step) for step in content.pop("path"))
+    clocks = tuple(ClockReport(**clock) for clock in content.pop("clocks"))
+    return RoutedResult(path=path, clocks=clocks, **content)
 
 
 def _netlist_code() -> str:

@@ -6,7 +6,7 @@ import re
 from itertools import groupby
 from typing import NamedTuple
 
-from .place_and_route import Step
+from .place_and_route import PathStep
 
 _CELL = re.compile(r"(_|(?<=\.))(SB_)?[A-Z][A-Z0-9]{2,}(_|$)")
 """Where Yosys' own part of a cell's name begins, as in ``update.sum_TRELLIS_FF_Q_3``."""
@@ -48,7 +48,7 @@ MULTIPLEXER = Kind("multiplexer", "multiplexers")
 MULTIPLIER = Kind("multiplier", "multipliers")
 
 
-def in_words(path: tuple[Step, ...]) -> str:
+def in_words(path: tuple[PathStep, ...]) -> str:
     """From where to where a path goes, through what, and what of its time are wires."""
     if not path:
         return "there is no path from register to register"
@@ -83,7 +83,7 @@ def split_name(cell: str) -> tuple[str, str]:
     )
 
 
-def _through(path: tuple[Step, ...]) -> str:
+def _through(path: tuple[PathStep, ...]) -> str:
     """Its logic, in the order in which it comes; what is many times there is counted once."""
     kinds = [_kind(step) for step in path if step.kind == "logic"]
     chains = [sum(1 for _ in run) for kind, run in groupby(kinds) if kind == CARRY]
@@ -96,7 +96,7 @@ def _through(path: tuple[Step, ...]) -> str:
     return " and ".join(said) or "no logic"
 
 
-def _kind(step: Step) -> Kind:
+def _kind(step: PathStep) -> Kind:
     """Of a step through a cell, by the ports that it goes through."""
     carries = ("FCI", "FCO", "CIN", "COUT", "SUM")
     if step.port in carries or step.to_port in carries:

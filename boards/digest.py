@@ -12,7 +12,7 @@ from zipsgd.hdl.lib.source_digest import design_digest, sources_digest
 FOLDER = Path(__file__).parent
 
 AROUND = (
-    *("board.py", "clocks.py", "top.py"),  # what the device is built into
+    *("description.py", "clocks.py", "top.py"),  # what the device is built into
     *("flows.py", "place_and_route.py", "targets.py", "ecp5/*.py"),  # passes of the tools
 )
 """Files of this folder that make a bitstream of a device. A board's own file is not among them: of

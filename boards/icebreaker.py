@@ -9,7 +9,7 @@ from typing import Any
 
 from zipsgd.hdl.contract.presets import ENGINES
 
-from .board import Board, Programmer, SpramSamples
+from .description import Board, Programmer, SpramSamples
 
 
 def _platform() -> Any:

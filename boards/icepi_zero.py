@@ -10,7 +10,7 @@ from typing import Any
 from zipsgd.hdl.contract.presets import ENGINES
 from zipsgd.hdl.memory.sdram.chip import W9825G6KH_6
 
-from .board import Board, Programmer, SdramSamples
+from .description import Board, Programmer, SdramSamples
 
 
 def _platform() -> Any:

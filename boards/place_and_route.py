@@ -13,8 +13,8 @@ from typing import Any
 from .ecp5.packing import pack
 from .ecp5.refinement import refine
 from .flows import FLOWS, MAPS, TOP, YOSYS, Flow
-from .targets import Family, Part
-from .tools import YOSYS_LOG, FlowError, StalledError, run
+from .targets import Family, FpgaPart
+from .tools import YOSYS_LOG, FlowError, RouterStalledError, run
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ SEEDS_APART = 1_000
 
 
 @dataclass(frozen=True)
-class Step:
+class PathStep:
     """A part of the critical path: ``kind`` is clk-to-q, logic, routing or setup; it goes from a
     ``port`` of ``cell`` to ``to_port`` of ``to_cell``."""
 
@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Clock:
+class ClockReport:
     """A clock of the design: the highest rate at which its paths hold, and what it must be."""
 
     name: str
@@ -48,7 +48,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Result:
+class RoutedResult:
     """Of one seed.
 
     Parameters
@@ -68,8 +68,8 @@ class Result:
     clock_mhz: float
     used: dict[str, int]
     available: dict[str, int]
-    path: tuple[Step, ...]
-    clocks: tuple[Clock, ...] = ()
+    path: tuple[PathStep, ...]
+    clocks: tuple[ClockReport, ...] = ()
 
 
 def synthesise(verilog: str, family: Family, folder: Path) -> Path:
@@ -109,8 +109,8 @@ def yosys(script: str, folder: Path) -> None:
 
 
 def place_and_route(
-    netlist: Path, part: Part, seeds: range, constraints: str = ""
-) -> Iterator[Result]:
+    netlist: Path, part: FpgaPart, seeds: range, constraints: str = ""
+) -> Iterator[RoutedResult]:
     """Place and route once a seed; the routed designs stay beside the netlist.
 
     A design that does not fit is an error at once: some placers would look for room without end.
@@ -118,7 +118,7 @@ def place_and_route(
     Parameters
     ----------
     netlist : Path
-    part : Part
+    part : FpgaPart
     seeds : range
     constraints : str
         Where pins are, in the words of the family's tool; pins that are not named go anywhere.
@@ -161,7 +161,7 @@ def _route(flow: Flow, arguments: list[str], seed: int, folder: Path, what: str)
         try:
             run(flow.place, seeded, folder, what, None if last else flow.stalls)
             return
-        except StalledError as fault:
+        except RouterStalledError as fault:
             logger.info("%s; it is routed again with another seed", fault)
 
 
@@ -169,7 +169,7 @@ KEPT = ("pack", "synth")
 """What the tool remembers of a design beside the FPGA: that it is packed."""
 
 
-def _refine(placed: Path, part: Part, flow: Flow, fill: float) -> None:
+def _refine(placed: Path, part: FpgaPart, flow: Flow, fill: float) -> None:
     """Move cells of an ECP5's placed design, which fills so much of it, to where its paths are
     shorter; what routes it next finds its settings there."""
     content = json.loads(placed.read_text())
@@ -206,7 +206,7 @@ def routed_file(folder: Path, family: Family, seed: int) -> Path:
     return folder / f"{TOP}.{seed}{FLOWS[family].routed[1]}"
 
 
-def bitstream(routed: Path, part: Part) -> Path:
+def bitstream(routed: Path, part: FpgaPart) -> Path:
     """What the FPGA is configured with; raises as `synthesise`."""
     flow = FLOWS[part.family]
     file = routed.with_suffix(flow.suffix)
@@ -215,17 +215,17 @@ def bitstream(routed: Path, part: Part) -> Path:
     return file
 
 
-def read_report(file: Path, seed: int) -> Result:
+def read_report(file: Path, seed: int) -> RoutedResult:
     """What nextpnr reports."""
     content = json.loads(file.read_text())
     clocks = tuple(
-        Clock(name, clock["achieved"], clock["constraint"])
+        ClockReport(name, clock["achieved"], clock["constraint"])
         for name, clock in content["fmax"].items()
     )
     worst_clock = min(clocks, key=lambda clock: clock.achieved_mhz / clock.wanted_mhz)
     used, available = _cells(content)
     path = tuple(
-        Step(
+        PathStep(
             step["type"],
             step["delay"],
             step["from"]["cell"],
@@ -235,7 +235,7 @@ def read_report(file: Path, seed: int) -> Result:
         )
         for step in _critical(content)
     )
-    return Result(
+    return RoutedResult(
         seed=seed,
         clock_mhz=worst_clock.achieved_mhz,
         used=used,

@@ -9,7 +9,7 @@ from zipsgd.hdl.contract.config import EngineConfig
 from zipsgd.hdl.contract.job import Epoch, Job, Step
 from zipsgd.sim.cycles import predict_cycles
 
-from .board import Board
+from .description import Board
 
 FEATURES, BITS = 90, 4
 """Of the data set: one of YearPredictionMSD's size, at the usual precision."""

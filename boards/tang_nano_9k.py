@@ -9,7 +9,7 @@ from typing import Any
 
 from zipsgd.hdl.contract.presets import ENGINES
 
-from .board import BlockSamples, Board, Programmer
+from .description import BlockSamples, Board, Programmer
 
 
 def _platform() -> Any:

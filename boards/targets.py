@@ -13,7 +13,7 @@ Family = Literal["ecp5", "ice40", "gowin"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class FpgaPart:
     """An FPGA, and the clock rate that is wanted of it.
 
     Parameters
@@ -35,7 +35,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target(Part):
+class Target(FpgaPart):
     """An FPGA without a board, and the engine that suits it.
 
     Parameters

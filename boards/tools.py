@@ -27,7 +27,7 @@ class FlowError(Exception):
     """A tool failed, because the design does not fit for instance, or it took too long."""
 
 
-class StalledError(FlowError):
+class RouterStalledError(FlowError):
     """A tool was ended because it made no progress."""
 
 
@@ -111,7 +111,7 @@ def _wait(process: subprocess.Popen[bytes], what: str, stalls: Callable[[], bool
             if time.monotonic() >= end:
                 raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
         if stalls():
-            raise StalledError(f"{what} makes no progress")
+            raise RouterStalledError(f"{what} makes no progress")
 
 
 def _text(log: Path) -> str:

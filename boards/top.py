@@ -9,20 +9,20 @@ from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
-from zipsgd.hdl.device.device import Device
+from zipsgd.hdl.device.device import FramedDevice
 from zipsgd.hdl.device.lights import Light, Lights
-from zipsgd.hdl.lib.skid_buffer import Relay
+from zipsgd.hdl.lib.skid_buffer import SkidBuffer
 from zipsgd.hdl.link.uart import FRAME_BITS, Uart
 
-from .board import Board, SdramSamples
 from .clocks import BoardClock, sync_domain
+from .description import Board, SdramSamples
 from .digest import board_digest
 
 
 class BoardDevice(wiring.Component):
     """The device of a board, but for clock and pads::
 
-        rx, tx <-> [Uart] <-> [Device] <-> [memory] <-> sdram
+        rx, tx <-> [Uart] <-> [FramedDevice] <-> [memory] <-> sdram
                                  |
                               [Lights] -> lights
 
@@ -40,7 +40,7 @@ class BoardDevice(wiring.Component):
         self._board = board
         self._memory = memory = board.samples.build(board.engine, board.clock_hz)
         port = memory.port.signature.flip()
-        self._device = Device(
+        self._device = FramedDevice(
             board.engine,
             port,
             board.samples.bytes * 8 // port.width,
@@ -63,9 +63,9 @@ class BoardDevice(wiring.Component):
         m.submodules.lights = lights = Lights(board.clock_hz)
         wiring.connect(m, uart.o, device.i)
         # Whether the UART takes a byte is the carry of a long sum.
-        m.submodules.relay = relay = Relay(8)
-        wiring.connect(m, device.o, relay.i)
-        wiring.connect(m, relay.o, uart.i)
+        m.submodules.buffer = buffer = SkidBuffer(8)
+        wiring.connect(m, device.o, buffer.i)
+        wiring.connect(m, buffer.o, uart.i)
         wiring.connect(m, device.port, memory.port)
         m.d.comb += [
             uart.rx.eq(self.rx),
@@ -119,7 +119,7 @@ class PaddedDevice(Elaboratable):
 
     What goes to an SDRAM and comes from it passes registers in the pads, and its clock is the
     device's, inverted: commands change half a cycle before the edge that takes them
-    (`boards.board.check_capture` looks at the way back).
+    (`boards.description.check_capture` looks at the way back).
     """
 
     def __init__(self, board: Board, pads: Pads) -> None:

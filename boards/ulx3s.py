@@ -11,7 +11,7 @@ from zipsgd.hdl.contract.config import EngineConfig
 from zipsgd.hdl.contract.presets import ENGINES
 from zipsgd.hdl.memory.sdram.chip import AS4C32M16SB_7, IS42S16160G_7, W9825G6KH_6, any_of
 
-from .board import BlockSamples, Board, Programmer, SdramSamples
+from .description import BlockSamples, Board, Programmer, SdramSamples
 
 CLOCK_HZ = 100_000_000
 

@@ -23,8 +23,8 @@ QUIET_CYCLES = 6_000
 """A device that has said nothing for so long has answered all that it will."""
 
 
-class Transfer(ctypes.Structure):
-    """What one call moves and how far it has come: ``Transfer`` of ``byte_port.cpp``."""
+class PortCall(ctypes.Structure):
+    """What one call moves and how far it has come: ``PortCall`` of ``byte_port.cpp``."""
 
     _fields_ = (
         ("input", ctypes.c_void_p),
@@ -122,7 +122,7 @@ class BytePort:
         data = bytes(self._sent)
         source = ctypes.create_string_buffer(data, len(data) or 1)
         target = ctypes.create_string_buffer(OUT_BYTES)
-        transfer = Transfer(
+        transfer = PortCall(
             input=ctypes.addressof(source),
             output=ctypes.addressof(target),
             in_count=len(data),
@@ -148,7 +148,7 @@ def _load(path: Path) -> Any:
         "device_destroy": (None, [handle]),
         "device_reset": (None, [handle]),
         "device_set_memory": (None, [handle, ctypes.POINTER(MemorySettings)]),
-        "device_advance": (ctypes.c_int, [handle, ctypes.POINTER(Transfer), number, ctypes.c_int]),
+        "device_advance": (ctypes.c_int, [handle, ctypes.POINTER(PortCall), number, ctypes.c_int]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)

@@ -20,7 +20,7 @@ from zipsgd.hdl.contract.tables import ENTRIES, fraction_bits, rows
 
 from .compiled import compiled
 from .cycles import predict_cycles
-from .golden import Bools, Counters, Golden, Ints, RandomSource, Samples
+from .golden import Bools, Counters, Golden, GoldenRandom, Ints, Samples
 
 _jit: Any = compiled()
 
@@ -355,8 +355,8 @@ class Fast(Golden):
         self.check(job)
         config = self.config
         first = config.generators(config.lanes)
-        update_random = RandomSource(config, config.lanes, 0, job.seed)
-        loss_random = RandomSource(config, config.loss_fields, first, job.seed)
+        update_random = GoldenRandom(config, config.lanes, 0, job.seed)
+        loss_random = GoldenRandom(config, config.loss_fields, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
         carried, ends = slots(job)
         scales = np.array([_scales(config, job, index) for index in range(len(job.epochs))])

@@ -57,7 +57,7 @@ def coarsen(value: Ints, drop: int) -> Ints:
     return value >> drop << drop
 
 
-class RandomSource:
+class GoldenRandom:
     """Disjoint ``field_bits``-wide fields of 64-bit xorshift generators.
 
     Parameters
@@ -395,8 +395,8 @@ class Golden:
         self.check(job)
         config, count = self.config, Counters()
         first = config.generators(config.lanes)
-        update_random = RandomSource(config, config.lanes, 0, job.seed)
-        loss_random = RandomSource(config, config.loss_fields, first, job.seed)
+        update_random = GoldenRandom(config, config.lanes, 0, job.seed)
+        loss_random = GoldenRandom(config, config.loss_fields, first, job.seed)
         self.margins = np.zeros((job.groups, config.banks), dtype=np.int64)
         errors: dict[int, Errors] = {}
 
@@ -434,7 +434,7 @@ class Golden:
         samples: Samples,
         place: int,
         x: Ints,
-        random: RandomSource,
+        random: GoldenRandom,
         count: Counters,
     ) -> Errors:
         """Margins, losses and errors of one group."""

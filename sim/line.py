@@ -21,7 +21,7 @@ class Endpoint(Protocol):
         """As after power has come."""
 
 
-class Clock(Protocol):
+class LineClock(Protocol):
     """`host.devices.link.transport.Clock`."""
 
     def now(self) -> float: ...
@@ -84,7 +84,7 @@ class SimulatedLine:
     delay_s : float
         From the last bit of a piece to its arrival.
     faults : Faults, optional
-    clock : Clock, optional
+    clock : LineClock, optional
         Simulated time; one of its own if there is none.
     """
 
@@ -97,7 +97,7 @@ class SimulatedLine:
         bytes_per_s: float = 300_000,
         delay_s: float = 1e-3,
         faults: Faults | None = None,
-        clock: Clock | None = None,
+        clock: LineClock | None = None,
     ) -> None:
         self.device, self.bytes_per_s = device, bytes_per_s
         self.clock = clock or SimulatedClock()

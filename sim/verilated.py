@@ -39,8 +39,8 @@ RUNNING, DONE = 0, 1
 """Outcomes of a slice, as in ``harness.cpp``; anything else means stuck."""
 
 
-class Transfer(ctypes.Structure):
-    """What one call moves and how far it has come: ``Transfer`` of ``harness.cpp``."""
+class EngineCall(ctypes.Structure):
+    """What one call moves and how far it has come: ``EngineCall`` of ``harness.cpp``."""
 
     _fields_ = (
         ("job", ctypes.c_void_p),
@@ -97,7 +97,7 @@ class VerilatedEngine:
         self._library.engine_sizes(sizes)
         transfer_bytes, self._job_bytes, beat_bytes, self._status_bytes = sizes[:4]
         self._epoch_bytes, self._margin_bytes = sizes[4:]
-        if (transfer_bytes, beat_bytes) != (ctypes.sizeof(Transfer), config.beat_bytes):
+        if (transfer_bytes, beat_bytes) != (ctypes.sizeof(EngineCall), config.beat_bytes):
             raise SimulationError(
                 f"{path} does not match this version's harness; delete it, then retry"
             )
@@ -224,7 +224,7 @@ class VerilatedEngine:
         if not 0.0 <= gaps <= MOST_GAPS:
             raise ValueError(f"gaps must be a probability from 0 to {MOST_GAPS}, not {gaps}")
         packed = _payloads([job], self._job_bytes)
-        transfer = Transfer(
+        transfer = EngineCall(
             job=_address(packed),
             epochs=_address(epochs),
             beats=_address(beats),
@@ -252,7 +252,7 @@ class VerilatedEngine:
         if outcome != DONE:
             raise StalledError(self._explain(transfer))
 
-    def _explain(self, transfer: Transfer) -> str:
+    def _explain(self, transfer: EngineCall) -> str:
         """Why a transfer is stuck."""
         streams = {
             "taking epochs": (transfer.epochs_moved, transfer.epoch_count),
@@ -299,7 +299,7 @@ def _load(path: Path) -> Any:
         "engine_destroy": (None, [handle]),
         "engine_reset": (None, [handle]),
         "engine_status": (None, [handle, ctypes.c_char_p]),
-        "engine_advance": (ctypes.c_int, [handle, ctypes.POINTER(Transfer), number, number]),
+        "engine_advance": (ctypes.c_int, [handle, ctypes.POINTER(EngineCall), number, number]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)

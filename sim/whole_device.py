@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from zipsgd.hdl.contract.config import EngineConfig
-from zipsgd.hdl.device.device import Device
+from zipsgd.hdl.device.device import FramedDevice
 from zipsgd.hdl.lib.source_digest import design_digest
 from zipsgd.hdl.lib.verilog import to_verilog
 from zipsgd.hdl.link.uart import FRAME_BITS
@@ -41,7 +41,7 @@ LINE_CLOCK_HZ = 12_000_000
 
 
 class DeviceOnLine(wiring.Component):
-    """`Device` at the end of a `UartLine`.
+    """`FramedDevice` at the end of a `UartLine`.
 
     Members
     -------
@@ -50,7 +50,9 @@ class DeviceOnLine(wiring.Component):
     port : Out(MemorySignature)
     """
 
-    def __init__(self, device: Device, port: MemorySignature, clock_hz: float, baud: int) -> None:
+    def __init__(
+        self, device: FramedDevice, port: MemorySignature, clock_hz: float, baud: int
+    ) -> None:
         self._device, self._line = device, UartLine(clock_hz, baud)
         super().__init__(
             {"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "port": Out(port)}
@@ -115,7 +117,7 @@ def _verilog(config: EngineConfig, signature: MemorySignature, words: int, baud:
     def elaborate(work: Path) -> Path:
         clock_hz = LINE_CLOCK_HZ if baud else CLOCK_HZ
         byte_cycles = FRAME_BITS * clock_hz // baud if baud else 1
-        device = Device(
+        device = FramedDevice(
             config,
             signature,
             words,

@@ -56,7 +56,13 @@ GEOMETRIES = {
     ),
     # What lanes and banks share comes to them through registers.
     "spread": EngineConfig(
-        lanes=8, banks=4, max_chunks=4, max_delay=2, replay_beats=64, adder_levels=2, spread=2
+        lanes=8,
+        banks=4,
+        max_chunks=4,
+        max_delay=2,
+        replay_beats=64,
+        adder_levels=2,
+        fanout_stages=2,
     ),
     # Built without most parts.
     "small": ENGINES["small"],

@@ -31,14 +31,16 @@ from .generators import RANDOM_WORD_BITS
 from .parameters import Loss, Parameters
 
 LABELS_LATENCY = 2
-"""Cycles from a group's last beat to its labels (see `hdl.engine.labels`), without ``spread``."""
+"""Cycles from a group's last beat to its labels (see `hdl.engine.labels`), without
+``fanout_stages``."""
 
 MARGIN_LATENCY = 3
-"""Cycles from dot product to margin (see the stages in `hdl.engine.margin`), without ``spread``."""
+"""Cycles from dot product to margin (see the stages in `hdl.engine.margin`), without
+``fanout_stages``."""
 
 DERIVATIVE_LATENCY = 6
 """Cycles from margin and label to the derivatives of most losses (see the stages in
-`hdl.engine.derivative`), without ``spread``."""
+`hdl.engine.derivative`), without ``fanout_stages``."""
 
 ERROR_LATENCY = 6
 """Cycles from derivatives to the scaled error (see the stages in `hdl.engine.scaled_error`)."""
@@ -52,8 +54,8 @@ UPDATE_LATENCY = 2
 LEAN_UPDATE_LATENCY = 1
 """The same where one component does it all (see `hdl.engine.lean_update`)."""
 
-MAX_SPREAD = 2
-"""Most registers that `EngineConfig.spread` asks for."""
+MAX_FANOUT_STAGES = 2
+"""Most registers that `EngineConfig.fanout_stages` asks for."""
 
 
 def bits_for_sum(bits: int, terms: int) -> int:
@@ -91,11 +93,14 @@ class EngineConfig(Parameters):
             )
         if not 1 <= self.adder_levels <= 3:
             raise ValueError(f"adder_levels must be 1 to 3, not {self.adder_levels}")
-        if not 0 <= self.spread <= MAX_SPREAD:
-            raise ValueError(f"spread must be 0 to {MAX_SPREAD}, not {self.spread}")
-        if self.spread and self.is_lean:
+        if not 0 <= self.fanout_stages <= MAX_FANOUT_STAGES:
             raise ValueError(
-                "an engine with read_latency 1 has no registers to spread; spread is 0"
+                f"fanout_stages must be 0 to {MAX_FANOUT_STAGES}, not {self.fanout_stages}"
+            )
+        if self.fanout_stages and self.is_lean:
+            raise ValueError(
+                "an engine with read_latency 1 has no registers between its stages; "
+                "fanout_stages is 0"
             )
         if self.read_latency not in (1, 2):
             raise ValueError(f"read_latency must be 1 or 2, not {self.read_latency}")
@@ -298,10 +303,10 @@ class EngineConfig(Parameters):
     def is_lean(self) -> bool:
         """Whether gradient, correction and update are one: nothing but the drop of bits stands
         between gradient and model word, and cells matter more than the clock rate."""
-        return self.is_slow and not (self.regularisation or self.coarsening)
+        return self.area_optimised and not (self.regularisation or self.coarsening)
 
     @property
-    def is_slow(self) -> bool:
+    def area_optimised(self) -> bool:
         """Whether cells matter more than the clock rate: registers that only shorten paths are
         left out."""
         return self.read_latency == 1
@@ -326,7 +331,7 @@ class EngineConfig(Parameters):
     @property
     def dot_tree_latency(self) -> int:
         """Of a sample's sum over the lanes."""
-        return self.spread + tree_latency(self.lanes, self.adder_levels)
+        return self.fanout_stages + tree_latency(self.lanes, self.adder_levels)
 
     @property
     def code_tree_latency(self) -> int:
@@ -336,7 +341,7 @@ class EngineConfig(Parameters):
     @property
     def shrink_latency(self) -> int:
         """From a replayed parity plane to a feature's summed coefficients less its decay."""
-        return self.spread + max(self.code_tree_latency, 1)
+        return self.fanout_stages + max(self.code_tree_latency, 1)
 
     @property
     def correction_latency(self) -> int:
@@ -358,7 +363,7 @@ class EngineConfig(Parameters):
     @property
     def update_spread(self) -> int:
         """Registers between gradient, correction and update: one will do within a lane."""
-        return min(self.spread, 1)
+        return min(self.fanout_stages, 1)
 
     @property
     def acc_lead(self) -> int:
@@ -385,12 +390,14 @@ class EngineConfig(Parameters):
     @property
     def margin_latency(self) -> int:
         """From dot product to margin."""
-        return LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY + bool(self.spread)
+        return (
+            LEAN_MARGIN_LATENCY if self.has_lean_loss else MARGIN_LATENCY + bool(self.fanout_stages)
+        )
 
     @property
     def derivative_latency(self) -> int:
         """From margin and label to the loss's derivatives: a residual alone needs a cycle."""
-        return 1 if self.is_flat else DERIVATIVE_LATENCY + bool(self.spread)
+        return 1 if self.is_flat else DERIVATIVE_LATENCY + bool(self.fanout_stages)
 
     @property
     def loss_latency(self) -> int:
@@ -406,7 +413,7 @@ class EngineConfig(Parameters):
     @property
     def labels_latency(self) -> int:
         """From a group's last beat to its labels."""
-        return LABELS_LATENCY + self.spread
+        return LABELS_LATENCY + self.fanout_stages
 
     @property
     def label_wait(self) -> int:

@@ -55,7 +55,7 @@ class Parameters:
     adder_levels : int
         Levels of an adder tree between registers: 1 for the highest clock rate, 2 for fewer
         registers and cycles in a wide engine.
-    spread : int
+    fanout_stages : int
         Registers on the way from what many lanes and banks read to them, for the clock rate: 1
         takes three cycles more of a dot product and one of an update, 2 five and one; curved losses
         take another.
@@ -95,7 +95,7 @@ class Parameters:
     mantissa_bits: int = 13
     random_bits: int = 12
     adder_levels: int = 1
-    spread: int = 0
+    fanout_stages: int = 0
     read_latency: int = 2
     count_bits: int = 32
     losses: tuple[Loss, ...] = tuple(Loss)

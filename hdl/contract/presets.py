@@ -21,7 +21,7 @@ _RAPID = replace(
     error_frac=16,
     max_delay=4,
     count_bits=24,
-    spread=2,
+    fanout_stages=2,
 )
 
 _SMALL = replace(
@@ -49,7 +49,7 @@ ENGINES = {
     # The same with every wire that spans lanes or banks cut: six cycles more of a dot product, for
     # the clock rate. A shorter mantissa leaves room in the multiplier of a step for the lowest bits
     # of its shift.
-    "complete": EngineConfig(spread=2, mantissa_bits=10),
+    "complete": EngineConfig(fanout_stages=2, mantissa_bits=10),
     # An 18-bit model takes one multiplier of a DSP block a lane, a 24-bit one two.
     "medium": EngineConfig(
         lanes=16,
@@ -69,7 +69,7 @@ ENGINES = {
         model_frac=12,
         error_bits=18,
         error_frac=14,
-        spread=1,
+        fanout_stages=1,
     ),
     # Least squares alone, as fast as a clock gets: every wire that spans lanes or banks is cut.
     "rapid": _RAPID,

@@ -13,7 +13,7 @@ from ..contract.config import EngineConfig
 from ..contract.formats import EPOCH_DEPTH, MODEL_WORD_BITS
 from ..contract.protocol import epoch_layout
 from ..lib.gearbox import Gearbox
-from ..lib.skid_buffer import relayed
+from ..lib.skid_buffer import buffered
 from ..link.frames import Command, byte_count
 from .layouts import epoch_item_layout
 
@@ -165,11 +165,11 @@ class Outlet(wiring.Component):
         config = self._config
         # What takes a word is on no path to what takes its bytes.
         beats, model, margins = (
-            relayed(
+            buffered(
                 m,
                 f"{name}_words",
                 wiring.flipped(getattr(self, name)),
-                needed=not config.is_slow,
+                needed=not config.area_optimised,
                 clear=self.reset,
             )
             for name in ("beats", "model", "margins")

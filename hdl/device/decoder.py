@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import EngineConfig
 from ..contract.formats import EPOCH_DEPTH
 from ..contract.protocol import Status, epoch_layout, job_layout
-from ..lib.skid_buffer import relayed
+from ..lib.skid_buffer import buffered
 from ..link.frames import (
     MAX_PAYLOAD,
     Code,
@@ -122,12 +122,12 @@ class CommandDecoder(wiring.Component):
         quiet, moved, has_moved = Signal(range(QUIET_CYCLES + 1)), Signal(), Signal()
         # What takes a byte is on no path to what counts it. What the last command left of its
         # payload is not the next one's.
-        fast = not self._config.is_slow
+        fast = not self._config.area_optimised
         given = self.data.signature.flip().create()
-        taken = relayed(m, "taken", given, needed=fast, clear=idle)
+        taken = buffered(m, "taken", given, needed=fast, clear=idle)
         wiring.connect(m, taken, intake.i)
         read = self.data.signature.flip().create()
-        shown = relayed(m, "shown", read, needed=fast)
+        shown = buffered(m, "shown", read, needed=fast)
         reads, settling, settled = Signal(), Signal(), Signal()
         word, was_busy = Signal(2 * 8), Signal()
         status = self._status(m, left, was_busy)

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import EngineConfig
 from ..contract.protocol import Error
 from ..engine.engine import Engine
-from ..lib.skid_buffer import relayed
+from ..lib.skid_buffer import buffered
 from ..lib.source_digest import design_digest
 from ..link.identity import Identity
 from ..link.link import BUFFER_BYTES, Link
@@ -22,7 +22,7 @@ BURST_WORDS = 16
 """Requests to block RAM, which could as well be asked for a word at a time."""
 
 
-class Device(wiring.Component):
+class FramedDevice(wiring.Component):
     """`Engine` with a memory of samples, driven by frames::
 
         i, o <-> [Link] <-> [CommandDecoder] <-> [Engine]
@@ -98,13 +98,15 @@ class Device(wiring.Component):
             identity.to_bytes(),
             identity.buffer_bytes,
             self._byte_cycles,
-            relays=not self.config.is_slow,
+            skid_buffers=not self.config.area_optimised,
         )
         m.submodules.decoder = decoder = self._decoder
         m.submodules.store = store = self._store
         engine = Engine(self.config, keeps_job=False)
         m.submodules.engine = engine
-        beats = relayed(m, "beats", store.beats, needed=not self.config.is_slow, clear=decoder.stop)
+        beats = buffered(
+            m, "beats", store.beats, needed=not self.config.area_optimised, clear=decoder.stop
+        )
 
         wiring.connect(m, wiring.flipped(self.i), link.i)
         wiring.connect(m, link.o, wiring.flipped(self.o))
@@ -145,7 +147,7 @@ class Device(wiring.Component):
 
 
 class BlockDevice(wiring.Component):
-    """`Device` on block RAM: words as wide as beats.
+    """`FramedDevice` on block RAM: words as wide as beats.
 
     Parameters
     ----------
@@ -168,7 +170,7 @@ class BlockDevice(wiring.Component):
         self._memory = BlockMemory(config.beat_bits, words, BURST_WORDS)
         port = self._memory.port.signature.flip()
         depth = 4 * BURST_WORDS
-        self._device = Device(config, port, words, clock_hz=clock_hz, depth=depth)
+        self._device = FramedDevice(config, port, words, clock_hz=clock_hz, depth=depth)
         super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform: object) -> Module:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.config import EngineConfig
 from ..contract.protocol import group_layout, row_layout
-from ..lib.arith import broadcast, delay, handed_on, partial_products, sum_tree
+from ..lib.arith import delay, fanout_chain, fanout_tree, partial_products, sum_tree
 
 
 class Correction(wiring.Component):
@@ -63,15 +63,15 @@ class Correction(wiring.Component):
         waiting = config.gradient_latency - config.correction_latency
 
         if config.regularisation:
-            decays = broadcast(m, self.group.decay, config.shrink_latency - 1, config.lanes)
+            decays = fanout_tree(m, self.group.decay, config.shrink_latency - 1, config.lanes)
         coefficients = [
-            broadcast(m, sample.coefficient, config.spread, config.lanes)
+            fanout_tree(m, sample.coefficient, config.fanout_stages, config.lanes)
             for sample in self.group.samples
         ]
 
-        for lane, odd in enumerate(handed_on(m, self.odd, config.lanes)):
+        for lane, odd in enumerate(fanout_chain(m, self.odd, config.lanes)):
             codes = self.beat[lane :: config.lanes]
-            differs = delay(m, codes ^ ~odd.replicate(config.banks), config.spread)
+            differs = delay(m, codes ^ ~odd.replicate(config.banks), config.fanout_stages)
             differed = [
                 Mux(differs[bank], coefficient[lane], 0)
                 for bank, coefficient in enumerate(coefficients)

@@ -22,7 +22,7 @@ class Derivative(wiring.Component):
 
     The logistic loss interpolates the table of `hdl.contract.tables` and adds the margin-variance
     term bend * s2, where bend is -f''/2 (`sim.golden.derivative` has the formula); the other losses
-    compare and select. With ``spread`` what the table says waits a cycle on its way to the
+    compare and select. With ``fanout_stages`` what the table says waits a cycle on its way to the
     multipliers.
 
     If least squares is all there is, `hdl.engine.margin.Margin` says all of it instead.
@@ -141,7 +141,7 @@ class Derivative(wiring.Component):
         m.d.sync += size.eq(Mux(self.z < 0, -self.z, self.z))
         m.d.comb += magnitude.eq(Mux(size > end, end, size))
 
-        read, way = table.read_port(), int(config.spread > 0)
+        read, way = table.read_port(), int(config.fanout_stages > 0)
         row, at = Signal(layout, reset_less=True), Signal(layout)
         m.d.comb += [read.addr.eq(magnitude >> places), read.en.eq(1)]
         m.d.sync += [row.eq(read.data), at.eq(delay(m, row, way))]

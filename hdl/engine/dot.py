@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.config import EngineConfig, bits_for_sum
 from ..contract.protocol import row_layout, token_layout
-from ..lib.arith import add_or_subtract, broadcast, delay, fold_plane, sum_tree
+from ..lib.arith import add_or_subtract, delay, fanout_tree, fold_plane, sum_tree
 
 
 class Dot(wiring.Component):
@@ -53,8 +53,8 @@ class Dot(wiring.Component):
         m = Module()
         config, banks = self._config, self._config.banks
         levels = config.dot_tree_latency
-        beat = delay(m, self.beat, config.spread)
-        rows = [broadcast(m, word, config.spread, banks) for word in self.x]
+        beat = delay(m, self.beat, config.fanout_stages)
+        rows = [fanout_tree(m, word, config.fanout_stages, banks) for word in self.x]
         flips = self.token.first & self.is_signed
         flags = (
             (self.token.live & ~self.token.label, levels),  # takes a plane
@@ -63,7 +63,7 @@ class Dot(wiring.Component):
             (flips, levels),
             (self.token.first_chunk, levels + 1),
         )
-        spread = [broadcast(m, flag, cycles, banks) for flag, cycles in flags]
+        spread = [fanout_tree(m, flag, cycles, banks) for flag, cycles in flags]
         horner_bits = bits_for_sum(config.model_bits + config.max_bits + 1, config.lanes)
 
         for bank, (takes_plane, takes_chunk, first, negative, first_chunk) in enumerate(
@@ -73,7 +73,7 @@ class Dot(wiring.Component):
             gated = [Mux(plane[i], rows[i][bank], 0) for i in range(config.lanes)]
             horner = Signal(signed(horner_bits), name=f"horner_{bank}")
             total = self.product[bank]
-            if config.is_slow:
+            if config.area_optimised:
                 # With the plane after one that was complemented, see `fold_plane`.
                 carry = Signal(name=f"carry_{bank}")
                 with m.If(takes_plane):

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import EngineConfig
 from ..contract.job import Mode
 from ..contract.protocol import Status, epoch_layout, group_layout, job_layout
-from ..lib.arith import broadcast, delay, handed_on
+from ..lib.arith import delay, fanout_chain, fanout_tree
 from ..lib.ring import Ring
 from .correction import Correction
 from .dot import Dot
@@ -20,9 +20,9 @@ from .labels import Labels
 from .lean_loss import LeanLoss
 from .lean_transfer import LeanTransfer
 from .lean_update import LeanUpdate
-from .loss import Loss
+from .loss import LossPipeline
 from .margin_queue import MARGIN_DEPTH, MarginQueue
-from .model import Model
+from .model import ModelMemory
 from .random import RandomSource
 from .slot_control import SlotController
 from .transfer import Transfer
@@ -34,7 +34,7 @@ class Engine(wiring.Component):
 
         job -> [JobController] -> job
         beats -> [SlotController] -> token, beat
-                      |-> [Labels] ----------------> [Loss] -> errors -> [Ring]
+                      |-> [Labels] ----------------> [LossPipeline] -> errors -> [Ring]
                       |-> [Dot] ---- product -------/   | z              |
                       |                                 +-> [Evaluate], margins
                       |-> [Ring: replay] -> [Gradient] + [Correction] <--+
@@ -97,9 +97,9 @@ class Engine(wiring.Component):
         config, latency = self.config, self.config.read_latency
         m.submodules.jobs = jobs = JobController(config, keeps=self._keeps_job)
         m.submodules.slots = slots = SlotController(config)
-        m.submodules.loss = loss = (LeanLoss if config.has_lean_loss else Loss)(config)
+        m.submodules.loss = loss = (LeanLoss if config.has_lean_loss else LossPipeline)(config)
         m.submodules.errors = errors = Ring(group_layout(config), config.error_slots, latency)
-        m.submodules.model = model = Model(config)
+        m.submodules.model = model = ModelMemory(config)
         m.submodules.transfer = transfer = (LeanTransfer if config.is_lean else Transfer)(config)
         m.submodules.update = update = (LeanUpdate if config.is_lean else Update)(config)
 
@@ -114,7 +114,7 @@ class Engine(wiring.Component):
             jobs.cancel.eq(self.cancel),
         ]
         # A register for each: they lie far apart, and a cycle more does not matter.
-        cancels = broadcast(m, jobs.cancelled, 1, 2)
+        cancels = fanout_tree(m, jobs.cancelled, 1, 2)
         m.d.comb += [slots.cancel.eq(cancels[0]), transfer.cancel.eq(cancels[1])]
 
         # A cycle late: what settles takes longer.
@@ -138,8 +138,8 @@ class Engine(wiring.Component):
         m: Module,
         jobs: JobController,
         slots: SlotController,
-        loss: Loss,
-        model: Model,
+        loss: LossPipeline,
+        model: ModelMemory,
         after: list[data.View],
     ) -> None:
         """Arriving group: dot products and labels become errors."""
@@ -169,7 +169,7 @@ class Engine(wiring.Component):
         ]
 
     def _queue_errors(
-        self, m: Module, slots: SlotController, loss: Loss, errors: Ring, issued: data.View
+        self, m: Module, slots: SlotController, loss: LossPipeline, errors: Ring, issued: data.View
     ) -> None:
         """What waits D slots for its update: the group's errors, in order of their slots."""
         m.d.sync += errors.write.eq(loss.o_due & (slots.job.mode == Mode.TRAIN))
@@ -185,7 +185,7 @@ class Engine(wiring.Component):
         jobs: JobController,
         slots: SlotController,
         errors: Ring,
-        model: Model,
+        model: ModelMemory,
         update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
@@ -225,7 +225,7 @@ class Engine(wiring.Component):
         m: Module,
         jobs: JobController,
         errors: Ring,
-        model: Model,
+        model: ModelMemory,
         beat: Value,
         fields: data.View,
         update: Update,
@@ -266,13 +266,13 @@ class Engine(wiring.Component):
     def _connect_model(
         self,
         m: Module,
-        model: Model,
+        model: ModelMemory,
         transfer: Transfer | LeanTransfer,
         update: Update | LeanUpdate,
         after: list[data.View],
     ) -> None:
         """The model is read by address of the token, and written by update or transfer."""
-        config, moving, spread = self.config, transfer.active, self.config.spread
+        config, moving, spread = self.config, transfer.active, self.config.fanout_stages
         sharing = 1 if spread else 4
         written_next = after[-2 - spread]
         updates = _ends_replayed_chunk(written_next)
@@ -290,7 +290,7 @@ class Engine(wiring.Component):
         if isinstance(transfer, Transfer):
             m.d.comb += [
                 model.row[lane].eq(Mux(loads, transfer.row[lane], update.row[lane]))
-                for lane, loads in enumerate(handed_on(m, moving, config.lanes, sharing=sharing))
+                for lane, loads in enumerate(fanout_chain(m, moving, config.lanes, sharing=sharing))
             ]
         if isinstance(update, LeanUpdate) and isinstance(transfer, LeanTransfer):
             m.d.comb += [
@@ -307,7 +307,7 @@ class Engine(wiring.Component):
         m: Module,
         jobs: JobController,
         slots: SlotController,
-        loss: Loss,
+        loss: LossPipeline,
         update: Update | LeanUpdate,
     ) -> None:
         """Margins, the sum of losses, and counters."""

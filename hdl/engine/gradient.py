@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import EngineConfig
 from ..contract.formats import COARSE_BITS
 from ..contract.protocol import error_layout, token_layout
-from ..lib.arith import add_or_subtract, broadcast, delay, dither, handed_on, sum_tree
+from ..lib.arith import add_or_subtract, delay, dither, fanout_chain, fanout_tree, sum_tree
 
 
 class Gradient(wiring.Component):
@@ -21,8 +21,8 @@ class Gradient(wiring.Component):
 
         beat, errors -> [wait] -> [gate] -> [tree] -> [horner: 2 acc + s] -> [+ dither] -> sums
 
-    Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.engine.loss.Loss` so that the
-    unit does not depend on q, and `dither`.
+    Twins: `code_sum` in `sim.golden`, with errors aligned by `hdl.engine.loss.LossPipeline` so that
+    the unit does not depend on q, and `dither`.
 
     Latency: ``sums_latency`` from a chunk's last plane to ``sums``; ``random`` is used up
     ``1 + 2 * update_spread`` cycles before. Throughput: a beat a cycle. Overflow: impossible.
@@ -65,9 +65,9 @@ class Gradient(wiring.Component):
         # Waits for the correction here, where there are fewer bits than in the sums.
         wait = config.sums_latency - levels - 2 - config.update_spread
         token, beat, lanes = self.token, delay(m, self.beat, wait), config.lanes
-        errors = [broadcast(m, sample.error, wait, lanes) for sample in self.errors]
+        errors = [fanout_tree(m, sample.error, wait, lanes) for sample in self.errors]
         first, takes_plane, negative = (
-            broadcast(m, flag, wait + levels, lanes)
+            fanout_tree(m, flag, wait + levels, lanes)
             for flag in (token.first, token.replay & ~token.label, token.first & self.is_signed)
         )
         widest = config.random_bits + COARSE_BITS
@@ -75,7 +75,7 @@ class Gradient(wiring.Component):
         if config.coarsening:
             reach = Signal(widest)
             m.d.sync += reach.eq(((1 << config.random_bits) << self.model_drop) - 1)
-            reaches = handed_on(m, reach, lanes)
+            reaches = fanout_chain(m, reach, lanes)
 
         for lane, used in enumerate(reaches):
             gated = [Mux(beat[bank * lanes + lane], e[lane], 0) for bank, e in enumerate(errors)]

@@ -16,7 +16,7 @@ from ..contract.protocol import (
     token_layout,
     weight_layout,
 )
-from ..lib.arith import broadcast, delay
+from ..lib.arith import delay, fanout_tree
 
 
 class Labels(wiring.Component):
@@ -54,7 +54,7 @@ class Labels(wiring.Component):
         layouts = [label_layout(config)]
         if config.sample_words:
             layouts += [weight_layout(), offset_layout(config)]
-        spread, arrived, group_end = config.spread, Signal(len(layouts)), Signal()
+        spread, arrived, group_end = config.fanout_stages, Signal(len(layouts)), Signal()
         beat = delay(m, self.beat, 1 + spread)
         with m.If(self.token.live & self.token.label):
             m.d.sync += arrived.eq(1 << self.token.word if config.sample_words else 1)
@@ -65,7 +65,7 @@ class Labels(wiring.Component):
             self.valid.eq(delay(m, group_end, spread)),
         ]
 
-        for bank, takes in enumerate(broadcast(m, arrived, spread, config.banks)):
+        for bank, takes in enumerate(fanout_tree(m, arrived, spread, config.banks)):
             part = beat.word_select(bank, config.lanes)
             words = []
             for index, layout in enumerate(layouts):

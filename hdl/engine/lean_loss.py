@@ -6,12 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from ..contract.config import LEAN_LOSS_LATENCY, LEAN_MARGIN_LATENCY
 from ..lib.arith import clamp, delay, registered_product, saturate, sum_comb
-from .loss import Loss
+from .loss import LossPipeline
 
 
-class LeanLoss(Loss):
-    """`hdl.engine.loss.Loss` of a slow engine without other losses, sample words, regularisation
-    and coarsening: the residual is the derivative, and its curvature is 1::
+class LeanLoss(LossPipeline):
+    """`hdl.engine.loss.LossPipeline` of a slow engine without other losses, sample words,
+    regularisation and coarsening: the residual is the derivative, and its curvature is 1::
 
         1: [A >> q - 1]  2: [saturate -> z]  3: [z - Y]  4: [* step]  5: [>> shift]
                                                 6: [round, saturate, align] -> h

@@ -9,13 +9,13 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import ERROR_LATENCY, EngineConfig
 from ..contract.formats import COARSE_BITS, CURVATURE_FRAC, THRESHOLD_BITS
 from ..contract.protocol import epoch_layout, group_layout, job_layout, sample_layout
-from ..lib.arith import broadcast, clamp, delay, dither, sum_comb
+from ..lib.arith import clamp, delay, dither, fanout_tree, sum_comb
 from .derivative import Derivative
 from .margin import Margin
 from .scaled_error import ScaledError
 
 
-class Loss(wiring.Component):
+class LossPipeline(wiring.Component):
     """The errors of a group: a pipeline for each of its samples, and its regularisation::
 
         product, label -> [Margin] -> z -> [Derivative] -> F, f' -> [ScaledError] -> h, c
@@ -98,10 +98,12 @@ class Loss(wiring.Component):
 
         margin_flags, error_flags = [], []
         # Every bit that a bank shifts hangs on them.
-        steps = broadcast(m, self.epoch.step_mantissa, int(config.spread > 0), config.banks)
-        drops = broadcast(m, self.epoch.step_drop, 1 + bool(config.spread), config.banks)
-        widths = broadcast(m, self.job.bits, 2 * bool(config.spread), config.banks)
-        losses = broadcast(m, self.job.loss, 2 * bool(config.spread), config.banks)
+        steps = fanout_tree(
+            m, self.epoch.step_mantissa, int(config.fanout_stages > 0), config.banks
+        )
+        drops = fanout_tree(m, self.epoch.step_drop, 1 + bool(config.fanout_stages), config.banks)
+        widths = fanout_tree(m, self.job.bits, 2 * bool(config.fanout_stages), config.banks)
+        losses = fanout_tree(m, self.job.loss, 2 * bool(config.fanout_stages), config.banks)
         for bank, copies in enumerate(zip(steps, drops, widths, losses, strict=True)):
             margin_flag, error_flag = self._sample(m, bank, *copies)
             margin_flags.append(self.o_valid & margin_flag)

@@ -16,8 +16,8 @@ class Margin(wiring.Component):
         1: [>> q - 1, but for one bit]   2: [+ offset, + that bit]   3: [saturate]
                                          label --------------------> 3: [- label] 4: [saturate]
 
-    With ``spread`` the product waits a cycle on its way. The residual is made of the margin before
-    its saturation, beside that of the bound: no sum stands between it and a multiplier.
+    With ``fanout_stages`` the product waits a cycle on its way. The residual is made of the margin
+    before its saturation, beside that of the bound: no sum stands between it and a multiplier.
 
     Latency: ``margin_latency``, of ``residual`` a cycle more. Throughput: a sample a cycle.
     Overflow: saturates and says so. Twin: `margin` in `sim.golden`.
@@ -52,7 +52,7 @@ class Margin(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m, config = Module(), self._config
-        way = int(config.spread > 0)
+        way = int(config.fanout_stages > 0)
         product, offset = delay(m, self.product, way), delay(m, self.offset, way)
         drop = Signal(range(config.max_bits))
         # With a bit below the point: the highest that falls, which rounds.

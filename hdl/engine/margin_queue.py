@@ -59,7 +59,7 @@ class MarginQueue(wiring.Component):
         m.submodules.memory = store
         write, read = store.write_port(), store.read_port()
         shown, waits, leaves, written = Signal(), Signal(), Signal(), Signal()
-        way = int(not self._config.is_slow)
+        way = int(not self._config.area_optimised)
         arrives = delay(m, self.arrives, way)
         m.d.comb += [
             leaves.eq(waits & ~shown),

@@ -8,17 +8,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.config import EngineConfig
 from ..contract.protocol import row_layout
-from ..lib.arith import broadcast, shown
+from ..lib.arith import fanout_tree, registered_read
 
 
-class Model(wiring.Component):
+class ModelMemory(wiring.Component):
     """``x``, which dot products, correction and host read, and ``acc``, which collects updates.
 
     Both are memories of rows (the words of a chunk) with one read and one write port.
 
-    Latency: ``spread + read_latency`` from address to row; a written row can be read from the next
-    cycle, and nothing relies on what is read in the cycle of a write. A reset may spoil a row.
-    Throughput: one read of each copy and one write a cycle.
+    Latency: ``fanout_stages + read_latency`` from address to row; a written row can be read from
+    the next cycle, and nothing relies on what is read in the cycle of a write. A reset may spoil a
+    row. Throughput: one read of each copy and one write a cycle.
 
     Members
     -------
@@ -29,7 +29,7 @@ class Model(wiring.Component):
     write_x, write_acc : In(1)
         Whether each copy takes ``row``.
     row : In(row_layout)
-        ``spread`` cycles after ``chunk`` and whether it is taken.
+        ``fanout_stages`` cycles after ``chunk`` and whether it is taken.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -52,16 +52,16 @@ class Model(wiring.Component):
         m = Module()
         config, lanes = self._config, self._config.lanes
         # Each part of a row has address registers of its own.
-        parts = min(1 << config.spread, lanes)
+        parts = min(1 << config.fanout_stages, lanes)
         bits = lanes // parts * config.model_bits
-        chunks = broadcast(m, self.chunk, config.spread, parts)
+        chunks = fanout_tree(m, self.chunk, config.fanout_stages, parts)
         copies = (
             ("x", self.x_chunk, self.x, self.write_x),
             ("acc", self.acc_chunk, self.acc, self.write_acc),
         )
         for name, address, row, takes in copies:
-            addresses = broadcast(m, address, config.spread, parts)
-            taking = broadcast(m, takes, config.spread, parts)
+            addresses = fanout_tree(m, address, config.fanout_stages, parts)
+            taking = fanout_tree(m, takes, config.fanout_stages, parts)
             for part in range(parts):
                 m.submodules[f"{name}_{part}"] = copy = memory.Memory(
                     shape=unsigned(bits), depth=config.max_chunks, init=[]
@@ -73,6 +73,8 @@ class Model(wiring.Component):
                     write.addr.eq(chunks[part]),
                     write.data.eq(self.row.as_value().word_select(part, bits)),
                     write.en.eq(taking[part]),
-                    row.as_value().word_select(part, bits).eq(shown(m, read, config.read_latency)),
+                    row.as_value()
+                    .word_select(part, bits)
+                    .eq(registered_read(m, read, config.read_latency)),
                 ]
         return m

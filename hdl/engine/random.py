@@ -8,14 +8,14 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.config import EngineConfig
 from ..contract.generators import RANDOM_WORD_BITS, SEED_BITS, XORSHIFT_TRIPLE, generator_constant
-from ..lib.arith import delay, handed_on
+from ..lib.arith import delay, fanout_chain
 
 
 class RandomSource(wiring.Component):
     """Disjoint fields of 64-bit xorshift generators; every draw replaces all bits.
 
     A generator's state is its output word (Marsaglia, Xorshift RNGs, 2003). Twin:
-    `sim.golden.RandomSource`, which says in which order the engine draws.
+    `sim.golden.GoldenRandom`, which says in which order the engine draws.
 
     Latency: ``fields`` show the first draw `HANDS` + 1 cycles after ``restart`` at the latest; each
     ``draw`` shows the next one two cycles later. Throughput: one draw a cycle.
@@ -55,8 +55,11 @@ class RandomSource(wiring.Component):
         # The first draw is long after the start, which has time to go from one generator to the
         # next.
         generators = self._config.generators(count)
-        starting = handed_on(m, self.restart, generators, sharing=1)
-        before, seed = self.restart, self.seed if self._config.is_slow else delay(m, self.seed, 1)
+        starting = fanout_chain(m, self.restart, generators, sharing=1)
+        before, seed = (
+            self.restart,
+            self.seed if self._config.area_optimised else delay(m, self.seed, 1),
+        )
         fields = []
         for index, starts in enumerate(starting):
             if index and starts is not starting[index - 1]:

@@ -181,7 +181,7 @@ class SlotController(wiring.Component):
 
         # Nothing asks for the values before the first group's margins are there.
         came, values = takes_epoch, self.epochs.payload
-        if not self._config.is_slow:
+        if not self._config.area_optimised:
             came, values = delay(m, came, 1), delay(m, values, 1)
         with m.If(came):
             m.d.sync += self.epoch.eq(values)

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Member, Out
 from ..contract.config import EngineConfig
 from ..contract.job import Mode
 from ..contract.protocol import job_layout, row_layout
-from ..lib.arith import broadcast, delay
+from ..lib.arith import delay, fanout_tree
 
 
 def transfer_members(config: EngineConfig) -> dict[str, Member]:
@@ -35,8 +35,8 @@ class Transfer(wiring.Component):
     Loading writes both copies, dumping reads x. Words go in the order of their features.
 
     Throughput: loading a word a cycle and two cycles more, dumping a row in ``read_latency + 1
-    + 2 * lanes`` cycles; ``spread`` makes each of those twos as much longer. ``done`` comes a cycle
-    after the last.
+    + 2 * lanes`` cycles; ``fanout_stages`` makes each of those twos as much longer. ``done`` comes
+    a cycle after the last.
     Back-pressure: the streams' own.
 
     Members
@@ -52,9 +52,9 @@ class Transfer(wiring.Component):
     chunk : Out(range(max_chunks))
         Row to read or write.
     x : In(row_layout)
-        The row at ``chunk``, ``read_latency + 1 + spread`` cycles later.
+        The row at ``chunk``, ``read_latency + 1 + fanout_stages`` cycles later.
     write : Out(1)
-        Whether ``chunk`` takes the row of ``1 + spread`` cycles later.
+        Whether ``chunk`` takes the row of ``1 + fanout_stages`` cycles later.
     active : Out(1)
         Between ``start`` and ``done``: the model is addressed from here.
     row : Out(row_layout)
@@ -68,7 +68,7 @@ class Transfer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, lanes = self._config, self._config.lanes
-        read_latency, spread = config.read_latency, config.spread
+        read_latency, spread = config.read_latency, config.fanout_stages
         lane = Signal(range(lanes))
         # A row that is asked for goes through ``waits`` while it is read.
         asks, waits = Signal(), Signal(read_latency + spread + 2)
@@ -98,8 +98,8 @@ class Transfer(wiring.Component):
         rests = ~Cat(moved, shifts)[: 1 + spread].any()
         with m.If(moved):
             m.d.sync += [lane.eq(lane + 1), last_lane.eq(lane == lanes - 2)]
-        changes = broadcast(m, moved | waits[read_latency], 1 + spread, lanes)
-        captures = broadcast(m, waits[read_latency - 1], 2 + spread, lanes)
+        changes = fanout_tree(m, moved | waits[read_latency], 1 + spread, lanes)
+        captures = fanout_tree(m, waits[read_latency - 1], 2 + spread, lanes)
         above = [*(self.row[n] for n in range(1, lanes)), word.as_signed()]
         for n, (change, capture) in enumerate(zip(changes, captures, strict=True)):
             with m.If(change):

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.config import UPDATE_LATENCY, EngineConfig, tree_latency
 from ..contract.formats import COARSE_BITS, THRESHOLD_BITS
 from ..contract.protocol import row_layout
-from ..lib.arith import delay, handed_on, sum_tree
+from ..lib.arith import delay, fanout_chain, sum_tree
 
 COUNT_LEVELS = 2
 """Levels of the adder tree that counts saturations between registers."""
@@ -86,7 +86,7 @@ class Update(wiring.Component):
         if config.coarsening:
             grid = Signal(signed(COARSE_BITS + 1))
             m.d.sync += grid.eq(-(1 << self.model_drop))
-            grids = handed_on(m, grid, config.lanes)
+            grids = fanout_chain(m, grid, config.lanes)
         flags = [self._lane(m, lane, grids[lane], valid[-2]) for lane in range(config.lanes)]
         m.d.comb += self.saturations.eq(sum_tree(m, flags, COUNT_LEVELS))
         return m

@@ -16,7 +16,7 @@ from amaranth.lib.memory import ReadPort
 from ..contract.config import is_power_of_two
 
 HANDS = 8
-"""Most cycles that `handed_on` takes, fewer than from a job's start to its first update."""
+"""Most cycles that `fanout_chain` takes, fewer than from a job's start to its first update."""
 
 DSP_BITS = 18
 """Signed operands that one multiplier of an FPGA takes, the usual width."""
@@ -160,7 +160,7 @@ def long_product(m: Module, a: Value, b: Value) -> Value:
     return delay(m, terms[0], LONG_PRODUCT_CYCLES - cycles)
 
 
-def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
+def registered_read(m: Module, read: ReadPort, read_latency: int) -> Any:
     """What a memory's port shows ``read_latency`` cycles after its address. The register is without
     reset, so that it can be the memory's own."""
     if read_latency == 1:
@@ -170,7 +170,7 @@ def shown(m: Module, read: ReadPort, read_latency: int) -> Any:
     return register
 
 
-def handed_on(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Value]:
+def fanout_chain(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Value]:
     """``value`` for each of ``lanes`` lanes: one that stands still during a job, or a pulse from
     one job to the next.
 
@@ -186,7 +186,7 @@ def handed_on(m: Module, value: Value, lanes: int, sharing: int = 4) -> list[Val
     return copies
 
 
-def broadcast(m: Module, value: Value, cycles: int, users: int) -> list[Value]:
+def fanout_tree(m: Module, value: Value, cycles: int, users: int) -> list[Value]:
     """``value`` for each of many ``users``, ``cycles`` cycles later, through a tree of registers:
     every cycle there are twice as many, so that none drives users far from each other.
 

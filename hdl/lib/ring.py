@@ -7,7 +7,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import is_power_of_two
-from .arith import shown
+from .arith import registered_read
 
 
 class Ring(wiring.Component):
@@ -72,7 +72,7 @@ class Ring(wiring.Component):
             write.en.eq(self.write),
             read.addr.eq(head),
             read.en.eq(1),
-            self.item.eq(shown(m, read, self._read_latency)),
+            self.item.eq(registered_read(m, read, self._read_latency)),
         ]
         m.d.sync += [
             tail.eq(tail + self.write),

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-class Relay(wiring.Component):
+class SkidBuffer(wiring.Component):
     """Passes a stream on so that no path leads through it, in either direction.
 
     Latency: 1 cycle. Throughput: an item a cycle. Back-pressure: of ``o``; two items wait inside.
@@ -55,11 +55,11 @@ class Relay(wiring.Component):
         return m
 
 
-def relayed(m: Module, name: str, source: Any, *, needed: bool, clear: Value | int = 0) -> Any:
-    """``source`` behind a `Relay`, a submodule ``name``, if one is ``needed``."""
+def buffered(m: Module, name: str, source: Any, *, needed: bool, clear: Value | int = 0) -> Any:
+    """``source`` behind a `SkidBuffer`, a submodule ``name``, if one is ``needed``."""
     if not needed:
         return source
-    m.submodules[name] = relay = Relay(source.payload.shape())
-    wiring.connect(m, source, relay.i)
-    m.d.comb += relay.clear.eq(clear)
-    return relay.o
+    m.submodules[name] = buffer = SkidBuffer(source.payload.shape())
+    wiring.connect(m, source, buffer.i)
+    m.d.comb += buffer.clear.eq(clear)
+    return buffer.o

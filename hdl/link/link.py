@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..lib.skid_buffer import relayed
+from ..lib.skid_buffer import buffered
 from .frames import LINK_COUNTER_BITS, MAX_PAYLOAD, Code, Command, LinkCounters, ReplyByte, Request
 from .receiver import Receiver
 from .session import Session
@@ -151,7 +151,7 @@ class Link(wiring.Component):
     byte_cycles : int
         Fewest cycles from a byte of the line to the next, where it is a UART for instance: with
         more than eight of them the link takes fewer cells.
-    relays : bool
+    skid_buffers : bool
         Whether registers cut the paths between its parts, for a high clock rate.
 
     Members
@@ -176,10 +176,10 @@ class Link(wiring.Component):
         buffer_bytes: int = BUFFER_BYTES,
         byte_cycles: int = 1,
         *,
-        relays: bool = True,
+        skid_buffers: bool = True,
     ) -> None:
         self._identity, self._buffer_bytes = identity, buffer_bytes
-        self._byte_cycles, self._relays = byte_cycles, relays
+        self._byte_cycles, self._skid_buffers = byte_cycles, skid_buffers
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -196,22 +196,24 @@ class Link(wiring.Component):
         m.submodules.receiver = receiver = Receiver(self._buffer_bytes, self._byte_cycles)
         m.submodules.session = session = Session()
         m.submodules.local = local = LocalCommands(self._identity)
-        m.submodules.transmitter = transmitter = Transmitter(self._byte_cycles, relays=self._relays)
+        m.submodules.transmitter = transmitter = Transmitter(
+            self._byte_cycles, skid_buffers=self._skid_buffers
+        )
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         # Neither the buffer's memory nor its pointers are on a path to whoever takes its bytes.
-        requests = relayed(m, "requests", receiver.o, needed=self._relays)
-        answers = relayed(m, "answers", local.answer, needed=self._relays)
+        requests = buffered(m, "requests", receiver.o, needed=self._skid_buffers)
+        answers = buffered(m, "answers", local.answer, needed=self._skid_buffers)
         wiring.connect(m, requests, session.i)
         wiring.connect(m, session.command, local.command)
         # What a command has left of its payload is not the next one's.
         forgets = session.command.valid
-        data = relayed(m, "data", session.data, needed=self._relays, clear=forgets)
+        data = buffered(m, "data", session.data, needed=self._skid_buffers, clear=forgets)
         wiring.connect(m, data, local.data)
         wiring.connect(m, answers, session.answer)
         wiring.connect(m, local.device_command, wiring.flipped(self.command))
         wiring.connect(m, local.device_data, wiring.flipped(self.data))
-        given = relayed(m, "given", wiring.flipped(self.answer), needed=self._relays)
+        given = buffered(m, "given", wiring.flipped(self.answer), needed=self._skid_buffers)
         wiring.connect(m, given, local.device_answer)
         wiring.connect(m, session.o, transmitter.i)
         wiring.connect(m, transmitter.o, wiring.flipped(self.o))

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..lib.skid_buffer import Relay, relayed
+from ..lib.skid_buffer import SkidBuffer, buffered
 from .checksum import Checksum
 from .cobs import CobsEncoder
 from .frames import CRC_BYTES, FrameByte
@@ -23,7 +23,7 @@ class Transmitter(wiring.Component):
     ----------
     byte_cycles : int
         Of `hdl.link.checksum.Checksum`.
-    relays : bool
+    skid_buffers : bool
         Of `hdl.link.link.Link`.
 
     Members
@@ -33,8 +33,8 @@ class Transmitter(wiring.Component):
     o : Out(stream of 8)
     """
 
-    def __init__(self, byte_cycles: int = 1, *, relays: bool = True) -> None:
-        self._byte_cycles, self._relays = byte_cycles, relays
+    def __init__(self, byte_cycles: int = 1, *, skid_buffers: bool = True) -> None:
+        self._byte_cycles, self._skid_buffers = byte_cycles, skid_buffers
         super().__init__({"i": In(stream.Signature(FrameByte)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform: object) -> Module:
@@ -42,10 +42,10 @@ class Transmitter(wiring.Component):
         m.submodules.cobs = cobs = CobsEncoder()
         m.submodules.check = check = Checksum(self._byte_cycles)
         wiring.connect(m, cobs.o, wiring.flipped(self.o))
-        source = relayed(m, "given", wiring.flipped(self.i), needed=self._relays)
+        source = buffered(m, "given", wiring.flipped(self.i), needed=self._skid_buffers)
         index, item = Signal(range(CRC_BYTES)), cobs.i
-        if self._relays:
-            m.submodules.framed = framed = Relay(FrameByte)
+        if self._skid_buffers:
+            m.submodules.framed = framed = SkidBuffer(FrameByte)
             wiring.connect(m, framed.o, cobs.i)
             item = framed.i
         m.d.comb += [

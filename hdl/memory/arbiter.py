@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .interface import MemorySignature
 
 
-class Share(wiring.Component):
+class Arbiter(wiring.Component):
     """Merges the requests of an initiator that only reads and one that only writes.
 
     A write goes first if both ask at once; otherwise requests are served as they come.

@@ -7,7 +7,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
 
-from ..lib.arith import broadcast, delay
+from ..lib.arith import delay, fanout_tree
 from .burst import BurstCounter
 from .interface import READ_LATENCY, MemorySignature
 
@@ -57,8 +57,8 @@ class BlockMemory(wiring.Component):
         # blocks share.
         places = range(0, width, SLICE_BITS)
         words = delay(m, port.writes.payload, SPREAD)
-        addresses = broadcast(m, counter.address, SPREAD, len(places))
-        writes = broadcast(m, port.writes.valid & port.writes.ready, SPREAD, len(places))
+        addresses = fanout_tree(m, counter.address, SPREAD, len(places))
+        writes = fanout_tree(m, port.writes.valid & port.writes.ready, SPREAD, len(places))
         for place, address, writing in zip(places, addresses, writes, strict=True):
             m.submodules[f"memory_{place}"] = store = memory.Memory(
                 shape=min(SLICE_BITS, width - place), depth=self._depth, init=[]

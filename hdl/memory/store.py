@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arbiter import Share
+from .arbiter import Arbiter
 from .interface import READ_LATENCY, MemorySignature
 from .reader import SampleReader
 from .writer import SampleWriter
@@ -16,7 +16,7 @@ class SampleStore(wiring.Component):
     """Data goes in from the link and out to the engine::
 
         words --> [SampleWriter] --\\
-                                    [Share] <-> port
+                                    [Arbiter] <-> port
         beats <-- [SampleReader] --/
 
     Both sides may work at once. What was written before ``writing`` fell is read by every job that
@@ -70,7 +70,7 @@ class SampleStore(wiring.Component):
         m = Module()
         m.submodules.reader = reader = self._reader
         m.submodules.writer = writer = self._writer
-        m.submodules.share = share = Share(self.port.signature)
+        m.submodules.share = share = Arbiter(self.port.signature)
         wiring.connect(m, wiring.flipped(self.words), writer.i)
         wiring.connect(m, wiring.flipped(self.job), reader.job)
         wiring.connect(m, reader.beats, wiring.flipped(self.beats))

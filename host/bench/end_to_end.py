@@ -15,7 +15,7 @@ from rich.table import Table
 from zipsgd.sim.whole_device import LINE_CLOCK_HZ
 
 from ..codes.rounding import Ints
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..devices.interface import SIMULATED
 from ..devices.linked_device import LOADING, READING, UPLOADING, LinkedDevice
 from ..devices.software import FastDevice
@@ -36,7 +36,7 @@ WARM_UP = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class Phase:
     """A part of the training: ``parse`` (text to features), ``round`` (split, scale, round and
     weave), ``upload`` (samples and first model), ``train`` or ``read back`` (the model).
 
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Run:
+class PhasedRun:
     """A training.
 
     Parameters
@@ -65,7 +65,7 @@ class Run:
         Requests that were sent again.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Phase, ...]
     total_s: float
     retries: int
 
@@ -90,7 +90,7 @@ def end_to_end(name: str, as_json: bool = False) -> None:
         Console(highlight=False, soft_wrap=True).print(_table(name, run))
 
 
-def measure(device: LinkedDevice) -> Run:
+def measure(device: LinkedDevice) -> PhasedRun:
     """Write a file, train from it, and compare the model with that of `FastDevice`."""
     options = options_for(device, OPTIONS)
     data = synthetic(SAMPLES, FEATURES)
@@ -118,13 +118,13 @@ def measure(device: LinkedDevice) -> Run:
     spent = dict(link.watch.seconds)
     upload_s = spent.pop(LOADING, 0.0) + spent.pop(UPLOADING, 0.0)
     read_s = spent.pop(READING, 0.0)
-    return Run(
+    return PhasedRun(
         (
-            Part("parse", parsed - begin),
-            Part("round", rounded - parsed),
-            Part("upload", upload_s),
-            Part("train", sum(spent.values())),
-            Part("read back", read_s),
+            Phase("parse", parsed - begin),
+            Phase("round", rounded - parsed),
+            Phase("upload", upload_s),
+            Phase("train", sum(spent.values())),
+            Phase("read back", read_s),
         ),
         rounded - begin + device_s,
         link.traffic.retries - retries,
@@ -146,7 +146,7 @@ def check_model(device: LinkedDevice, task: Task, words: Ints) -> None:
         )
 
 
-def _table(name: str, run: Run) -> Table:
+def _table(name: str, run: PhasedRun) -> Table:
     whose = ""
     if name == SIMULATED:
         whose = f" ({LINE_CLOCK_HZ / 1e6:g} MHz and {BAUD / 1e6:g} Mbaud, in simulated time)"
@@ -156,7 +156,7 @@ def _table(name: str, run: Run) -> Table:
     )
     for heading in ("part", "seconds", "share"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
-    for part in (*run.parts, Part("total", run.total_s)):
+    for part in (*run.parts, Phase("total", run.total_s)):
         share = part.seconds / run.total_s
         table.add_row(part.name, f"{part.seconds:.4f}", f"{share:.1%}")
     return table

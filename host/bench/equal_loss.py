@@ -28,9 +28,9 @@ from ..options.options import Options
 from ..training.job_plan import plan_jobs
 from ..training.loop import prepare, train
 from ..training.planner import candidate
-from ..training.steps import scheduled
+from ..training.schedule import scheduled
 from .peers import BATCH, LONG, mlweaving, zipml_pynq, zipml_xeon
-from .time_to_loss import Loss, synthetic
+from .time_to_loss import MomentLoss, synthetic
 
 WITHIN = 0.01
 """How far above float64's a final loss may lie."""
@@ -122,7 +122,7 @@ PEERS = (
 
 
 @dataclass(frozen=True)
-class Row:
+class EngineRow:
     """An engine with the fewest bits that bring it to float64's final loss, or with its most."""
 
     beat_width: int
@@ -138,7 +138,7 @@ class Row:
         return self.above_float <= WITHIN
 
 
-def equal_loss(widths: tuple[Width, ...] = WIDTHS, samples: int = SAMPLES) -> list[Row]:
+def equal_loss(widths: tuple[Width, ...] = WIDTHS, samples: int = SAMPLES) -> list[EngineRow]:
     """Train; a row an engine, this project's first of its width.
 
     Raises
@@ -164,7 +164,7 @@ def equal_loss(widths: tuple[Width, ...] = WIDTHS, samples: int = SAMPLES) -> li
     return rows
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[EngineRow]) -> Table:
     made = Table(
         title=f"cycles a sample at float64's final loss, within {WITHIN:.0%}: each engine with the "
         "fewest bits that reach it",
@@ -181,7 +181,7 @@ def table(rows: list[Row]) -> Table:
     return made
 
 
-def _rows(width: Width, samples: int) -> Iterator[Row]:
+def _rows(width: Width, samples: int) -> Iterator[EngineRow]:
     dataset = synthetic(samples, width.features)
     part = prepare(dataset, replace(width.options, bits=BITS[-1], step=STEPS[0])).train
     sgd = _FloatSgd(part.v, part.y, width.options)
@@ -192,14 +192,16 @@ def _rows(width: Width, samples: int) -> Iterator[Row]:
         bits: tuple[int, ...],
         final_loss: Callable[[int], float],
         cycles: Callable[[int], float],
-    ) -> Row:
+    ) -> EngineRow:
         """Tries ``bits`` until the loss is that of float64."""
         for tried in bits:
             reached = final_loss(tried)
             if reached <= (1 + WITHIN) * exact:
                 break
         above = reached / exact - 1
-        return Row(width.beat_width, width.features, name, tried, reached, above, cycles(tried))
+        return EngineRow(
+            width.beat_width, width.features, name, tried, reached, above, cycles(tried)
+        )
 
     with closing(open_device("fast", width.options.config)) as engine:
         yield row(
@@ -231,7 +233,7 @@ class _FloatSgd:
 
     def __init__(self, v: Floats, y: Floats, options: Options) -> None:
         self.v, self.y, self.options = v, y, options
-        self.loss = Loss(v, y)
+        self.loss = MomentLoss(v, y)
 
     def final_loss(self, copies: list[Read]) -> float:
         """On the unrounded features, with the best of `STEPS`; copies are used in turn."""

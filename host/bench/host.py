@@ -27,8 +27,8 @@ from ..codes.packed import PackOptions, open_packed, pack
 from ..codes.rounding import Draws, quantise_labels, round_codes
 from ..codes.scaling import LabelScaling, Scaling, with_intercept
 from ..data.dataset import Dataset, Floats
+from ..data.file_format import read_dataset
 from ..data.libsvm import parse
-from ..data.readers import read_dataset
 from ..devices.software import FastDevice
 from ..errors import MismatchError
 from ..json_lines import json_line

@@ -22,7 +22,7 @@ from ..devices.progress import uploads
 from ..devices.selftest import open_linked
 from ..errors import InputError, MismatchError
 from ..json_lines import json_line
-from ..options.engines import engine_config
+from ..options.engine_choice import engine_config
 from ..options.options import OF_ENGINE, Options
 
 BAUD = 3_000_000

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ..codes.scaling import Scaling
 from ..data.dataset import Dataset
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..devices.interface import Device
 from ..devices.progress import opened
 from ..errors import MismatchError

@@ -15,7 +15,7 @@ from zipsgd.sim.golden import predict_cycles
 
 from ..codes.rounding import Rounding
 from ..data.dataset import Dataset
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..devices.interface import Device
 from ..devices.open import open_device
 from ..devices.progress import opened

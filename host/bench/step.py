@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..data.dataset import Dataset
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..devices.interface import Device
 from ..devices.progress import opened
 from ..errors import InputError, MismatchError

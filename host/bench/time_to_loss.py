@@ -44,7 +44,7 @@ from ..errors import MismatchError
 from ..json_lines import json_line
 from ..options.options import Options
 from ..training.loop import Task, prepare
-from ..training.steps import scheduled
+from ..training.schedule import scheduled
 
 FULL_BITS = 32
 WITHIN = 0.01
@@ -92,7 +92,7 @@ SETUP = Setup(
 """The width of Fashion-MNIST."""
 
 
-class Loss:
+class MomentLoss:
     """Half the mean squared error on v (n, F) and y (n), from their second moments.
 
     The same as `Part.loss` but for the last digits, without a pass over the samples.
@@ -108,7 +108,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Run:
+class LossRun:
     """One training.
 
     Parameters
@@ -136,7 +136,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Result:
+class FastestRun:
     """The fastest run of one number of bits."""
 
     bits: int
@@ -149,7 +149,9 @@ class Result:
     final_loss: float
 
 
-def time_to_loss(setup: Setup = SETUP, device: str = "fast", as_json: bool = False) -> list[Result]:
+def time_to_loss(
+    setup: Setup = SETUP, device: str = "fast", as_json: bool = False
+) -> list[FastestRun]:
     """Train, print, and check the targets.
 
     Raises
@@ -158,13 +160,13 @@ def time_to_loss(setup: Setup = SETUP, device: str = "fast", as_json: bool = Fal
         If a number of bits misses its ratio, or the best step is at an end of those tried.
     """
     dataset = synthetic(setup.samples, setup.features, setup.options.seed)
-    runs: dict[int, list[Run]] = {}
+    runs: dict[int, list[LossRun]] = {}
     with opened(device, setup.options.config) as engine:
         for bits in (FULL_BITS, *setup.least):
             # Each run replaces the step; any that the engine takes will do here.
             step = 2.0 ** -setup.exponents[-1]
             task = prepare(dataset, replace(setup.options, bits=bits, step=step))
-            loss = Loss(task.train.v, task.train.y)
+            loss = MomentLoss(task.train.v, task.train.y)
             runs[bits] = [_run(task, exponent, engine, loss) for exponent in setup.exponents]
     reference = min(runs[FULL_BITS], key=lambda run: run.losses[-1])
     target = (1 + WITHIN) * float(reference.losses[-1])
@@ -204,7 +206,7 @@ def synthetic(samples: int, features: int, seed: int = 0) -> Dataset:
     return Dataset("synthetic", columns, labels, names, Dataset("test", columns, labels, names))
 
 
-def describe(dataset: Dataset, loss: Loss) -> dict[str, float | str]:
+def describe(dataset: Dataset, loss: MomentLoss) -> dict[str, float | str]:
     """Facts of the set, and of its loss once scaled."""
     spectrum = np.linalg.eigvalsh(loss.moments)
     centred = (dataset.features - dataset.features.mean(axis=0)) / dataset.features.std(axis=0)
@@ -221,7 +223,7 @@ def describe(dataset: Dataset, loss: Loss) -> dict[str, float | str]:
     }
 
 
-def _run(task: Task, exponent: int, engine: Device, loss: Loss) -> Run:
+def _run(task: Task, exponent: int, engine: Device, loss: MomentLoss) -> LossRun:
     """Train a mini-batch a job, to know the loss after each."""
     options, config = task.options, task.config
     size = options.batch_groups
@@ -245,7 +247,7 @@ def _run(task: Task, exponent: int, engine: Device, loss: Loss) -> Run:
             cycles.append(engine.run(part, groups).cycles)
             losses.append(loss(task.model(engine.read_model(woven.chunks)).weights))
     beats = task.jobs[0].group_beats(config)
-    return Run(options.bits, exponent, beats, np.cumsum(cycles), np.array(losses))
+    return LossRun(options.bits, exponent, beats, np.cumsum(cycles), np.array(losses))
 
 
 def _groups(woven: Woven, first: int, groups: int, banks: int) -> Woven:
@@ -259,9 +261,9 @@ def _groups(woven: Woven, first: int, groups: int, banks: int) -> Woven:
     )
 
 
-def _results(setup: Setup, runs: dict[int, list[Run]], target: float) -> list[Result]:
+def _results(setup: Setup, runs: dict[int, list[LossRun]], target: float) -> list[FastestRun]:
     """The fastest run of each number of bits, the baseline's first."""
-    fastest: dict[int, tuple[int, Run, int]] = {}
+    fastest: dict[int, tuple[int, LossRun, int]] = {}
     for bits, tried in runs.items():
         there = [
             (int(run.cycles[count - 1]), run, count)
@@ -279,7 +281,7 @@ def _results(setup: Setup, runs: dict[int, list[Run]], target: float) -> list[Re
     baseline = fastest[FULL_BITS][0]
     beats = {bits: tried[0].beats for bits, tried in runs.items()}
     return [
-        Result(
+        FastestRun(
             bits=bits,
             step=2.0**-run.exponent,
             batches=count,
@@ -293,7 +295,7 @@ def _results(setup: Setup, runs: dict[int, list[Run]], target: float) -> list[Re
 
 
 def _table(
-    setup: Setup, facts: dict[str, float | str], target: float, results: list[Result]
+    setup: Setup, facts: dict[str, float | str], target: float, results: list[FastestRun]
 ) -> Table:
     options = setup.options
     table = Table(

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from ..errors import InputError, ZipsgdError
 from ..json_lines import json_line
 from ..options.choices import Interface
-from ..options.engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
+from ..options.engine_choice import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from ..options.options import Options
 from . import bench as bench_cli
 from . import boards as boards_cli
@@ -29,7 +29,7 @@ from .common import DeviceName, FastLoad, Json, takes_options
 from .data import Impute, OneHot, column_names
 
 if TYPE_CHECKING:
-    from ..training.loop import Epoch, Task
+    from ..training.loop import EpochResult, Task
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def train(
             snapshots=output,
             log=log,
         )
-        source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
+        source = DataChoice(data, target, drop_constant, column_names(one_hot), impute, given)
         task, epochs = _train(source, [device], as_json, options, files, fast_load)
         if stream:
             stream.write(dump_model(task.model(epochs[-1].words)))
@@ -175,7 +175,7 @@ def compare(
     names = devices.split(",")
     if len(names) < 2:
         raise InputError(f"--devices is {devices!r}; name two or more, as in golden,sim")
-    source = Source(data, target, drop_constant, column_names(one_hot), impute, given)
+    source = DataChoice(data, target, drop_constant, column_names(one_hot), impute, given)
     _train(source, names, as_json, options, Files(), fast_load)
 
 
@@ -250,7 +250,7 @@ def selftest(device: DeviceName = "sim") -> None:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataChoice:
     """What to train on, and how to read it."""
 
     data: str
@@ -273,13 +273,13 @@ class Files:
 
 
 def _train(
-    source: Source,
+    source: DataChoice,
     devices: list[str],
     as_json: bool,
     options: Options,
     files: Files,
     fast_load: bool | None = None,
-) -> tuple[Task, list[Epoch]]:
+) -> tuple[Task, list[EpochResult]]:
     """Train on all devices in step and report the epochs of the first."""
     from ..devices.interface import SIMULATED
     from ..devices.open import find_device
@@ -310,7 +310,7 @@ def _train(
     )
     logger.info("%s: %d samples, step size %g", source.data, len(task.train.y), task.step)
     advise(task)
-    epochs: list[Epoch] = []
+    epochs: list[EpochResult] = []
     saved = Checkpoint(files.checkpoint, task, resume=files.resume) if files.checkpoint else None
     done = saved.done if saved else ()
     if saved and not done:
@@ -345,7 +345,7 @@ def _train(
     return task, epochs
 
 
-def save_snapshot(output: Path, task: Task, epoch: Epoch) -> None:
+def save_snapshot(output: Path, task: Task, epoch: EpochResult) -> None:
     """Write the model after an epoch beside ``output``."""
     from ..files import replacing
     from ..training.model_file import dump_model

@@ -15,8 +15,8 @@ from ..json_lines import json_line
 from .common import Json
 
 if TYPE_CHECKING:
-    from zipsgd.boards.board import Board
-    from zipsgd.boards.place_and_route import Result
+    from zipsgd.boards.description import Board
+    from zipsgd.boards.place_and_route import RoutedResult
 
 BoardName = Annotated[str, Argument(metavar="BOARD", help="As `zipsgd boards` calls it.")]
 
@@ -90,7 +90,7 @@ def build_command(
     with replacing(file) as stream:
         built = build_board(chosen, keep)
         stream.write(built.bitstream)
-    result: Result = built.result
+    result: RoutedResult = built.result
     if as_json:
         typer.echo(json_line({"board": chosen.name, "file": str(file), **asdict(result)}))
         return

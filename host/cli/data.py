@@ -11,7 +11,7 @@ from typer import Option
 from ..errors import InputError
 from ..json_lines import json_line
 from ..options.choices import FeatureScale, Rounding
-from ..options.engines import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
+from ..options.engine_choice import DEFAULT, Banks, EngineName, Lanes, MaxBits, engine_config
 from ..options.options import Options
 
 app = typer.Typer(no_args_is_help=True, help="Pack data sets, and look into them.")
@@ -65,7 +65,7 @@ def pack_command(
     from ..codes.data_cache import source_digest
     from ..codes.inspection import inspect_packed
     from ..codes.packed import PackOptions, open_packed, pack
-    from ..data.readers import read_dataset
+    from ..data.file_format import read_dataset
     from ..files import check_distinct, replacing
 
     check_distinct({"DATA": Path(data), "--output": output})
@@ -98,7 +98,7 @@ def inspect_command(
     """Rows, features, density, ranges, labels, condition number, suggestions, sizes."""
     from ..codes.inspection import inspect_dataset, inspect_packed
     from ..codes.packed import open_packed
-    from ..data.readers import read_dataset
+    from ..data.file_format import read_dataset
 
     if Path(data).suffix == ".zsgd":
         if target is not None or drop_constant or one_hot or impute:

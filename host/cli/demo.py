@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..codes.rounding import Rounding
 from ..data.dataset import Dataset
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..devices.interface import SIMULATED
 from ..devices.progress import opened
 from ..options.options import Options

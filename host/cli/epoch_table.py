@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from ..training.loop import Epoch, Task
+from ..training.loop import EpochResult, Task
 
 _logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Column(NamedTuple):
 
     heading: str
     width: int
-    cell: Callable[[Epoch], str]
+    cell: Callable[[EpochResult], str]
 
 
 def columns(score_name: str, linked: bool = False) -> tuple[Column, ...]:
@@ -46,11 +46,11 @@ def heading_row(table: Sequence[Column]) -> str:
     return " ".join(f"{column.heading:>{column.width}}" for column in table)
 
 
-def epoch_row(table: Sequence[Column], epoch: Epoch) -> str:
+def epoch_row(table: Sequence[Column], epoch: EpochResult) -> str:
     return " ".join(f"{column.cell(epoch):>{column.width}}" for column in table)
 
 
-def epoch_record(epoch: Epoch, linked: bool = False) -> dict[str, Any]:
+def epoch_record(epoch: EpochResult, linked: bool = False) -> dict[str, Any]:
     """One line of ``--json``; with the retries of the link if the device is ``linked``."""
     return {
         "epoch": epoch.number,
@@ -66,7 +66,7 @@ def epoch_record(epoch: Epoch, linked: bool = False) -> dict[str, Any]:
 
 
 def summary(
-    task: Task, devices: Sequence[str], epochs: Sequence[Epoch], linked: bool = False
+    task: Task, devices: Sequence[str], epochs: Sequence[EpochResult], linked: bool = False
 ) -> dict[str, Any]:
     """The whole training: totals, final losses, and the options with their defaults filled in."""
     last = epochs[-1]
@@ -108,7 +108,7 @@ def summary_sentence(record: dict[str, Any]) -> str:
     )
 
 
-def warn(task: Task, epochs: Sequence[Epoch]) -> None:
+def warn(task: Task, epochs: Sequence[EpochResult]) -> None:
     """Log what a user should know before trusting the model."""
     last, untrained = epochs[-1], task.train.loss(np.zeros(task.train.v.shape[1]))
     saturations = sum(epoch.saturations for epoch in epochs)
@@ -128,7 +128,9 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def with_progress(epochs: Iterable[Epoch], total: int, bar: Progress) -> Iterator[Epoch]:
+def with_progress(
+    epochs: Iterable[EpochResult], total: int, bar: Progress
+) -> Iterator[EpochResult]:
     """The same epochs, and a bar of jobs."""
     with bar:
         yield from bar.track(epochs, total=total, description="jobs")

@@ -11,7 +11,7 @@ from typer import Context, Option
 
 from ..errors import InputError
 from ..json_lines import json_line
-from ..options.engines import DEFAULT, EngineName, MaxBits, engine_config
+from ..options.engine_choice import DEFAULT, EngineName, MaxBits, engine_config
 from ..options.options import OF_ENGINE, LossOf, Options, WeighClasses, WeighSamples
 from .common import written
 from .data import DropConstant, Impute, OneHot, Target, column_names
@@ -133,7 +133,7 @@ def _shape(
     """Training samples and features of a data set that ``options`` can train on."""
     from ..codes.sample_weights import take_weights
     from ..codes.scaling import LabelScaling
-    from ..data.readers import read_dataset
+    from ..data.file_format import read_dataset
     from ..training.task import check_labels
 
     weights = options.sample_weight

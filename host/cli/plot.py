@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..options.losses import LOSSES
-from ..training.loop import Epoch, Task
+from ..training.loop import EpochResult, Task
 
 FORMATS = (".png", ".svg")
 
@@ -19,7 +19,7 @@ def check_plot(path: Path) -> None:
         raise InputError(f"{path} must end in {' or '.join(FORMATS)}, which says what to draw")
 
 
-def plot(task: Task, epochs: Sequence[Epoch], path: Path, stream: BinaryIO) -> None:
+def plot(task: Task, epochs: Sequence[EpochResult], path: Path, stream: BinaryIO) -> None:
     """Draw the losses on the training and the held-out part; the same bytes in every run.
 
     Parameters

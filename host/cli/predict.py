@@ -15,7 +15,7 @@ from typer import Option
 from ..errors import InputError
 from ..json_lines import json_line
 from ..options.choices import Rounding
-from ..options.engines import DEFAULT, Banks, EngineName, Lanes, engine_config
+from ..options.engine_choice import DEFAULT, Banks, EngineName, Lanes, engine_config
 
 if TYPE_CHECKING:
     from zipsgd.hdl.contract.config import EngineConfig
@@ -156,7 +156,7 @@ def _on_engine(
 
 def _read(model: Path, data: str, target: str | None, labelled: bool) -> tuple[Model, Dataset]:
     """The model, and the data with the model's features."""
-    from ..data.readers import read_samples
+    from ..data.file_format import read_samples
     from ..data.tables import TableOptions
     from ..training.model_file import load_model
     from ..training.predict import aligned

@@ -14,10 +14,10 @@ from typer import Option
 
 from ..errors import BuildError, InputError, ToolMissingError
 from ..json_lines import json_line
-from ..options.engines import engine_config
+from ..options.engine_choice import engine_config
 
 if TYPE_CHECKING:
-    from zipsgd.boards.place_and_route import Result, Step
+    from zipsgd.boards.place_and_route import PathStep, RoutedResult
     from zipsgd.hdl.contract.config import EngineConfig
 
 Words = Annotated[int | None, Option(show_default="that of the target")]
@@ -52,7 +52,7 @@ def report_command(
     error_bits: Words = None,
     error_frac: Words = None,
     adder_levels: Words = None,
-    spread: Words = None,
+    fanout_stages: Words = None,
     seeds: Annotated[int, Option(help="Runs of place and route, each with its own seed.")] = 3,
     min_mhz: Annotated[
         float | None, Option(help="Exit 4 if the worst seed is below this clock rate.")
@@ -90,7 +90,7 @@ def report_command(
         "error_bits": error_bits,
         "error_frac": error_frac,
         "adder_levels": adder_levels,
-        "spread": spread,
+        "fanout_stages": fanout_stages,
     }
     changed = Changed(engine, {name: value for name, value in given.items() if value is not None})
     if board is not None:
@@ -118,7 +118,9 @@ class Changed(NamedTuple):
         return _engine(engine_config(self.engine) if self.engine else usual, self.fields)
 
 
-def _board(name: str, changed: Changed, seeds: int, keep: Path | None) -> tuple[str, list[Result]]:
+def _board(
+    name: str, changed: Changed, seeds: int, keep: Path | None
+) -> tuple[str, list[RoutedResult]]:
     """A board's name with its geometry, and what its seeds give."""
     from zipsgd.boards.build import Build
 
@@ -133,7 +135,7 @@ def _board(name: str, changed: Changed, seeds: int, keep: Path | None) -> tuple[
 
 def _bare(
     target: str, changed: Changed, seeds: range, keep: Path | None, aim_mhz: float | None
-) -> tuple[str, list[Result]]:
+) -> tuple[str, list[RoutedResult]]:
     """The same of an engine without a board."""
     from zipsgd.boards.bare import Bare
     from zipsgd.boards.flows import TOP
@@ -184,7 +186,7 @@ def _engine(config: EngineConfig, given: dict[str, Any]) -> EngineConfig:
         raise InputError(f"no such engine: {fault}") from fault
 
 
-def _show(results: list[Result], as_json: bool) -> None:
+def _show(results: list[RoutedResult], as_json: bool) -> None:
     from zipsgd.boards.critical_path import in_words
 
     from ..devices.boards import area, clocks
@@ -205,6 +207,6 @@ def _show(results: list[Result], as_json: bool) -> None:
         typer.echo(f"{step.delay_ns:7.2f} ns  {step.kind:10} {step.cell}")
 
 
-def _joined(path: tuple[Step, ...]) -> list[Step]:
+def _joined(path: tuple[PathStep, ...]) -> list[PathStep]:
     """Without steps that take no time, as in the middle of a carry chain."""
     return [step for step in path if step.delay_ns > 0.08]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zipsgd.boards.board import Board
 from zipsgd.boards.build import Build, Built, MissedError
 from zipsgd.boards.catalogue import BOARDS
 from zipsgd.boards.critical_path import in_words
-from zipsgd.boards.place_and_route import Result
+from zipsgd.boards.description import Board
+from zipsgd.boards.place_and_route import RoutedResult
 from zipsgd.boards.tools import FlowError, MissingToolError
 from zipsgd.sim.errors import CompileError
 
@@ -58,7 +58,7 @@ def build_board(board: Board, keep: Path | None = None) -> Built:
         return Build(board, keep).build()
 
 
-def area(result: Result) -> list[str]:
+def area(result: RoutedResult) -> list[str]:
     """A line for every kind of cell that is used."""
     return [
         f"{kind:16}{used:8,} of {result.available[kind]:8,} ({used / result.available[kind]:.0%})"
@@ -66,7 +66,7 @@ def area(result: Result) -> list[str]:
     ]
 
 
-def clocks(result: Result) -> str:
+def clocks(result: RoutedResult) -> str:
     """Every clock of a design that has several."""
     if len(result.clocks) < 2:
         return ""

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from zipsgd.boards.board import Board
 from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.description import Board
 from zipsgd.hdl.link.identity import Identity
 
 from ..errors import ZipsgdError
@@ -18,7 +18,7 @@ from .link.serial_port import open_serial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Connected:
     """Something that is connected.
 
     Parameters
@@ -41,22 +41,22 @@ class Finding:
     boards: tuple[str, ...] = ()
 
 
-def detect() -> Iterator[Finding]:
+def detect() -> Iterator[Connected]:
     """Serial ports first: asking an FPGA takes their bridge away for a moment."""
     for port in serial_ports():
         yield _ask_port(str(port))
     try:
         found, closed = loader.probes()
     except ZipsgdError as fault:
-        yield Finding(kind="usb", place="-", found=str(fault), good=False)
+        yield Connected(kind="usb", place="-", found=str(fault), good=False)
         return
     for reason in closed:
-        yield Finding(kind="usb", place="-", found=str(reason), good=False)
+        yield Connected(kind="usb", place="-", found=str(reason), good=False)
     candidates: dict[str, Board] = {}
     for probe in found:
         fitting = _fitting(probe)
         candidates |= {board.programmer.name: board for board in fitting if board.programmer.chip}
-        yield Finding(
+        yield Connected(
             kind="usb",
             place=probe.place,
             found=f"{probe.usb} {probe.text}",
@@ -73,30 +73,30 @@ def _fitting(probe: loader.Probe) -> list[Board]:
     return named or fitting
 
 
-def _ask_chip(asked: Board) -> Finding:
+def _ask_chip(asked: Board) -> Connected:
     name = asked.programmer.name
     try:
         chip = loader.chip(asked)
     except ZipsgdError as fault:
-        return Finding(kind="fpga", place=name, found=str(fault), good=False)
+        return Connected(kind="fpga", place=name, found=str(fault), good=False)
     boards = tuple(
         board.name
         for board in BOARDS.values()
         if board.programmer.name == name and chip.startswith(board.programmer.chip)
     )
-    return Finding(kind="fpga", place=name, found=chip, boards=boards)
+    return Connected(kind="fpga", place=name, found=chip, boards=boards)
 
 
-def _ask_port(port: str) -> Finding:
+def _ask_port(port: str) -> Connected:
     try:
         with closing(open_serial(port)) as link:
             identity = link.connect()
     except ZipsgdError as fault:
-        return Finding(kind="serial", place=port, found=str(fault), good=False)
+        return Connected(kind="serial", place=port, found=str(fault), good=False)
     boards = tuple(board.name for board in BOARDS.values() if _built_for(identity, board))
     megahertz = identity.clock_hz / 1e6
     found = f"{identity.describe()}, {megahertz:g} MHz, {identity.memory_bytes:,} bytes of samples"
-    return Finding(kind="serial", place=port, found=found, boards=boards)
+    return Connected(kind="serial", place=port, found=found, boards=boards)
 
 
 def _built_for(identity: Identity, board: Board) -> bool:

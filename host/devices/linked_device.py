@@ -32,7 +32,7 @@ from ..codes.rounding import Ints
 from ..codes.weaving import Woven
 from ..errors import DeviceError, InputError
 from .interface import SIMULATED, check_fits
-from .link.client import Link, Progress, recovering
+from .link.client import LinkClient, Progress, recovering
 from .link.requests import SessionLostError
 
 WORD = np.dtype("<i4")
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 class LinkedDevice:
-    """`host.devices.interface.Device` over a `Link`.
+    """`host.devices.interface.Device` over a `LinkClient`.
 
     Data sets stay in the device's memory until others need the room; a job that is run on the same
     `Woven` again uploads nothing. If the device is reset (or loses its power) while something is
@@ -66,7 +66,7 @@ class LinkedDevice:
 
     Parameters
     ----------
-    link : Link
+    link : LinkClient
     config : EngineConfig, optional
         The geometry that is wanted; without one, whatever the device has.
     name : str
@@ -88,7 +88,7 @@ class LinkedDevice:
 
     def __init__(
         self,
-        link: Link,
+        link: LinkClient,
         config: EngineConfig | None = None,
         *,
         name: str = "link",
@@ -387,5 +387,10 @@ def simulated_device(
     port = open_whole_device(config, waits=waits, baud=baud)
     memory = None if baud else port.memory
     return LinkedDevice(
-        Link(port), config, name=SIMULATED, progress=progress, memory=memory, fast_load=fast_load
+        LinkClient(port),
+        config,
+        name=SIMULATED,
+        progress=progress,
+        memory=memory,
+        fast_load=fast_load,
     )

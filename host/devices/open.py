@@ -50,12 +50,14 @@ def on_line(name: str, progress: Progress | None = None) -> OpenLine | None:
 
 def _on_tape(name: str, progress: Progress | None) -> OpenLine:
     def open_tape(config: EngineConfig | None) -> Device:
-        from .link.client import Link
+        from .link.client import LinkClient
         from .link.tape import Replay
         from .linked_device import LinkedDevice
 
         replay = Replay(Path(name.removeprefix(REPLAY)))
-        return LinkedDevice(Link(replay, draw=replay.draw), config, name=name, progress=progress)
+        return LinkedDevice(
+            LinkClient(replay, draw=replay.draw), config, name=name, progress=progress
+        )
 
     return open_tape
 

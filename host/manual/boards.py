@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zipsgd.boards.board import Board
 from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.description import Board
 from zipsgd.boards.prediction import predict
 from zipsgd.hdl.device.lights import Light
 

@@ -11,7 +11,7 @@ FeatureScale = Literal["sigma", "minmax", "maxabs"]
 """How features come to [-1, 1] or [0, 1], see `host.codes.scaling`."""
 
 Schedule = Literal["1/k", "1/sqrt(k)", "constant"]
-"""Step size over the epochs, see `host.training.steps`."""
+"""Step size over the epochs, see `host.training.schedule`."""
 
 Interface = Literal["streams", "axi-stream"]
 """Ports of the Verilog: plain valid/ready streams, or AXI4-Stream and AXI4-Lite (docs/axi.md)."""

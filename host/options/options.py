@@ -14,7 +14,7 @@ from zipsgd.hdl.contract.formats import COARSE_BITS, MIN_BITS, NOISE_BITS
 
 from ..errors import InputError
 from .choices import ClassWeight, Correction, FeatureScale, LossName, Rounding, Schedule
-from .engines import DEFAULT, EngineName, engine_config
+from .engine_choice import DEFAULT, EngineName, engine_config
 
 LossOf = Annotated[LossName, Option("--loss", help="What training minimises.")]
 WeighClasses = Annotated[
@@ -242,7 +242,7 @@ class Options:
         return self.rounding == "double" and self.correction != "none"
 
     @property
-    def bends(self) -> bool:
+    def uses_margin_variance(self) -> bool:
         """Whether gradients have the margin-variance term."""
         return self.loss == "logistic" and self.rounding == "double" and self.correction == "full"
 
@@ -252,14 +252,14 @@ class Options:
         return f"D{self.bits}M{self.model_bits}G{self.gradient_bits}"
 
     @property
-    def stale(self) -> int:
+    def samples_in_flight(self) -> int:
         """Samples whose gradients are computed at one model, the delay included, if an epoch has
         as many."""
         return (self.batch_groups + (0 if self.sync else self.delay)) * self.banks
 
     def stale_in(self, samples: int) -> int:
         """The same in an epoch of ``samples``, which ends its last mini-batch early."""
-        return min(self.stale, samples)
+        return min(self.samples_in_flight, samples)
 
     def batch_groups_in(self, groups: int) -> int:
         """Groups in a mini-batch of an epoch of ``groups``."""

@@ -12,7 +12,7 @@ from ..codes.scaling import largest_code
 from ..data.dataset import Floats
 from ..options.losses import LOSSES
 from ..options.options import Options
-from .steps import ROWS, default_step, scheduled
+from .schedule import ROWS, default_step, scheduled
 
 CANDIDATES = 17
 """Powers of two that are tried, downwards from one that is too large."""

@@ -21,7 +21,7 @@ from zipsgd.sim.golden import Counters
 
 from ..errors import InputError
 from ..files import replacing
-from .loop import Epoch, Losses, Task
+from .loop import EpochResult, Losses, Task
 
 FORMAT, VERSION = "zipsgd checkpoint", 1
 
@@ -47,12 +47,12 @@ class Checkpoint:
 
     def __init__(self, path: Path, task: Task, *, resume: bool) -> None:
         self.path, self.task = path, task
-        self.done: tuple[Epoch, ...] = ()
+        self.done: tuple[EpochResult, ...] = ()
         check_checkpoint(path, resume)
         if path.exists():
             self.done = self._read()
 
-    def save(self, epochs: Sequence[Epoch]) -> None:
+    def save(self, epochs: Sequence[EpochResult]) -> None:
         """Replace the file: these epochs are done.
 
         Raises
@@ -74,7 +74,7 @@ class Checkpoint:
     def _identity(self) -> dict[str, Any]:
         return {"options": asdict(self.task.options), "data": task_digest(self.task)}
 
-    def _read(self) -> tuple[Epoch, ...]:
+    def _read(self) -> tuple[EpochResult, ...]:
         path = self.path
         try:
             saved = json.loads(path.read_bytes(), parse_constant=_not_finite)
@@ -130,7 +130,7 @@ def task_digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _record(epoch: Epoch) -> dict[str, Any]:
+def _record(epoch: EpochResult) -> dict[str, Any]:
     return {
         "losses": asdict(epoch.losses),
         "counters": asdict(epoch.counters),
@@ -139,7 +139,7 @@ def _record(epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def _epochs(task: Task, records: Any, words: Any) -> tuple[Epoch, ...]:
+def _epochs(task: Task, records: Any, words: Any) -> tuple[EpochResult, ...]:
     """Raises whatever content that `Checkpoint.save` did not write deserves."""
     if not isinstance(records, list) or len(records) > len(task.jobs):
         raise ValueError(f"it must list at most {len(task.jobs)} jobs")
@@ -153,7 +153,7 @@ def _epochs(task: Task, records: Any, words: Any) -> tuple[Epoch, ...]:
         raise ValueError(f"it must hold {size} model words of {task.config.model_bits} bits")
     unknown, last = np.empty(0, dtype=np.int64), np.array(words, dtype=np.int64)
     return tuple(
-        Epoch(
+        EpochResult(
             number=task.epochs_before(jobs),
             losses=_losses(record["losses"]),
             words=last if jobs == len(records) else unknown,

@@ -30,7 +30,7 @@ from ..data.dataset import Floats
 from ..errors import InputError
 from ..options.losses import LOSSES
 from ..options.options import Options
-from .steps import scheduled
+from .schedule import scheduled
 
 
 def plan_jobs(woven: Woven, options: Options, step: float) -> tuple[Job, ...]:
@@ -55,7 +55,7 @@ def spans(options: Options) -> list[range]:
     while first <= options.epochs:
         end = min(first + options.epochs_per_job, options.epochs + 1)
         end = min([end, *(epoch + 1 for epoch in options.snapshots if epoch >= first)])
-        if first == 1 and options.bends:
+        if first == 1 and options.uses_margin_variance:
             end = 2
         found.append(range(first, end))
         first = end

@@ -27,7 +27,7 @@ from .task import prepare_packed as prepare_packed
 
 
 @dataclass(frozen=True, eq=False)
-class Epoch:
+class EpochResult:
     """What one job left behind: an epoch, or several that ran without the host.
 
     Parameters
@@ -64,7 +64,7 @@ class Epoch:
         return count.margin_saturations + count.error_saturations + count.model_saturations
 
 
-def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+def train(task: Task, device: Device, done: Sequence[EpochResult] = ()) -> Iterator[EpochResult]:
     """Train on ``device`` from a model of zeros, or after the jobs ``done``, one at a time."""
     start = time.perf_counter() - (done[-1].elapsed_s if done else 0)
     chunks = task.copies[0].chunks
@@ -81,7 +81,7 @@ def train(task: Task, device: Device, done: Sequence[Epoch] = ()) -> Iterator[Ep
         now = device.retries
         retries = None if now is None or before is None else now - before
         before = now
-        yield Epoch(number, losses, words, counters, time.perf_counter() - start, retries)
+        yield EpochResult(number, losses, words, counters, time.perf_counter() - start, retries)
 
 
 def train_float(task: Task) -> Iterator[Losses]:
@@ -115,7 +115,9 @@ def train_float(task: Task) -> Iterator[Losses]:
         yield task.evaluate(weights)
 
 
-def compare(task: Task, devices: Sequence[Device], done: Sequence[Epoch] = ()) -> Iterator[Epoch]:
+def compare(
+    task: Task, devices: Sequence[Device], done: Sequence[EpochResult] = ()
+) -> Iterator[EpochResult]:
     """Train on all ``devices`` in step, after the jobs ``done``; yields those of the first.
 
     Raises

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..codes.data_cache import cached_set, worth_keeping
 from ..codes.packed import PackedSet, PackOptions, open_packed
 from ..data.dataset import Dataset
-from ..data.readers import read_dataset
+from ..data.file_format import read_dataset
 from ..errors import InputError
 from ..options.options import Options
 from .loop import Task, prepare, prepare_packed
@@ -22,7 +22,7 @@ def prepare_source(
     impute: bool = False,
     given: frozenset[str] = frozenset(),
 ) -> Task:
-    """A task on a packed set (.zsgd), or on whatever `host.data.readers.read_dataset` reads.
+    """A task on a packed set (.zsgd), or on whatever `host.data.file_format.read_dataset` reads.
 
     ``given`` are the fields of ``options`` that the user named: those that a packed set decides may
     not contradict it.

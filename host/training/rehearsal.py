@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..options.options import Options
 from .auto_step import CANDIDATES, auto_step
 from .job_plan import differing_shares, plan_jobs, with_margin_variance
-from .steps import ROWS
+from .schedule import ROWS
 
 MOST_WORK = 5e8
 """Samples times features of one rehearsal: some seconds. Longer trainings are cut short,
@@ -97,7 +97,7 @@ class Rehearsal:
         engine = Fast(config)
         engine.load(np.zeros(self._woven.chunks * config.lanes, dtype=np.int64))
         for index, job in enumerate(jobs):
-            if options.bends:
+            if options.uses_margin_variance:
                 job = with_margin_variance(job, engine.x, self._differing, config)
             place = index % len(self._samples)
             copies = self._samples[place:] + self._samples[:place]

@@ -102,7 +102,7 @@ class Task:
         """Job ``index`` from a model of ``words`` (chunks * lanes), and the copies of its epochs,
         in their order; they start over if it has more epochs."""
         job, first = self.jobs[index], self.epochs_before(index)
-        if self.options.bends:
+        if self.options.uses_margin_variance:
             job = with_margin_variance(job, words, self.differing, self.config)
         used = min(len(job.epochs), len(self.copies))
         return job, tuple(self.copies[(first + k) % len(self.copies)] for k in range(used))

@@ -11,12 +11,12 @@ from cocotb.triggers import RisingEdge
 from tests.boards.pinned import CYCLES_A_BIT, SIMULATED
 from tests.hdl.memory.sdram.chip_model import BANKS, Pins, SdramModel
 from tests.hdl.toolkit import CLOCK_NS, Bench, random_signed
-from zipsgd.boards.board import SDRAM_BURST, SdramSamples
+from zipsgd.boards.description import SDRAM_BURST, SdramSamples
 from zipsgd.hdl.contract.job import Epoch, Job, Step
 from zipsgd.hdl.link.uart import FRAME_BITS
-from zipsgd.hdl.memory.sdram.pins import Command
+from zipsgd.hdl.memory.sdram.pins import SdramCommand
 from zipsgd.host.codes.weaving import Woven, code_range, weave
-from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.client import LinkClient
 from zipsgd.host.devices.linked_device import LinkedDevice
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.sim.golden import Counters
@@ -95,7 +95,7 @@ class BoardBench(Bench):
         code = (1 - pins["ras"]) | (1 - pins["cas"]) << 1 | (1 - pins["we"]) << 2
         self.chip.clock(
             Pins(
-                Command(code),
+                SdramCommand(code),
                 bank=pins["ba"],
                 address=pins["a"],
                 dq=pins["dq_o"],
@@ -221,15 +221,15 @@ async def trained_through_the_pins(dut: Any) -> None:
     one would send through a simulated UART, most of the memory's peak rate is used."""
     bench = BoardBench(dut)
     await bench.start()
-    commands: dict[Any, int] = bench.chip.commands  # mypy takes a member of `Command` for one
+    commands: dict[Any, int] = bench.chip.commands  # mypy takes a member of `SdramCommand` for one
 
     def train() -> Counters:
         memory: Any = BackDoor(bench.chip)
-        line = Link(BoardLine(bench))
+        line = LinkClient(BoardLine(bench))
         device = LinkedDevice(line)
         assert device.config == bench.config
         compare(bench, device, GROUPS, CHUNKS)
-        assert commands[Command.WRITE] > 2 * GROUPS
+        assert commands[SdramCommand.WRITE] > 2 * GROUPS
         device = LinkedDevice(line, memory=memory, fast_load=True)
         counters = compare(bench, device, MANY_GROUPS, MANY_CHUNKS)
         assert device.retries == 0
@@ -240,4 +240,4 @@ async def trained_through_the_pins(dut: Any) -> None:
     bench.dut._log.info("%.1f %% of the memory's peak rate", 100 * rate)
     assert SIMULATED.samples.bits_a_cycle(bench.config) == bench.config.beat_bits
     assert rate > LEAST_RATE
-    assert commands[Command.REFRESH]
+    assert commands[SdramCommand.REFRESH]

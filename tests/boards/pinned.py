@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
-from zipsgd.boards.board import Board
+from zipsgd.boards.description import Board
 from zipsgd.boards.top import PaddedDevice, Pads, request_pads
 from zipsgd.boards.ulx3s import ULX3S_85F
 

@@ -18,7 +18,7 @@ from zipsgd.boards import build, place_and_route, tools
 from zipsgd.boards.build import Build, Built, MissedError, area
 from zipsgd.boards.catalogue import BOARDS
 from zipsgd.boards.critical_path import in_words, split_name
-from zipsgd.boards.place_and_route import Clock, Result, Step
+from zipsgd.boards.place_and_route import ClockReport, PathStep, RoutedResult
 from zipsgd.host.cli.app import app
 from zipsgd.host.errors import BuildError, InputError, ToolMissingError
 
@@ -45,13 +45,13 @@ class Blink(Elaboratable):
         return m
 """
 PATH = (
-    Step("clk-to-q", 0.5, "device.engine.update.sum$3_TRELLIS_FF_Q_2", "Q"),
-    Step("routing", 2.0, "a", "Q", "b", "A"),
-    Step("logic", 0.25, "b_LUT4_Z", "A", "b_LUT4_Z", "F"),
-    Step("routing", 3.0, "b", "F", "c", "B"),
-    Step("logic", 0.25, "c", "B", "c", "FCO"),
-    *(Step("logic", 0.05, "c", "FCI", "c", "FCO"),) * 3,
-    Step(
+    PathStep("clk-to-q", 0.5, "device.engine.update.sum$3_TRELLIS_FF_Q_2", "Q"),
+    PathStep("routing", 2.0, "a", "Q", "b", "A"),
+    PathStep("logic", 0.25, "b_LUT4_Z", "A", "b_LUT4_Z", "F"),
+    PathStep("routing", 3.0, "b", "F", "c", "B"),
+    PathStep("logic", 0.25, "c", "B", "c", "FCO"),
+    *(PathStep("logic", 0.05, "c", "FCI", "c", "FCO"),) * 3,
+    PathStep(
         "setup", 0.1, "device.link.left_TRELLIS_FF_Q", "CE", "device.link.left_TRELLIS_FF_Q", "CE"
     ),
 )
@@ -61,10 +61,10 @@ WORDS = (
 )
 
 
-def result(seed: int, clock_mhz: float, used: int = 3000) -> Result:
+def result(seed: int, clock_mhz: float, used: int = 3000) -> RoutedResult:
     cells = {"ICESTORM_LC": used}
-    clocks = (Clock("clk", clock_mhz, 12.0), Clock("in", 99.0, 48.0))
-    return Result(seed, clock_mhz, cells, {"ICESTORM_LC": 5280}, PATH, clocks)
+    clocks = (ClockReport("clk", clock_mhz, 12.0), ClockReport("in", 99.0, 48.0))
+    return RoutedResult(seed, clock_mhz, cells, {"ICESTORM_LC": 5280}, PATH, clocks)
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What the seeds of every board give, in the order in which they are tried, without the
     tools."""
 
-    def give(*results: Result) -> None:
+    def give(*results: RoutedResult) -> None:
         def seed(self: Build, number: int) -> Built:
             return Built(self.board, results[number - self.board.first_seed], b"bits")
 
@@ -252,20 +252,22 @@ def test_names_of_cells(cell: str, parts: tuple[str, str]) -> None:
 def test_critical_paths_in_words() -> None:
     assert in_words(PATH) == WORDS
     memory = (
-        Step("clk-to-q", 5.6, "device.ring.memory.0.0", "DOA3"),
-        Step("routing", 1.0, "x", "DOA3", "y", "M"),
-        Step("logic", 0.2, "y", "M", "y", "OFX"),
-        Step("setup", 0.0, "dot.MULT18X18D_1", "A17", "dot.MULT18X18D_1", "A17"),
+        PathStep("clk-to-q", 5.6, "device.ring.memory.0.0", "DOA3"),
+        PathStep("routing", 1.0, "x", "DOA3", "y", "M"),
+        PathStep("logic", 0.2, "y", "M", "y", "OFX"),
+        PathStep("setup", 0.0, "dot.MULT18X18D_1", "A17", "dot.MULT18X18D_1", "A17"),
     )
     assert in_words(memory) == (
         "from a memory of ring to a multiplier of dot: 1 multiplexer, 5.8 ns in cells, 1.0 ns in "
         "wires"
     )
     gowin = (
-        Step("clk-to-q", 0.5, "device.link.session_DFFRE_Q", "Q"),
-        Step("logic", 0.5, "link.a_LUT4_F", "I2", "link.a_LUT4_F", "F"),
-        Step("logic", 0.5, "link.a_LUT4_F_I0_MUX2_LUT5_O", "I0", "link.a_LUT4_F_MUX2_LUT5_O", "O"),
-        Step("setup", 0.5, "device.ring.memory.0.0", "ADB7"),
+        PathStep("clk-to-q", 0.5, "device.link.session_DFFRE_Q", "Q"),
+        PathStep("logic", 0.5, "link.a_LUT4_F", "I2", "link.a_LUT4_F", "F"),
+        PathStep(
+            "logic", 0.5, "link.a_LUT4_F_I0_MUX2_LUT5_O", "I0", "link.a_LUT4_F_MUX2_LUT5_O", "O"
+        ),
+        PathStep("setup", 0.5, "device.ring.memory.0.0", "ADB7"),
     )
     assert in_words(gowin) == (
         "from register session of link to a memory of ring: 1 LUT and 1 multiplexer, 2.0 ns in "

@@ -17,7 +17,7 @@ from zipsgd.boards.place_and_route import synthesise, yosys
 from zipsgd.hdl.engine.correction import Correction
 from zipsgd.hdl.engine.derivative import Derivative
 from zipsgd.hdl.engine.gradient import Gradient
-from zipsgd.hdl.engine.loss import Loss
+from zipsgd.hdl.engine.loss import LossPipeline
 from zipsgd.hdl.lib.ring import Ring
 from zipsgd.hdl.lib.verilog import to_verilog
 
@@ -47,12 +47,16 @@ CASES = {
     ),
     "derivative": Case(Derivative(CONFIG), ("ram_registers", "product_registers", "gates")),
     "gradient": Case(Gradient(CONFIG), ("gates", "chains")),
-    "loss": Case(Loss(GEOMETRIES[FLAT]), ("factor_registers", "resets"), FLAT),
+    "loss": Case(LossPipeline(GEOMETRIES[FLAT]), ("factor_registers", "resets"), FLAT),
     "ring": Case(Ring(DEEP["width"], DEEP["depth"], 2), ("ram_registers",), parameters=DEEP),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+RARELY = ("loss", "correction")
+EACH = [pytest.param(name, marks=[pytest.mark.long] if name in RARELY else []) for name in CASES]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_packed_netlist(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     component, packed, geometry, parameters = CASES[name]
     with caplog.at_level("DEBUG", logger="zipsgd.boards.place_and_route"):

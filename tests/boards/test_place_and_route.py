@@ -16,17 +16,23 @@ from zipsgd.boards import place_and_route, tools
 from zipsgd.boards.bare import Bare
 from zipsgd.boards.ecp5.negotiation import STALLED_ROUNDS, stalls
 from zipsgd.boards.flows import FLOWS, TOP, YOSYS
-from zipsgd.boards.place_and_route import Result, Step, synthesise
-from zipsgd.boards.targets import TARGETS, Part
-from zipsgd.boards.tools import FlowError, StalledError
+from zipsgd.boards.place_and_route import PathStep, RoutedResult, synthesise
+from zipsgd.boards.targets import TARGETS, FpgaPart
+from zipsgd.boards.tools import FlowError, RouterStalledError
 from zipsgd.hdl.engine.margin import Margin
 from zipsgd.hdl.lib.verilog import to_verilog
 from zipsgd.host.cli.app import app
 from zipsgd.host.errors import BuildError, InputError, ToolMissingError
 
 RESULTS = [
-    Result(1, 150.0, {"LUT": 3}, {"LUT": 9}, (Step("logic", 0.2, "a"),)),
-    Result(2, 140.0, {"LUT": 3}, {"LUT": 9}, (Step("routing", 1.5, "b"), Step("logic", 0.0, "c"))),
+    RoutedResult(1, 150.0, {"LUT": 3}, {"LUT": 9}, (PathStep("logic", 0.2, "a"),)),
+    RoutedResult(
+        2,
+        140.0,
+        {"LUT": 3},
+        {"LUT": 9},
+        (PathStep("routing", 1.5, "b"), PathStep("logic", 0.0, "c")),
+    ),
 ]
 
 
@@ -103,7 +109,7 @@ def test_what_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "    print('round', flush=True)\n"
         "    time.sleep(60)\n"
     )
-    with pytest.raises(StalledError, match="routing makes no progress"):
+    with pytest.raises(RouterStalledError, match="routing makes no progress"):
         tools.run(YOSYS, [], tmp_path, "routing", stalls=lambda log: log == "round\n")
 
 
@@ -117,7 +123,7 @@ def test_what_stalls_is_routed_again(
         _, options, _, what, limit = arguments
         tried.append((options[-1], limit))
         if len(tried) <= stalled:
-            raise StalledError(what)
+            raise RouterStalledError(what)
 
     monkeypatch.setattr(place_and_route, "run", run_tool)
     place_and_route._route(FLOWS["ecp5"], [], 3, tmp_path, "routing")
@@ -157,7 +163,7 @@ def test_a_missed_clock_rate_is_an_error() -> None:
 def test_the_clock_rate_that_is_aimed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     aims = []
 
-    def aimed(_: Path, part: Part, *__: Any) -> Iterator[Result]:
+    def aimed(_: Path, part: FpgaPart, *__: Any) -> Iterator[RoutedResult]:
         aims.append(part.clock_mhz)
         return iter(RESULTS)
 

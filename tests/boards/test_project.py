@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.hdl.test_lint import lint
-from zipsgd.boards.board import Board
 from zipsgd.boards.build import Build
 from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.description import Board
 from zipsgd.boards.flows import TOP
 from zipsgd.hdl.lib.verilog import WAIVERS
 from zipsgd.host.cli.app import app

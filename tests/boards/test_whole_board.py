@@ -9,7 +9,7 @@ import pytest
 
 from tests.boards.pinned import SIMULATED, PinnedBoard
 from tests.hdl.runner import simulate
-from zipsgd.boards.board import check_capture
+from zipsgd.boards.description import check_capture
 from zipsgd.boards.flows import TOP
 from zipsgd.boards.ulx3s import SDRAM
 from zipsgd.hdl.lib.verilog import to_verilog

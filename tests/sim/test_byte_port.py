@@ -15,7 +15,7 @@ from zipsgd.hdl.lib.verilog import to_verilog
 from zipsgd.hdl.link.frames import Command
 from zipsgd.hdl.link.identity import Identity
 from zipsgd.hdl.link.link import BUFFER_BYTES
-from zipsgd.host.devices.link.client import Link, recovering
+from zipsgd.host.devices.link.client import LinkClient, recovering
 from zipsgd.host.devices.link.requests import RefusedError
 from zipsgd.sim.build import TOP
 from zipsgd.sim.byte_port import BytePort
@@ -53,7 +53,7 @@ def test_upload_fills_a_uart_of_3_megabaud() -> None:
     """>= 90 % of the line's rate with all of its overhead, through the gateware of both ends; not a
     frame is lost or sent twice."""
     port = BytePort(device((CLOCK_HZ, BAUD)), clock_hz=CLOCK_HZ, bytes_per_s=BAUD / 10)
-    link = Link(port)
+    link = LinkClient(port)
     assert link.connect().memory_bytes == MEMORY_BYTES
     data, begin = random.Random(2).randbytes(MEMORY_BYTES), port.now()
     link.write(Command.WRITE_MEMORY, data, phase="uploading")
@@ -64,7 +64,7 @@ def test_upload_fills_a_uart_of_3_megabaud() -> None:
     link.close()
 
 
-def work(link: Link, data: bytes) -> bytes:
+def work(link: LinkClient, data: bytes) -> bytes:
     """Write, overwrite in part, read back."""
     link.connect()
     link.write(Command.WRITE_MEMORY, data, phase="uploading")
@@ -80,7 +80,7 @@ def test_recovers_bit_for_bit(kind: str, stream_device: BytePort) -> None:
     for seed in range(RUNS):
         stream_device.reset()
         faults = Faults(kind, seed)
-        link = Link(SimulatedLine(stream_device, faults=faults))
+        link = LinkClient(SimulatedLine(stream_device, faults=faults))
         result = recovering(link, lambda link=link: work(link, data), 9)  # type: ignore[misc]
         assert result == right, f"{kind}, seed {seed}"
         assert faults.struck
@@ -88,6 +88,6 @@ def test_recovers_bit_for_bit(kind: str, stream_device: BytePort) -> None:
 
 def test_what_the_device_does_not_know(stream_device: BytePort) -> None:
     stream_device.reset()
-    link = Link(stream_device)
+    link = LinkClient(stream_device)
     with pytest.raises(RefusedError, match="UNKNOWN: it does not know this command"):
         link.request(Command.RUN, b"job", phase="starting")

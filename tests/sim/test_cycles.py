@@ -77,7 +77,7 @@ def test_cycles_are_those_of_the_reference(name: str, job: Job) -> None:
         EngineConfig,
         lanes=st.sampled_from([2, 8, 32, 128]),
         banks=st.sampled_from([4, 8, 32]),
-        spread=st.integers(0, 2),
+        fanout_stages=st.integers(0, 2),
         adder_levels=st.integers(1, 3),
     ),
     job=st.builds(

@@ -22,7 +22,7 @@ from zipsgd.hdl.link.frames import Code, Command, DeviceStatus, from_bytes, to_b
 from zipsgd.host.codes.weaving import Woven
 from zipsgd.host.devices import linked_device
 from zipsgd.host.devices.interface import samples_of
-from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.client import LinkClient
 from zipsgd.host.devices.link.requests import RefusedError
 from zipsgd.host.devices.linked_device import LinkedDevice
 from zipsgd.host.devices.open import find_device
@@ -77,7 +77,7 @@ def train(device: LinkedDevice, seed: int) -> None:
 
 
 def test_jobs_equal_golden(port: BytePort) -> None:
-    link = Link(port)
+    link = LinkClient(port)
     device = LinkedDevice(link, CONFIG)
     for seed in range(8):
         train(device, seed)
@@ -85,7 +85,7 @@ def test_jobs_equal_golden(port: BytePort) -> None:
 
 
 def test_more_epochs_than_the_queue_holds(port: BytePort) -> None:
-    device = LinkedDevice(Link(port))
+    device = LinkedDevice(LinkClient(port))
     job, copies = random_case(CONFIG, 0, copies=3)
     epochs = tuple(job.epochs[n % len(job.epochs)] for n in range(3 * EPOCH_DEPTH + 5))
     for mode in (Mode.TRAIN, Mode.PREDICT):
@@ -101,7 +101,7 @@ def test_more_epochs_than_the_queue_holds(port: BytePort) -> None:
 
 
 def test_samples_stay_while_there_is_room(port: BytePort) -> None:
-    link = Link(port)
+    link = LinkClient(port)
     device = LinkedDevice(link)
     job, (first, second) = random_case(CONFIG, 2, groups=100, copies=2)
     device.load_model(random_words(CONFIG, job.chunks, np.random.default_rng(2)) >> 4)
@@ -122,9 +122,9 @@ def test_samples_stay_while_there_is_room(port: BytePort) -> None:
 
 def test_straight_into_the_memory(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, and less over the link."""
-    through = LinkedDevice(Link(port), memory=port.memory)
+    through = LinkedDevice(LinkClient(port), memory=port.memory)
     train(through, 2)
-    past = LinkedDevice(Link(port), memory=port.memory)
+    past = LinkedDevice(LinkClient(port), memory=port.memory)
     monkeypatch.setattr(linked_device, "FAST_LOAD_BYTES", 0)
     train(past, 2)
     assert past.link.traffic.payload_bytes < through.link.traffic.payload_bytes
@@ -134,7 +134,7 @@ def test_only_so_much_passes_a_simulated_link(
     port: BytePort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two sets that are as much together the first does."""
-    device = LinkedDevice(Link(port), memory=port.memory)
+    device = LinkedDevice(LinkClient(port), memory=port.memory)
     job, (first, second) = random_case(CONFIG, 2, groups=100, copies=2)
     device.load_model(random_words(CONFIG, job.chunks, np.random.default_rng(2)) >> 4)
     for limit, through in ((1, (True, False)), (0, (False, False))):
@@ -151,12 +151,12 @@ def test_slow_memories(waits: Waits, port: BytePort) -> None:
     """Words that come late or not at once change nothing but the cycles."""
     attach_memory(port, waits)
     for seed in range(3):
-        train(LinkedDevice(Link(port)), seed)
+        train(LinkedDevice(LinkClient(port)), seed)
 
 
 def test_a_memory_without_gaps_keeps_the_engine_busy(port: BytePort) -> None:
     """Utilisation of 0.99 and more; the cycle model, and the first words' way."""
-    device = LinkedDevice(Link(port))
+    device = LinkedDevice(LinkClient(port))
     job, (woven,) = random_case(CONFIG, 0, groups=100)
     job = replace(job, epochs=job.epochs[:1] * 20)
     counters = device.run(job, woven)
@@ -165,7 +165,7 @@ def test_a_memory_without_gaps_keeps_the_engine_busy(port: BytePort) -> None:
 
 
 def test_memory_is_read_back_and_ranges_are_kept(port: BytePort) -> None:
-    link = Link(port)
+    link = LinkClient(port)
     link.connect()
     data = np.random.default_rng(1).bytes(MEMORY_BYTES)
     link.write(Command.WRITE_MEMORY, data, phase="writing")
@@ -183,7 +183,7 @@ def test_memory_is_read_back_and_ranges_are_kept(port: BytePort) -> None:
 
 def test_commands_that_have_nothing_to_do_end(port: BytePort) -> None:
     """No job is there that would give or take."""
-    link = Link(port)
+    link = LinkClient(port)
     link.connect()
     assert link.request(Command.READ_MODEL, phase="reading", count=8) == b""
     assert link.request(Command.READ_MARGINS, phase="reading", count=8) == b""
@@ -200,7 +200,7 @@ def test_commands_that_have_nothing_to_do_end(port: BytePort) -> None:
 def test_a_job_that_the_engine_refuses_leaves_the_device_idle(
     port: BytePort,
 ) -> None:
-    link = Link(port)
+    link = LinkClient(port)
     device = LinkedDevice(link)
     job, _ = random_case(CONFIG, 0)
     layout = run_layout(CONFIG, CONFIG.beat_bits, MEMORY_BYTES // CONFIG.beat_bytes)
@@ -215,7 +215,7 @@ def test_a_job_that_the_engine_refuses_leaves_the_device_idle(
 
 def test_a_running_job_is_abandoned(port: BytePort) -> None:
     """A job whose epochs never come is reset after a while, with a sentence; then all is well."""
-    link = Link(port, limit_s=0.01)
+    link = LinkClient(port, limit_s=0.01)
     device = LinkedDevice(link)
     job, _ = random_case(CONFIG, 0)
 
@@ -235,7 +235,7 @@ def test_training_over_a_line_with_faults(kind: str, port: BytePort) -> None:
     """Resets at more moments than one: what the device has lost is different in each."""
     for seed in range(4 if kind == "device reset" else 1):
         faults = Faults(kind, seed)
-        train(LinkedDevice(Link(SimulatedLine(port, faults=faults))), 0)
+        train(LinkedDevice(LinkClient(SimulatedLine(port, faults=faults))), 0)
         assert faults.struck
 
 
@@ -250,10 +250,10 @@ def test_over_a_serial_port(port: BytePort, tmp_path: Path) -> None:
 
 def test_selftest(port: BytePort) -> None:
     """A sound device passes; a bit of its memory that is stuck, or an engine that errs, is seen."""
-    assert [passed.part for passed in selftest(LinkedDevice(Link(port)))] == [
+    assert [passed.part for passed in selftest(LinkedDevice(LinkClient(port)))] == [
         *("identity", "link", "memory", "training"),
     ]
-    device = LinkedDevice(Link(port))
+    device = LinkedDevice(LinkClient(port))
     read = device.link.read
 
     def stuck(command: int, count: int, **options: Any) -> bytes:
@@ -266,7 +266,7 @@ def test_selftest(port: BytePort) -> None:
         patch.setattr(device.link, "read", stuck)
         with pytest.raises(MismatchError, match=r"simulated device: byte 0x\w+ came back changed"):
             list(selftest(device))
-    device = LinkedDevice(Link(port))
+    device = LinkedDevice(LinkClient(port))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "read_model", lambda chunks: read_model(device, chunks))
         with pytest.raises(MismatchError, match="after a training model word 2 is "):

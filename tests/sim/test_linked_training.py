@@ -23,7 +23,7 @@ from zipsgd.hdl.contract.job import Mode
 from zipsgd.hdl.link.frames import MAX_PAYLOAD, Command, DeviceStatus, from_bytes
 from zipsgd.host.devices import open as devices
 from zipsgd.host.devices.interface import samples_of
-from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.client import LinkClient
 from zipsgd.host.devices.link.transport import Transport
 from zipsgd.host.devices.linked_device import LinkedDevice
 from zipsgd.host.devices.progress import progress_bar, uploading
@@ -96,12 +96,12 @@ def begin(port: BytePort, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Inte
 
 
 def open_on(line: Transport, config: EngineConfig, **options: Any) -> LinkedDevice:
-    return LinkedDevice(Link(line, limit_s=0.05), config, **options)
+    return LinkedDevice(LinkClient(line, limit_s=0.05), config, **options)
 
 
 def busy(port: BytePort) -> int:
     """Not zero while a job is under way or an epoch waits."""
-    link = Link(port)
+    link = LinkClient(port)
     link.connect()
     status = from_bytes(DeviceStatus, link.request(Command.STATUS, phase="asking"))
     return status.busy | status.waiting
@@ -152,7 +152,7 @@ def test_a_device_goes_on(error: type[BaseException], port: BytePort) -> None:
     golden.load(words)
     golden.run(job, samples_of(woven, CONFIG))
     line = Interrupted(port)
-    device = LinkedDevice(Link(line))
+    device = LinkedDevice(LinkClient(line))
     device.load_model(words)
     device.run(job, woven)
     device.load_model(words)
@@ -172,10 +172,10 @@ def test_retries_are_told_of_a_linked_device_only(
     port: BytePort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Epoch by epoch, and resumed as they were; the sum is what the link has counted."""
-    links: list[Link] = []
+    links: list[LinkClient] = []
 
     def opening(config: EngineConfig, **options: Any) -> LinkedDevice:
-        links.append(Link(SimulatedLine(port, faults=Faults("dropped bytes", len(links)))))
+        links.append(LinkClient(SimulatedLine(port, faults=Faults("dropped bytes", len(links)))))
         return LinkedDevice(links[-1], config, **options)
 
     monkeypatch.setitem(devices.DEVICES, "sim", opening)
@@ -201,10 +201,10 @@ def test_retries_are_told_of_a_linked_device_only(
 def test_fast_load_changes_nothing_but_the_way(
     port: BytePort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    links: list[Link] = []
+    links: list[LinkClient] = []
 
     def opening(config: EngineConfig, **options: Any) -> LinkedDevice:
-        links.append(Link(port))
+        links.append(LinkClient(port))
         port.memory[: 1 << 14] = 0xA5  # nothing of the run before helps
         device = LinkedDevice(links[-1], config, memory=port.memory, **options)
         monkeypatch.setattr(links[-1], "close", lambda: None)
@@ -247,7 +247,7 @@ def test_uploads_are_shown_on_a_terminal_only(port: BytePort) -> None:
             tell(done, total)
             bar.refresh()
 
-        link = Link(port)
+        link = LinkClient(port)
         job, (woven, other) = random_case(CONFIG, 0, groups=50, copies=2)
         with bar:
             bar.add_task("jobs", total=1)

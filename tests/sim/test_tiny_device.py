@@ -13,7 +13,7 @@ from tests.sim.test_verilated import random_case, random_words
 from zipsgd.hdl.contract.job import Mode
 from zipsgd.hdl.contract.presets import ENGINES
 from zipsgd.host.devices.interface import samples_of
-from zipsgd.host.devices.link.client import Link
+from zipsgd.host.devices.link.client import LinkClient
 from zipsgd.host.devices.linked_device import LinkedDevice
 from zipsgd.sim.golden import Golden
 from zipsgd.sim.whole_device import open_whole_device
@@ -29,7 +29,7 @@ START_CYCLES = 16
 @pytest.fixture(scope="module")
 def device() -> Iterator[LinkedDevice]:
     with closing(open_whole_device(CONFIG, memory_bytes=MEMORY_BYTES, baud=BAUD)) as port:
-        yield LinkedDevice(Link(port), CONFIG)
+        yield LinkedDevice(LinkClient(port), CONFIG)
 
 
 @pytest.mark.parametrize("seed", range(8))

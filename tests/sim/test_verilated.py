@@ -46,7 +46,13 @@ ENGINES = {name: GEOMETRIES[name] for name in ("4x2", "64x1", "16x4", "narrow", 
 ENGINES["32x16"] = WIDE
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
+OFTEN = ("4x2", "narrow")
+PARAMETERS = [
+    pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.long]) for name in ENGINES
+]
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
 def engine(request: pytest.FixtureRequest) -> Iterator[VerilatedEngine]:
     with VerilatedEngine(ENGINES[request.param]) as opened:
         yield opened

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .chip import SdramTiming
-from .pins import Command
+from .pins import SdramCommand
 
 
 def guard(m: Module, *waits: tuple[Value, int]) -> Value:
@@ -63,7 +63,7 @@ class SdramBank(wiring.Component):
         super().__init__(
             {
                 **{name: In(1) for name in commands},
-                "kept": In(Command),
+                "kept": In(SdramCommand),
                 "row": In(row_bits),
                 **{name: Out(1) for name in answers},
             }
@@ -72,7 +72,7 @@ class SdramBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         timing, burst, row = self._timing, self._burst, Signal.like(self.row)
-        closes = self.kept == Command.PRECHARGE
+        closes = self.kept == SdramCommand.PRECHARGE
         with m.If(self.precharge | closes):
             m.d.sync += self.is_open.eq(0)
         with m.If(self.activate):
@@ -81,8 +81,8 @@ class SdramBank(wiring.Component):
 
         late = 1
         kept = (
-            (self.kept == Command.REFRESH, timing.rfc),
-            (self.kept == Command.MODE, timing.mrd),
+            (self.kept == SdramCommand.REFRESH, timing.rfc),
+            (self.kept == SdramCommand.MODE, timing.mrd),
         )
         closed = (
             *kept,

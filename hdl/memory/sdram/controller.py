@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from ..interface import MemorySignature
 from .chip import SdramChip, SdramTiming
 from .mover import BurstMover
-from .pins import ALL_BANKS, BANK_BITS, Command, SdramPins, mode_register
-from .refresher import SdramKeeper
+from .pins import ALL_BANKS, BANK_BITS, SdramCommand, SdramPins, mode_register
+from .refresher import Refresher
 from .row_opener import RowOpener
 from .segment import Splitter
 from .words import SdramWords
@@ -23,7 +23,7 @@ class Sdram(wiring.Component):
 
         port.requests -> [Splitter] -> [RowOpener] -> [BurstMover]
                                              |              |
-                        [SdramKeeper] -------+--------------+---> pins
+                        [Refresher] -------+--------------+---> pins
         port.writes, port.reads <-> [SdramWords] <----------+---> pins.dq
 
     Rows stay open. An address is row, bank, column from the top, and the next row is opened while
@@ -91,7 +91,7 @@ class Sdram(wiring.Component):
         splitter = Splitter(self.port.signature, self._column_bits)
         segment = splitter.o.payload.shape()
         m.submodules.splitter = splitter
-        m.submodules.keeper = keeper = SdramKeeper(timing)
+        m.submodules.refresher = refresher = Refresher(timing)
         m.submodules.opener = opener = RowOpener(timing, burst, segment)
         m.submodules.mover = mover = BurstMover(timing, burst, segment)
         m.submodules.words = words = SdramWords(
@@ -105,12 +105,12 @@ class Sdram(wiring.Component):
         wiring.connect(m, words.dq, wiring.flipped(self.pins.dq))
         empty = splitter.empty & opener.empty & ~mover.active
         m.d.comb += [
-            keeper.quiet.eq(~mover.active),
-            keeper.idle.eq(empty & ~self.port.requests.valid),
-            keeper.can_precharge.eq(opener.can_precharge),
-            keeper.can_activate.eq(opener.can_activate),
-            opener.hold.eq(keeper.hold),
-            opener.kept.eq(keeper.command),
+            refresher.quiet.eq(~mover.active),
+            refresher.idle.eq(empty & ~self.port.requests.valid),
+            refresher.can_precharge.eq(opener.can_precharge),
+            refresher.can_activate.eq(opener.can_activate),
+            opener.hold.eq(refresher.hold),
+            opener.kept.eq(refresher.command),
             opener.active.eq(mover.active),
             opener.bank.eq(mover.place.bank),
             opener.read.eq(mover.read),
@@ -121,45 +121,45 @@ class Sdram(wiring.Component):
             words.read.eq(mover.read),
             words.write.eq(mover.write),
         ]
-        self._command(m, keeper, opener, mover)
+        self._command(m, refresher, opener, mover)
         return m
 
     def _command(
-        self, m: Module, keeper: SdramKeeper, opener: RowOpener, mover: BurstMover
+        self, m: Module, refresher: Refresher, opener: RowOpener, mover: BurstMover
     ) -> None:
         """From what the chip is told to its pins, in `COMMAND_STAGES` cycles."""
-        pins, kept, started = self.pins, Signal(Command), Signal()
+        pins, kept, started = self.pins, Signal(SdramCommand), Signal()
         activate, precharge, read, write = Signal(), Signal(), Signal(), Signal()
         opened, moved = Signal.like(opener.place), Signal.like(mover.place)
         m.d.sync += [
-            kept.eq(keeper.command),
+            kept.eq(refresher.command),
             Cat(activate, precharge).eq(Cat(opener.activate, opener.precharge)),
             Cat(read, write).eq(Cat(mover.read, mover.write)),
             opened.eq(opener.place),
             moved.eq(mover.place),
         ]
 
-        command, bank = Signal(Command), Signal(BANK_BITS)
+        command, bank = Signal(SdramCommand), Signal(BANK_BITS)
         address = Signal(self._chip.row_bits)
         mode = mode_register(self._burst, self._timing.cas)
         column: Value = moved.column << (self._burst.bit_length() - 1)
         m.d.sync += [
             command.eq(kept),
-            bank.eq(Mux(kept == Command.MODE, 0, opened.bank)),
-            address.eq(Mux(kept == Command.MODE, mode, ALL_BANKS)),
+            bank.eq(Mux(kept == SdramCommand.MODE, 0, opened.bank)),
+            address.eq(Mux(kept == SdramCommand.MODE, mode, ALL_BANKS)),
         ]
         with m.If(activate):
-            m.d.sync += [command.eq(Command.ACTIVATE), address.eq(opened.row)]
+            m.d.sync += [command.eq(SdramCommand.ACTIVATE), address.eq(opened.row)]
         with m.If(precharge):
-            m.d.sync += [command.eq(Command.PRECHARGE), address.eq(0)]
+            m.d.sync += [command.eq(SdramCommand.PRECHARGE), address.eq(0)]
         with m.If(read | write):
             m.d.sync += [
-                command.eq(Mux(write, Command.WRITE, Command.READ)),
+                command.eq(Mux(write, SdramCommand.WRITE, SdramCommand.READ)),
                 bank.eq(moved.bank),
                 address.eq(column),
             ]
 
-        with m.If(command == Command.MODE):
+        with m.If(command == SdramCommand.MODE):
             m.d.sync += started.eq(1)
         m.d.sync += [
             Cat(pins.ras, pins.cas, pins.we).eq(command),

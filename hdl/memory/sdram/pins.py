@@ -10,7 +10,7 @@ ALL_BANKS = 1 << 10
 """Address bit of a precharge of all banks."""
 
 
-class Command(enum.Enum, shape=3):  # type: ignore[call-arg]
+class SdramCommand(enum.Enum, shape=3):  # type: ignore[call-arg]
     """Commands as the bits RAS, CAS, WE from the lowest on, each 1 where its pin is low."""
 
     NOTHING = 0b000

@@ -7,13 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .chip import POSTPONED, SdramTiming
-from .pins import Command
+from .pins import SdramCommand
 
 START_REFRESHES = 8
 """More than most data sheets ask for (2); some ask for 8."""
 
 
-class SdramKeeper(wiring.Component):
+class Refresher(wiring.Component):
     """Starts the chip, and refreshes it when nothing is asked of it, or when it must be.
 
     After power-up all banks are precharged and refreshed `START_REFRESHES` times, and the mode is
@@ -35,7 +35,7 @@ class SdramKeeper(wiring.Component):
     can_precharge, can_activate : In(1)
         All banks can be.
     command : Out(Command)
-        `Command.PRECHARGE` is of all banks.
+        `SdramCommand.PRECHARGE` is of all banks.
     """
 
     def __init__(self, timing: SdramTiming) -> None:
@@ -48,7 +48,7 @@ class SdramKeeper(wiring.Component):
                 "idle": In(1),
                 "can_precharge": In(1),
                 "can_activate": In(1),
-                "command": Out(Command),
+                "command": Out(SdramCommand),
             }
         )
 
@@ -75,14 +75,14 @@ class SdramKeeper(wiring.Component):
                     m.d.sync += self.hold.eq(1)
             with m.State("PRECHARGE"):
                 with m.If(self.can_precharge):
-                    m.d.comb += self.command.eq(Command.PRECHARGE)
+                    m.d.comb += self.command.eq(SdramCommand.PRECHARGE)
                     m.next = "REFRESH"
             with m.State("REFRESH"):
                 with m.If(self.can_activate):
                     with m.If(owed != 0):
-                        m.d.comb += [self.command.eq(Command.REFRESH), paid.eq(1)]
+                        m.d.comb += [self.command.eq(SdramCommand.REFRESH), paid.eq(1)]
                     with m.Else():
-                        m.d.comb += self.command.eq(Command.MODE)
+                        m.d.comb += self.command.eq(SdramCommand.MODE)
                         m.d.sync += self.ready.eq(1)
                     with m.If((owed == 0) | ((owed == 1) & self.ready)):
                         m.d.sync += self.hold.eq(0)

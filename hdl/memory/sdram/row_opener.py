@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .bank import SdramBank, guard
 from .chip import SdramTiming
-from .pins import BANK_BITS, Command
+from .pins import BANK_BITS, SdramCommand
 
 
 class RowOpener(wiring.Component):
@@ -41,7 +41,7 @@ class RowOpener(wiring.Component):
         No segment is inside.
     hold : In(1)
     kept : In(Command)
-        What the keeper tells all banks.
+        What the refresher tells all banks.
     active : In(1)
         The present segment is being moved.
     bank : In(BANK_BITS)
@@ -64,7 +64,7 @@ class RowOpener(wiring.Component):
                 "i": In(stream.Signature(segment)),
                 "o": Out(stream.Signature(segment)),
                 **{name: In(1) for name in flags_in},
-                "kept": In(Command),
+                "kept": In(SdramCommand),
                 "bank": In(BANK_BITS),
                 "place": Out(segment["place"].shape),
                 **{name: Out(1) for name in flags_out},

@@ -57,7 +57,7 @@ def draw_session() -> int:
     return 1 + secrets.randbelow((1 << SESSION_BITS) - 1)
 
 
-class Link:
+class LinkClient:
     """A session with a device.
 
     Requests without an answer of interest are sent ahead, as many as the device's buffer holds, so
@@ -273,7 +273,12 @@ class _Exchange:
     """Some requests on their way: what is unanswered, and when to lose patience."""
 
     def __init__(
-        self, link: Link, requests: Iterator[Asked], phase: str, wants_answer: bool, limit_s: float
+        self,
+        link: LinkClient,
+        requests: Iterator[Asked],
+        phase: str,
+        wants_answer: bool,
+        limit_s: float,
     ) -> None:
         self.answer = b""
         self._link, self._requests, self._phase = link, requests, phase
@@ -423,7 +428,7 @@ WHY = {
 }
 
 
-def recovering(link: Link, work: Callable[[], T], attempts: int = ATTEMPTS) -> T:
+def recovering(link: LinkClient, work: Callable[[], T], attempts: int = ATTEMPTS) -> T:
     """What ``work`` returns. It is done anew, from its beginning, when the device has been reset
     in the middle of it; the last attempt's error is the caller's."""
     for _ in range(attempts - 1):

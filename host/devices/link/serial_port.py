@@ -7,7 +7,7 @@ import contextlib
 import serial
 
 from ...errors import DeviceError
-from .client import LIMIT_S, Link
+from .client import LIMIT_S, LinkClient
 from .requests import NoAnswerError
 from .transport import SystemClock
 
@@ -75,7 +75,7 @@ class SerialPort:
         return serial.Serial(self.name, self._baud, write_timeout=LIMIT_S, exclusive=True)
 
 
-def open_serial(path: str, baud: int | None = None, *, limit_s: float = LIMIT_S) -> Link:
+def open_serial(path: str, baud: int | None = None, *, limit_s: float = LIMIT_S) -> LinkClient:
     """A link over a serial port that a device has answered on, at ``baud`` or at the first of
     `BAUDS` at which it does.
 
@@ -85,7 +85,7 @@ def open_serial(path: str, baud: int | None = None, *, limit_s: float = LIMIT_S)
         If the port cannot be opened, if nothing answers, or if what answers is of another design.
     """
     port = SerialPort(path, baud or BAUDS[0])
-    link = Link(port, limit_s=limit_s)
+    link = LinkClient(port, limit_s=limit_s)
     try:
         if baud:
             link.connect()

@@ -17,7 +17,7 @@ from zipsgd.hdl.link.codec import DamagedError, Deframer, decode
 from zipsgd.hdl.link.frames import Command, Request
 
 from ...errors import DeviceError, InputError
-from .client import Link
+from .client import LinkClient
 from .transport import Transport
 
 FORMAT = "zipsgd link 1"
@@ -110,16 +110,16 @@ class Recorder:
         self._file.flush()  # what counts is what came before a crash
 
 
-def recorded(link: Link) -> Link:
+def recorded(link: LinkClient) -> LinkClient:
     """``link``; or one on the same line that is recorded, if `TAPE_VARIABLE` asks for it."""
     path = os.environ.get(TAPE_VARIABLE)
-    return Link(Recorder(link.transport, Path(path)), limit_s=link.limit_s) if path else link
+    return LinkClient(Recorder(link.transport, Path(path)), limit_s=link.limit_s) if path else link
 
 
 class Replay:
     """A `host.devices.link.transport.Transport` that says what a recorded one said.
 
-    Give its ``draw`` to the `host.devices.link.client.Link`: sessions then have the recorded
+    Give its ``draw`` to the `host.devices.link.client.LinkClient`: sessions then have the recorded
     numbers.
 
     Parameters

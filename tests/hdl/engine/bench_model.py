@@ -37,7 +37,7 @@ class ModelBench(Bench):
 
     def watch(self) -> None:
         self.asked.append({port: port.get() for port in self.inputs if port is not self.row})
-        if len(self.asked) <= self.config.spread:
+        if len(self.asked) <= self.config.fanout_stages:
             return
         row, asked = self.row.array(), self.asked.popleft()
         for read, write, out, board, contents in self.copies.values():

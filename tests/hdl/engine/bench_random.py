@@ -25,7 +25,7 @@ class RandomBench(Bench):
         layout = data.ArrayLayout(self.config.field_bits, self.count)
         self.fields = self.port("fields", layout)
         self.board = self.scoreboard("fields")
-        self.twin: golden.RandomSource | None = None
+        self.twin: golden.GoldenRandom | None = None
         self.present: golden.Ints | None = None
         self.soon: golden.Ints | None = None  # in the next cycle
         self.begun = 0  # cycles since the restart
@@ -37,7 +37,7 @@ class RandomBench(Bench):
         self.present, self.begun = self.soon, self.begun + 1
         if self.restart.get():
             seed = self.seed.get()
-            self.twin = golden.RandomSource(self.config, self.count, self.first, seed)
+            self.twin = golden.GoldenRandom(self.config, self.count, self.first, seed)
             self.soon, self.begun = self.twin.draw(), 0
         elif self.draw.get() and self.twin is not None:
             self.soon = self.twin.draw()

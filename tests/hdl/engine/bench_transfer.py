@@ -33,8 +33,10 @@ class TransferBench(Bench):
         self.chunk = self.port("chunk", range(config.max_chunks))
         self.x, self.row = self.port("x", row), self.port("row", row)
         self.write = self.port("write")
-        self.latency = 2 + config.spread
-        self.written: deque[int | None] = deque([None] * (1 + config.spread))  # where, if anywhere
+        self.latency = 2 + config.fanout_stages
+        self.written: deque[int | None] = deque(
+            [None] * (1 + config.fanout_stages)
+        )  # where, if anywhere
         self.writes = self.scoreboard("written row")
         self.coming: list[int] = []
         self.words = self.scoreboard("sent word")
@@ -42,7 +44,7 @@ class TransferBench(Bench):
         self.i = Stream(self, "i", word, self.watch_taken)
         self.o = Stream(self, "o", word, self.words.observe)
         self.contents = np.zeros((config.max_chunks, config.lanes), dtype=np.int64)
-        self.reads: deque[int] = deque([0] * (config.read_latency + config.spread + 1))
+        self.reads: deque[int] = deque([0] * (config.read_latency + config.fanout_stages + 1))
         self.count = 0  # rows of the present transfer that have come
         self.busy = 0  # its cycles
 
@@ -78,7 +80,7 @@ class TransferBench(Bench):
         """Rows as a memory would show them."""
         while True:
             self.x.set(
-                self.contents[self.reads[-self.config.read_latency - self.config.spread - 1]]
+                self.contents[self.reads[-self.config.read_latency - self.config.fanout_stages - 1]]
             )
             await self.tick()
 

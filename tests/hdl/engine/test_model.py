@@ -6,9 +6,11 @@ from pathlib import Path
 
 from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
-from zipsgd.hdl.engine.model import Model
+from zipsgd.hdl.engine.model import ModelMemory
 
 
 @over(("4x2", "16x4", "narrow", "spread", "small"))
 def test_model(geometry: str, simulator: str, tmp_path: Path) -> None:
-    simulate(Model(GEOMETRIES[geometry]), "hdl.engine.bench_model", geometry, simulator, tmp_path)
+    simulate(
+        ModelMemory(GEOMETRIES[geometry]), "hdl.engine.bench_model", geometry, simulator, tmp_path
+    )

@@ -1,4 +1,4 @@
-"""`hdl.engine.random` against `sim.golden.RandomSource`, and the numbers themselves."""
+"""`hdl.engine.random` against `sim.golden.GoldenRandom`, and the numbers themselves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_random(geometry: str, simulator: str, tmp_path: Path) -> None:
 def draws(request: pytest.FixtureRequest) -> golden.Ints:
     """Draws (DRAWS, lanes) of the default engine's updates."""
     config = EngineConfig()
-    source = golden.RandomSource(config, config.lanes, 0, request.param)
+    source = golden.GoldenRandom(config, config.lanes, 0, request.param)
     return np.array([source.draw() for _ in range(DRAWS)])
 
 
@@ -75,6 +75,6 @@ def test_correlation_between_fields(draws: golden.Ints) -> None:
 def test_sources_of_one_engine_differ() -> None:
     config = EngineConfig()
     lanes = config.generators(config.lanes)
-    updates = golden.RandomSource(config, config.lanes, 0, seed=1)
-    errors = golden.RandomSource(config, 2 * config.banks + 2, lanes, seed=1)
+    updates = golden.GoldenRandom(config, config.lanes, 0, seed=1)
+    errors = golden.GoldenRandom(config, 2 * config.banks + 2, lanes, seed=1)
     assert not set(updates.state.tolist()) & set(errors.state.tolist())

@@ -11,7 +11,7 @@ from tests.hdl.toolkit import Bench, Stream, random_bits, test
 WIDTH, ITEMS = 9, 400
 
 
-class RelayBench(Bench):
+class SkidBufferBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         board = self.scoreboard("item")
@@ -22,8 +22,8 @@ class RelayBench(Bench):
         self.board = board
 
 
-async def start(dut: Any) -> RelayBench:
-    bench = RelayBench(dut)
+async def start(dut: Any) -> SkidBufferBench:
+    bench = SkidBufferBench(dut)
     await bench.reset(bench.i.valid, bench.i.payload, bench.o.ready, bench.clear)
     return bench
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.hdl.lib.bench_skid_buffer import WIDTH
 from tests.hdl.runner import SIMULATORS, simulate
-from zipsgd.hdl.lib.skid_buffer import Relay
+from zipsgd.hdl.lib.skid_buffer import SkidBuffer
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_relay(simulator: str, tmp_path: Path) -> None:
-    simulate(Relay(WIDTH), "hdl.lib.bench_skid_buffer", "4x2", simulator, tmp_path)
+def test_skid_buffer(simulator: str, tmp_path: Path) -> None:
+    simulate(SkidBuffer(WIDTH), "hdl.lib.bench_skid_buffer", "4x2", simulator, tmp_path)

@@ -21,12 +21,12 @@ def test_link(geometry: str, simulator: str, tmp_path: Path) -> None:
     simulate(link, "hdl.link.bench_link", geometry, simulator, tmp_path, byte_cycles=1)
 
 
-@pytest.mark.parametrize("relays", (False, True), ids=("slow", "fast"))
+@pytest.mark.parametrize("skid_buffers", (False, True), ids=("slow", "fast"))
 @pytest.mark.parametrize("simulator", SIMULATORS[-1:])
 def test_link_with_checksums_of_a_bit_at_a_time(
-    simulator: str, relays: bool, tmp_path: Path
+    simulator: str, skid_buffers: bool, tmp_path: Path
 ) -> None:
-    link = Link(IDENTITY, BUFFER_BYTES, BITS + 1, relays=relays)
+    link = Link(IDENTITY, BUFFER_BYTES, BITS + 1, skid_buffers=skid_buffers)
     simulate(link, "hdl.link.bench_link", "4x2", simulator, tmp_path, byte_cycles=BITS + 1)
 
 

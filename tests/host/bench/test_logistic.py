@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from zipsgd.host.bench import logistic as bench_logistic
 from zipsgd.host.bench.logistic import METHODS, OPTIONS, Final, measure
 from zipsgd.host.cli.app import app
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.software import FastDevice
 
 CANCER = read_dataset("sklearn:breast_cancer")

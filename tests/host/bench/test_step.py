@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from zipsgd.host.bench import step as bench_step
 from zipsgd.host.bench.step import Sweep, sweep
 from zipsgd.host.cli.app import app
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.software import FastDevice
 from zipsgd.host.options.options import Options
 from zipsgd.host.training.loop import prepare, train

@@ -11,7 +11,14 @@ import pytest
 
 from zipsgd.hdl.contract.job import Job
 from zipsgd.host.bench import time_to_loss as bench_time
-from zipsgd.host.bench.time_to_loss import SETUP, Loss, Run, Setup, synthetic, time_to_loss
+from zipsgd.host.bench.time_to_loss import (
+    SETUP,
+    LossRun,
+    MomentLoss,
+    Setup,
+    synthetic,
+    time_to_loss,
+)
 from zipsgd.host.codes.weaving import Woven
 from zipsgd.host.devices.software import FastDevice
 from zipsgd.host.errors import MismatchError
@@ -71,18 +78,18 @@ def test_the_least_ratio_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_run_is_there_when_it_stays_there() -> None:
     losses = [3.0, 1.0, 2.0, 1.0, float("nan"), 1.0, 0.5]
-    run = Run(4, 0, 10, np.arange(7), np.array(losses))
+    run = LossRun(4, 0, 10, np.arange(7), np.array(losses))
     assert run.reaches(1.0) == 6
     assert run.reaches(0.5) == 7
     assert run.reaches(0.4) is None
-    assert Run(4, 0, 10, np.arange(2), np.array([1.0, 1.0])).reaches(1.0) == 1
+    assert LossRun(4, 0, 10, np.arange(2), np.array([1.0, 1.0])).reaches(1.0) == 1
 
 
 def test_the_loss_is_that_of_the_unrounded_samples() -> None:
     task = prepare(synthetic(400, 30), replace(SMALL.options, epochs=1, step=2.0**-8))
     v, y = task.train.v, task.train.y
     for weights in np.random.default_rng(0).normal(size=(5, 31)):
-        assert Loss(v, y)(weights) == pytest.approx(task.train.loss(weights), rel=1e-12)
+        assert MomentLoss(v, y)(weights) == pytest.approx(task.train.loss(weights), rel=1e-12)
 
 
 def test_the_full_bench_is_what_the_readme_says() -> None:

@@ -18,7 +18,7 @@ OURS = {
         "zipsgd.host.cli.common",
         "zipsgd.host.cli.data",
     ),
-    *("zipsgd.host.cli.doctor", "zipsgd.host.options.engines"),
+    *("zipsgd.host.cli.doctor", "zipsgd.host.options.engine_choice"),
     *("zipsgd.host.errors", "zipsgd.host.json_lines", "zipsgd.host.options.options"),
     *("zipsgd.host.cli.plan", "zipsgd.host.cli.predict", "zipsgd.host.cli.report"),
     *(

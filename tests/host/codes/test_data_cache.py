@@ -12,7 +12,7 @@ from zipsgd.host.codes import data_cache
 from zipsgd.host.codes.data_cache import cached_set, source_digest
 from zipsgd.host.codes.packed import PackedSet, PackOptions
 from zipsgd.host.data.dataset import Dataset
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.errors import InputError
 
 

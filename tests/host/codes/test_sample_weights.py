@@ -24,7 +24,7 @@ from zipsgd.host.codes.sample_weights import (
 )
 from zipsgd.host.codes.weaving import unweave
 from zipsgd.host.data.dataset import Dataset, Floats
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import open_device
 from zipsgd.host.errors import InputError
 from zipsgd.host.options.options import Options

@@ -18,7 +18,7 @@ from zipsgd.host.data import arrays as array_readers
 from zipsgd.host.data import arrow as arrow_readers
 from zipsgd.host.data import gather, sources
 from zipsgd.host.data.dataset import Floats
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 
 SAMPLES, FEATURES = 700, 9
 
@@ -134,7 +134,7 @@ import resource, sys
 from pathlib import Path
 from zipsgd.host.data import gather
 from zipsgd.host.codes.packed import PackOptions, open_packed, pack
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 import pyarrow.parquet, sklearn.datasets, scipy.sparse  # what readers load when they run
 gather.MEMORY_BYTES = 4 << 20
 small, large, output = sys.argv[1:4]

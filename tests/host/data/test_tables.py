@@ -20,7 +20,7 @@ from pyarrow import feather, parquet
 from scipy import sparse
 
 from zipsgd.host.data import gather, sources
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.errors import InputError
 
 CSV = "colour,size,kind,y\nred,1.5,a,1\nblue,2,b,2\nred,3,a,3\ngreen,4,b,5\n"

@@ -16,7 +16,7 @@ from tests.host.devices.link.hash_device import HashDevice
 from tests.host.devices.link.test_serial_port import board
 from zipsgd.boards.build import Build, Built, MissedError
 from zipsgd.boards.catalogue import BOARDS
-from zipsgd.boards.place_and_route import Result
+from zipsgd.boards.place_and_route import RoutedResult
 from zipsgd.hdl.lib.source_digest import design_digest
 from zipsgd.hdl.link.identity import Identity
 from zipsgd.host.cli.app import app
@@ -114,7 +114,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.setattr(
         Build,
         "build",
-        lambda self: Built(self.board, Result(1, 100.0, {}, {}, ()), b"bits of the build"),
+        lambda self: Built(self.board, RoutedResult(1, 100.0, {}, {}, ()), b"bits of the build"),
     )
     return StandIn(folder)
 
@@ -225,7 +225,7 @@ def test_builds_that_fail_are_not_flashed(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(_: Build) -> Built:
-        raise MissedError("too slow", [Result(1, 10.0, {}, {}, ())])
+        raise MissedError("too slow", [RoutedResult(1, 10.0, {}, {}, ())])
 
     monkeypatch.setattr(Build, "build", build)
     stand_in.says({"": ("DONE", 0)})

@@ -9,15 +9,15 @@ import pytest
 from amaranth.hdl import Fragment
 from typer.testing import CliRunner
 
-from zipsgd.boards.board import Board
 from zipsgd.boards.catalogue import BOARDS
+from zipsgd.boards.description import Board
 from zipsgd.boards.prediction import FEATURES, SKLEARN_UPDATES_PER_S, predict, predicted_job
 from zipsgd.hdl.contract.presets import ENGINES
 from zipsgd.hdl.device.lights import TICK_S, Light
 from zipsgd.hdl.memory.plan import SamplePlan
 from zipsgd.host.cli.app import app
 from zipsgd.host.manual.boards import update_page
-from zipsgd.host.options.engines import engine_config
+from zipsgd.host.options.engine_choice import engine_config
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8")

@@ -38,10 +38,10 @@ def test_what_is_out_of_range_is_named(values: dict[str, Any], says: str) -> Non
 
 
 def test_groups_of_a_mini_batch_and_what_is_stale() -> None:
-    assert (Options(delay=1).batch_groups, Options(delay=1).stale) == (1, 8)
+    assert (Options(delay=1).batch_groups, Options(delay=1).samples_in_flight) == (1, 8)
     options = Options(batch=32, banks=8, delay=3)
-    assert (options.batch_groups, options.stale) == (4, 56)
-    assert Options(batch=32, banks=8, delay=3, sync=True).stale == 32
+    assert (options.batch_groups, options.samples_in_flight) == (4, 56)
+    assert Options(batch=32, banks=8, delay=3, sync=True).samples_in_flight == 32
 
 
 def test_a_mini_batch_ends_with_its_epoch() -> None:

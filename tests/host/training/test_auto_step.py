@@ -39,7 +39,7 @@ def test_it_is_a_stable_power_of_two(options: Options) -> None:
     v, y = uniform()
     step = auto_step(v, y, len(v), options)
     assert math.frexp(step)[0] == 0.5
-    assert step * options.stale * np.linalg.eigvalsh(v.T @ v / len(v))[-1] < 2
+    assert step * options.samples_in_flight * np.linalg.eigvalsh(v.T @ v / len(v))[-1] < 2
 
 
 def test_more_updates_need_smaller_steps() -> None:

@@ -20,7 +20,7 @@ from zipsgd.host.cli.app import app
 from zipsgd.host.codes.rounding import round_codes
 from zipsgd.host.codes.scaling import with_intercept
 from zipsgd.host.data.dataset import Dataset
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import open_device
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.errors import InputError

@@ -91,7 +91,7 @@ def drawn_gradients(
 ) -> Floats:
     """Mean gradient of each of GROUPS groups of draws of the sample v."""
     rng, banks = np.random.default_rng(100 + task.bits), CONFIG.banks
-    source = golden.RandomSource(CONFIG, 2 * banks, 0, seed=7)
+    source = golden.GoldenRandom(CONFIG, 2 * banks, 0, seed=7)
     copies = np.tile(v, (banks, 1))
     gradients = np.empty((GROUPS, len(x)))
     for group in range(GROUPS):

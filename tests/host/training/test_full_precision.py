@@ -11,11 +11,11 @@ import pytest
 from tests.geometries import GEOMETRIES
 from zipsgd.hdl.contract.config import EngineConfig
 from zipsgd.host.codes.rounding import Rounding
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import open_device
 from zipsgd.host.devices.software import FastDevice, GoldenDevice
 from zipsgd.host.errors import InputError
-from zipsgd.host.options.engines import engine_config
+from zipsgd.host.options.engine_choice import engine_config
 from zipsgd.host.options.options import Options
 from zipsgd.host.training.loop import compare, prepare, train, train_float
 

@@ -14,7 +14,7 @@ from zipsgd.hdl.contract.job import Loss
 from zipsgd.host.codes.copies import Part
 from zipsgd.host.codes.scaling import full_scale
 from zipsgd.host.codes.weaving import unweave
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import open_device
 from zipsgd.host.devices.software import FastDevice, GoldenDevice
 from zipsgd.host.options.options import Options

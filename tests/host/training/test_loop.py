@@ -14,12 +14,12 @@ from zipsgd.hdl.contract.config import EngineConfig
 from zipsgd.hdl.contract.job import Job
 from zipsgd.host.codes.weaving import Woven, unweave
 from zipsgd.host.data.dataset import Dataset
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import find_device, open_device
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.errors import BuildError, DeviceError, InputError, MismatchError, ToolMissingError
 from zipsgd.host.options.options import Options
-from zipsgd.host.training.loop import Epoch, Task, compare, prepare, train, train_float
+from zipsgd.host.training.loop import EpochResult, Task, compare, prepare, train, train_float
 from zipsgd.sim import errors as sim_errors
 from zipsgd.sim import verilated
 from zipsgd.sim.golden import Counters, predict_cycles
@@ -28,7 +28,7 @@ from zipsgd.sim.whole_device import FIRST_WORD_CYCLES
 DIABETES = read_dataset("sklearn:diabetes")
 
 
-def golden(task: Task) -> list[Epoch]:
+def golden(task: Task) -> list[EpochResult]:
     return list(train(task, GoldenDevice(task.config)))
 
 
@@ -227,7 +227,7 @@ def test_compare_finds_one_flipped_bit(epoch: int, word: int, bit: int) -> None:
     task = prepare(DIABETES, Options(epochs=4))
     honest = golden(task)[epoch - 1].words[word]
     devices = [GoldenDevice(task.config), FlippedBit(task.config, epoch, word, bit)]
-    seen: list[Epoch] = []
+    seen: list[EpochResult] = []
     with pytest.raises(MismatchError) as caught:
         seen.extend(compare(task, devices))
     message = str(caught.value)

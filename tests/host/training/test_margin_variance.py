@@ -56,10 +56,10 @@ def gradients(part: Part, options: Options) -> Floats:
         seed=1,
         loss=Loss.LOGISTIC,
     )
-    if options.bends:
+    if options.uses_margin_variance:
         job = with_margin_variance(job, WORDS, differing_shares(copies[0], CONFIG), CONFIG)
     (epoch,) = job.epochs
-    source = golden.RandomSource(CONFIG, 2 * SAMPLES, 0, seed=3)
+    source = golden.GoldenRandom(CONFIG, 2 * SAMPLES, 0, seed=3)
     weights, zero = np.full(SAMPLES, 1 << WEIGHT_FRAC), np.zeros(SAMPLES, dtype=np.int64)
     found = []
     for copy in copies:

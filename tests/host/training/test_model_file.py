@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.host.codes.damage import json_values, replaced_somewhere
 from zipsgd.host.data.dataset import Dataset
 from zipsgd.host.data.encoding import Encoding
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.errors import InputError
 from zipsgd.host.options.options import Options

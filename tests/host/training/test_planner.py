@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.geometries import GEOMETRIES
 from zipsgd.host.cli.app import app
 from zipsgd.host.codes.weaving import weave
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.open import open_device
 from zipsgd.host.errors import InputError
 from zipsgd.host.options.options import Options

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner, Result
 
 from zipsgd.host.cli.app import app
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.training.model_file import Model, load_model
 from zipsgd.host.training.predict import aligned, margins, metrics
 

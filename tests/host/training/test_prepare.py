@@ -14,12 +14,12 @@ from zipsgd.host.cli.app import app
 from zipsgd.host.codes import data_cache
 from zipsgd.host.codes.packed import CodedPart, PackOptions, pack
 from zipsgd.host.data.dataset import Dataset
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.errors import InputError
 from zipsgd.host.options.choices import LossName
 from zipsgd.host.options.options import Options
-from zipsgd.host.training.loop import Epoch, Part, Task, prepare, train, train_float
+from zipsgd.host.training.loop import EpochResult, Part, Task, prepare, train, train_float
 from zipsgd.host.training.prepare import prepare_source
 
 OPTIONS = Options(epochs=3, copies=2, seed=5)
@@ -35,7 +35,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-def trained(task: Task) -> list[Epoch]:
+def trained(task: Task) -> list[EpochResult]:
     return list(train(task, GoldenDevice(task.config)))
 
 

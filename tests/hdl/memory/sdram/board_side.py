@@ -9,7 +9,7 @@ from tests.hdl.memory.sdram.cases import Case
 from tests.hdl.memory.sdram.chip_model import Pins, SdramModel
 from tests.hdl.toolkit import Bench, random_bits
 from zipsgd.hdl.memory.sdram.chip import SdramTiming
-from zipsgd.hdl.memory.sdram.pins import Command
+from zipsgd.hdl.memory.sdram.pins import SdramCommand
 
 
 class ChipSide:
@@ -52,7 +52,7 @@ class ChipSide:
         driven = bool(pins["dq__oe"].get())
         self.chip.clock(
             Pins(
-                Command(code),
+                SdramCommand(code),
                 bank=pins["ba"].get() if code else 0,
                 address=pins["a"].get() if code else 0,
                 dq=pins["dq__o"].get() if driven else 0,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zipsgd.hdl.memory.sdram.chip import SdramChip, SdramTiming
-from zipsgd.hdl.memory.sdram.pins import ALL_BANKS, Command
+from zipsgd.hdl.memory.sdram.pins import ALL_BANKS, SdramCommand
 
 BANKS = 4
 START_REFRESHES = 8
@@ -26,7 +26,7 @@ MEMORY_CYCLES = 16
 class Pins:
     """The controller's side, in a cycle: all active high."""
 
-    command: Any  # mypy takes a member of `Command` for an integer
+    command: Any  # mypy takes a member of `SdramCommand` for an integer
     bank: int = 0
     address: int = 0
     dq: int = 0
@@ -83,7 +83,7 @@ class SdramModel:
         self.chip, self.timing, self.burst, self.strict = chip, timing, burst, strict
         self.violations: Counter[str] = Counter()
         self.words: dict[tuple[int, int, int], int] = {}
-        self.commands: Counter[Command] = Counter()
+        self.commands: Counter[SdramCommand] = Counter()
         self.cycle = -1
         self._banks = [Bank() for _ in range(BANKS)]
         self._activated = self._refreshed = self._mode = self._column = LONG_AGO
@@ -108,7 +108,7 @@ class SdramModel:
         if self._started and self.cycle - self._refreshes[0] > self.timing.refresh_window:
             self._break("refresh", "a row was not refreshed in time")
             self._refreshes.append(self.cycle)
-        if pins.command != Command.NOTHING:
+        if pins.command != SdramCommand.NOTHING:
             self.commands[pins.command] += 1
             if self.cycle < self.timing.power_up:
                 self._break("power-up", f"{pins.command.name} in cycle {self.cycle}")
@@ -119,20 +119,20 @@ class SdramModel:
 
     def _obey(self, pins: Pins) -> None:
         match pins.command:
-            case Command.ACTIVATE:
+            case SdramCommand.ACTIVATE:
                 self._activate(pins)
-            case Command.READ | Command.WRITE:
+            case SdramCommand.READ | SdramCommand.WRITE:
                 self._access(pins)
-            case Command.PRECHARGE:
+            case SdramCommand.PRECHARGE:
                 chosen = range(BANKS) if pins.address & ALL_BANKS else (pins.bank,)
                 self._precharged_all |= len(chosen) == BANKS
                 for number in chosen:
                     self._precharge(pins, self._banks[number])
-            case Command.REFRESH:
+            case SdramCommand.REFRESH:
                 self._when_closed(pins)
                 self._refreshes.append(self.cycle)
                 self._refreshed = self.cycle
-            case Command.MODE:
+            case SdramCommand.MODE:
                 self._when_closed(pins)
                 self._set_mode(pins)
 
@@ -149,7 +149,7 @@ class SdramModel:
         bank.row, bank.activated, self._activated = pins.address, self.cycle, self.cycle
 
     def _access(self, pins: Pins) -> None:
-        bank, writes = self._banks[pins.bank], pins.command == Command.WRITE
+        bank, writes = self._banks[pins.bank], pins.command == SdramCommand.WRITE
         if bank.row is None:
             self._break("bank", f"{pins.command.name} while bank {pins.bank} is closed")
             return

@@ -19,7 +19,7 @@ from zipsgd.hdl.memory.sdram.chip import (
     Limit,
 )
 from zipsgd.hdl.memory.sdram.controller import Sdram
-from zipsgd.hdl.memory.sdram.pins import ALL_BANKS, Command, mode_register
+from zipsgd.hdl.memory.sdram.pins import ALL_BANKS, SdramCommand, mode_register
 
 BURST = 4
 CHIP = CASES[0].chip
@@ -31,39 +31,42 @@ Step = tuple[int, Pins]
 
 def start(refreshes: int = START_REFRESHES, mode: int = MODE) -> list[Step]:
     """A start by the book."""
-    again = [(SLOW.rfc, Pins(Command.REFRESH, dqm=3))] * (refreshes - 1)
+    again = [(SLOW.rfc, Pins(SdramCommand.REFRESH, dqm=3))] * (refreshes - 1)
     return [
-        (SLOW.power_up, Pins(Command.PRECHARGE, address=ALL_BANKS, dqm=3)),
-        (SLOW.rp, Pins(Command.REFRESH, dqm=3)),
+        (SLOW.power_up, Pins(SdramCommand.PRECHARGE, address=ALL_BANKS, dqm=3)),
+        (SLOW.rp, Pins(SdramCommand.REFRESH, dqm=3)),
         *again,
-        (SLOW.rfc, Pins(Command.MODE, address=mode, dqm=3)),
+        (SLOW.rfc, Pins(SdramCommand.MODE, address=mode, dqm=3)),
     ]
 
 
 def activate(after: int = SLOW.mrd, bank: int = 0, row: int = 5) -> Step:
-    return after, Pins(Command.ACTIVATE, bank=bank, address=row)
+    return after, Pins(SdramCommand.ACTIVATE, bank=bank, address=row)
 
 
 def write(after: int = SLOW.rcd, bank: int = 0, column: int = 8) -> list[Step]:
     """A burst of 1, 2, 3, 4."""
-    first = Pins(Command.WRITE, bank=bank, address=column, dq=1, driven=True)
-    return [(after, first), *((1, Pins(Command.NOTHING, dq=n, driven=True)) for n in (2, 3, 4))]
+    first = Pins(SdramCommand.WRITE, bank=bank, address=column, dq=1, driven=True)
+    return [
+        (after, first),
+        *((1, Pins(SdramCommand.NOTHING, dq=n, driven=True)) for n in (2, 3, 4)),
+    ]
 
 
 def read(after: int = 1, bank: int = 0, column: int = 8) -> Step:
-    return after, Pins(Command.READ, bank=bank, address=column)
+    return after, Pins(SdramCommand.READ, bank=bank, address=column)
 
 
 def precharge(after: int, bank: int = 0) -> Step:
-    return after, Pins(Command.PRECHARGE, bank=bank)
+    return after, Pins(SdramCommand.PRECHARGE, bank=bank)
 
 
 def refresh(after: int) -> Step:
-    return after, Pins(Command.REFRESH)
+    return after, Pins(SdramCommand.REFRESH)
 
 
 def nothing(after: int) -> Step:
-    return after, Pins(Command.NOTHING)
+    return after, Pins(SdramCommand.NOTHING)
 
 
 def play(steps: Iterable[Step]) -> SdramModel:
@@ -72,10 +75,10 @@ def play(steps: Iterable[Step]) -> SdramModel:
     dqm = 3
     for index, (after, pins) in enumerate(steps):
         for _ in range(after if index == 0 else after - 1):
-            model.clock(Pins(Command.NOTHING, dqm=dqm))
+            model.clock(Pins(SdramCommand.NOTHING, dqm=dqm))
         model.clock(pins)
         dqm = pins.dqm
-        if pins.command == Command.MODE:
+        if pins.command == SdramCommand.MODE:
             dqm = 0
     return model
 
@@ -111,7 +114,7 @@ FAULTS: dict[str, tuple[str, list[Step]]] = {
     "a command before the pause is over": ("power-up", [(SLOW.power_up - 1, start()[0][1])]),
     "a refresh before the precharge": ("start", [(SLOW.power_up, start()[1][1])]),
     "too few refreshes": ("start", start(START_REFRESHES - 1)),
-    "DQM is clear too soon": ("start", [(SLOW.power_up, Pins(Command.NOTHING))]),
+    "DQM is clear too soon": ("start", [(SLOW.power_up, Pins(SdramCommand.NOTHING))]),
     "an activate before the mode": ("start", [*start()[:-1], activate(SLOW.rfc)]),
     "another CAS latency": ("CAS latency", start(mode=mode_register(BURST, 2))),
     "another burst length": ("burst", start(mode=mode_register(8, SLOW.cas))),
@@ -131,19 +134,25 @@ FAULTS: dict[str, tuple[str, list[Step]]] = {
     "a closed bank is written": ("bank", [*USED, *write(bank=2)]),
     "an open bank is refreshed": ("bank", [*USED, refresh(SLOW.rc)]),
     "what was never written is read": ("unwritten", [*USED, read(column=12)]),
-    "nothing drives a write": ("write", [*USED, (1, Pins(Command.WRITE, address=8))]),
-    "both drive": ("contention", [*USED, read(), (SLOW.cas, Pins(Command.NOTHING, driven=True))]),
+    "nothing drives a write": ("write", [*USED, (1, Pins(SdramCommand.WRITE, address=8))]),
+    "both drive": (
+        "contention",
+        [*USED, read(), (SLOW.cas, Pins(SdramCommand.NOTHING, driven=True))],
+    ),
     "it drives while the chip lets go": (
         "contention",
         [*USED, read(), *write(SLOW.cas + BURST)],
     ),
-    "it drives without a write": ("contention", [*USED, (1, Pins(Command.NOTHING, driven=True))]),
+    "it drives without a write": (
+        "contention",
+        [*USED, (1, Pins(SdramCommand.NOTHING, driven=True))],
+    ),
     "no refresh in a window": ("refresh", [*start(), nothing(SLOW.refresh_window + 1)]),
     "one row is not refreshed in a window": (
         "refresh",
         [*start(), *[refresh(11)] * (SLOW.refresh_rows - 1), nothing(SLOW.refresh_window)],
     ),
-    "the chip is not selected": ("select", [*USED, (1, Pins(Command.READ, cs=False))]),
+    "the chip is not selected": ("select", [*USED, (1, Pins(SdramCommand.READ, cs=False))]),
 }
 
 

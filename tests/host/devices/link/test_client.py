@@ -12,7 +12,7 @@ from tests.host.devices.link.hash_device import CONFIG, HashDevice
 from zipsgd.hdl.link.codec import Deframer, decode
 from zipsgd.hdl.link.frames import CRC_BYTES, MAX_PAYLOAD, REQUEST_BYTES, Code, Command, Request
 from zipsgd.hdl.link.identity import Identity
-from zipsgd.host.devices.link.client import RETRY_S, Link, recovering
+from zipsgd.host.devices.link.client import RETRY_S, LinkClient, recovering
 from zipsgd.host.devices.link.requests import RefusedError, SessionLostError
 from zipsgd.host.errors import DeviceError
 from zipsgd.sim.line import SimulatedLine
@@ -20,10 +20,10 @@ from zipsgd.sim.line import SimulatedLine
 LINE_RATE = 0.9
 
 
-def open_line(**options: float) -> tuple[HashDevice, SimulatedLine, Link]:
+def open_line(**options: float) -> tuple[HashDevice, SimulatedLine, LinkClient]:
     device = HashDevice()
     line = SimulatedLine(device, **options)  # type: ignore[arg-type]
-    return device, line, Link(line)
+    return device, line, LinkClient(line)
 
 
 def test_upload_keeps_the_line_full() -> None:
@@ -44,7 +44,7 @@ def test_never_more_unanswered_than_the_buffer_holds(buffer_bytes: int) -> None:
     """An answer frees the room of its request, and of none before it is there."""
     device = HashDevice(buffer_bytes=buffer_bytes)
     line = SimulatedLine(device)
-    link, outstanding, most = Link(line), 0, 0
+    link, outstanding, most = LinkClient(line), 0, 0
     write, judge = line.write, device.receive
     deframer = Deframer()
 
@@ -122,7 +122,7 @@ def test_patience_is_renewed_by_progress() -> None:
     """Every second answer of an upload is lost; the wait for the next is as short as ever."""
     device = HashDevice(buffer_bytes=1100)
     line = SimulatedLine(device)
-    link = Link(line)
+    link = LinkClient(line)
     link.connect()
     receive, heard = device.receive, 0
 

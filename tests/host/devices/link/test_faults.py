@@ -1,7 +1,7 @@
 """Training over a line with faults of every kind: the same bits, or an error that says where.
 
-``ZIPSGD_FAULTS=1000 pytest tests/host/devices/link/test_faults.py --log-cli-level=INFO`` is the
-long run; each kind then logs a row of the table in ``docs/link.md``.
+``ZIPSGD_FAULTS=1000 pytest -m long tests/host/devices/link/test_faults.py --log-cli-level=INFO`` is
+the longest run; each kind then logs a row of the table in ``docs/link.md``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from tests.host.devices.link.hash_device import (
 )
 from tests.host.terminal import HastyPort, terminal
 from zipsgd.hdl.link.frames import Command, DeviceStatus, from_bytes
-from zipsgd.host.devices.link.client import LIMIT_S, Link, recovering
+from zipsgd.host.devices.link.client import LIMIT_S, LinkClient, recovering
 from zipsgd.host.devices.link.transport import Transport
 from zipsgd.host.errors import DeviceError
 from zipsgd.sim.line import KINDS, Endpoint, Faults, SimulatedLine
 
-RUNS = int(os.environ.get("ZIPSGD_FAULTS", "20"))
+RUNS, MANY_RUNS = 10, int(os.environ.get("ZIPSGD_FAULTS", "200"))
+how_often = pytest.mark.parametrize("runs", [RUNS, pytest.param(MANY_RUNS, marks=pytest.mark.long)])
 POLL_S = 0.005
 ROUNDS = 2
 LONGEST_S = 60.0
@@ -49,7 +50,7 @@ WHERE = r" while \w+ing[a-z ]* \((frame \d+,|before) [A-Z_]+ at byte 0x"
 logger = logging.getLogger(__name__)
 
 
-def train(link: Link) -> bytes:
+def train(link: LinkClient) -> bytes:
     """Upload, train twice, read back: everything that was read."""
     rng, results = random.Random(7), b""
     link.connect(CONFIG)
@@ -69,10 +70,10 @@ def train(link: Link) -> bytes:
     return results
 
 
-def connect(port: Transport, seed: int, limit_s: float = LIMIT_S) -> Link:
+def connect(port: Transport, seed: int, limit_s: float = LIMIT_S) -> LinkClient:
     """A link whose sessions have the numbers that the seed says."""
     rng = random.Random(seed)
-    return Link(port, draw=lambda: rng.randrange(1, 1 << 32), limit_s=limit_s)
+    return LinkClient(port, draw=lambda: rng.randrange(1, 1 << 32), limit_s=limit_s)
 
 
 def undisturbed() -> bytes:
@@ -157,10 +158,11 @@ def plug(request: pytest.FixtureRequest, tmp_path: Path) -> Plug:
     return on_terminal
 
 
+@how_often
 @pytest.mark.parametrize("kind", KINDS)
-def test_recovers_bit_for_bit(kind: str, plug: Plug) -> None:
+def test_recovers_bit_for_bit(kind: str, plug: Plug, runs: int) -> None:
     right, seen = undisturbed(), Counter[str]()
-    for seed in range(RUNS):
+    for seed in range(runs):
         faults = Faults(kind, seed)
         with plug(HashDevice(), faults) as (_, port):
             begin = port.clock.now()
@@ -172,13 +174,14 @@ def test_recovers_bit_for_bit(kind: str, plug: Plug) -> None:
             note(seen, link, faults.struck, port.clock.now() - begin)
         assert faults.struck, f"{kind}, seed {seed}: no fault"
         assert seen["longest_ms"] < 1000 * (LONGEST_S + slack_s(port)), f"{kind}, seed {seed}"
-    log_row(kind, seen, recovered=RUNS)
+    log_row(kind, seen, recovered=runs)
 
 
+@how_often
 @pytest.mark.parametrize("kind", others(0))
-def test_permanent_faults_are_errors_that_say_where(kind: str, plug: Plug) -> None:
+def test_permanent_faults_are_errors_that_say_where(kind: str, plug: Plug, runs: int) -> None:
     seen = Counter[str]()
-    for seed in range(RUNS):
+    for seed in range(runs):
         other = others(seed)[kind]
         faults = Faults("another device" if other else kind, seed, other)
         with plug(HashDevice(), faults) as (line, port):
@@ -207,8 +210,9 @@ def slack_s(port: Transport) -> float:
     return PATIENCE_S if isinstance(port, HastyPort) else 0.0
 
 
-def note(seen: Counter[str], link: Link, struck: int, elapsed_s: float) -> None:
+def note(seen: Counter[str], link: LinkClient, struck: int, elapsed_s: float) -> None:
     """Count a run."""
+    seen["runs"] += 1
     seen["faults"] += struck
     seen["retries"] += link.traffic.retries
     seen["longest_ms"] = max(seen["longest_ms"], round(1000 * elapsed_s))
@@ -217,6 +221,6 @@ def note(seen: Counter[str], link: Link, struck: int, elapsed_s: float) -> None:
 def log_row(kind: str, seen: Counter[str], recovered: int) -> None:
     logger.info(
         "| %s | %d | %d | %d | %d | 0 | 0 | %d | %.1f |",
-        *(kind, RUNS, seen["faults"], recovered, RUNS - recovered),
+        *(kind, seen["runs"], seen["faults"], recovered, seen["runs"] - recovered),
         *(seen["retries"], seen["longest_ms"] / 1000),
     )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zipsgd.host.data.dataset import Dataset
-from zipsgd.host.data.readers import BUNDLED, read_dataset
+from zipsgd.host.data.file_format import BUNDLED, read_dataset
 from zipsgd.host.errors import InputError
 
 FEATURES = np.array([[1.5, 0.0, -2.0], [0.0, 4.0, 1e-3], [7.0, 0.5, 0.0], [3.0, 1.0, 1.0]])

@@ -14,7 +14,7 @@ from zipsgd.hdl.contract.parameters import Loss
 from zipsgd.hdl.contract.presets import ENGINES
 from zipsgd.host.cli.app import app
 from zipsgd.host.errors import InputError
-from zipsgd.host.options.engines import engine_config
+from zipsgd.host.options.engine_choice import engine_config
 from zipsgd.host.options.options import Options
 
 DATA = "sklearn:diabetes"

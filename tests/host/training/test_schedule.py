@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.options.options import Options
 from zipsgd.host.training.loop import prepare, train
-from zipsgd.host.training.steps import Schedule, default_step, scheduled
+from zipsgd.host.training.schedule import Schedule, default_step, scheduled
 
 
 @pytest.mark.parametrize(
