@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck bench elaborate clean
+.PHONY: help demo test test-long test-sample lint typecheck bench elaborate clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -15,11 +15,18 @@ help:  ## list the targets
 demo: $(READY)  ## train on real data on a simulated device: a table and a picture
 	@zipsgd demo
 
-test: $(READY)  ## run every test, on two cores
-	@pytest -n 2
+test: $(READY)  ## run the tests, on two cores, in 12 minutes
+	@pytest -n 2 --durations-file build/durations.txt
 
-lint: $(READY)  ## check style and likely bugs
+test-long: $(READY)  ## run those that take long: every geometry, all jobs, faults of the line, kills
+	@pytest -n 2 -m long
+
+test-sample: $(READY)  ## run some of those, drawn at random
+	@pytest -n 2 -m long --sample 30
+
+lint: $(READY)  ## check style and likely bugs; a table of sizes
 	@ruff check .
+	@python -m tests.rooms
 
 typecheck: $(READY)  ## check the types
 	@mypy
