@@ -25,6 +25,7 @@ from amaranth.lib import wiring
 from cocotb_tools import runner
 from filelock import FileLock
 
+from tests.faults.catalogue import FAULTS
 from tests.geometries import SMALL
 from zipsgd.hdl.lib.verilog import WAIVERS, to_verilog
 from zipsgd.sim.build import find_verilator
@@ -243,13 +244,30 @@ def _tail(path: Path) -> str:
     return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
-def over(geometries: Sequence[str], icarus: Sequence[str] = SMALL) -> Any:
-    """Decorator: run a test on each of ``geometries``, and those of them that are in ``icarus`` on
-    Icarus too: it is quick on the small ones."""
-    cases = [
-        pytest.param(geometry, simulator, id=f"{geometry}-{simulator}")
-        for geometry in geometries
-        for simulator in SIMULATORS
-        if simulator == "verilator" or geometry in icarus
-    ]
-    return pytest.mark.parametrize(("geometry", "simulator"), cases)
+def over(geometries: Sequence[str], icarus: Sequence[str] = SMALL, *, first: int = 2) -> Any:
+    """Decorator: run a test on each of ``geometries``.
+
+    On the ``first`` ones, and on those that a fault of the catalogue is planted for, `make test`
+    runs it; `make test-long` on the others. Of the former, the first runs on every simulator and
+    those of ``icarus`` on Icarus where it is installed: it is quick on small ones.
+    """
+
+    def decorate(test: Any) -> Any:
+        room, _, module = test.__module__.removeprefix("tests.hdl.").rpartition(".")
+        bench = f"{room.replace('.', '/')}/{module.removeprefix('test_')}"
+        planted = {fault.geometry for fault in FAULTS if fault.testbench == bench}
+        cases = []
+        for place, geometry in enumerate(geometries):
+            often = place < first or geometry in planted
+            quick = SIMULATORS[-1] if geometry in icarus else "verilator"
+            for simulator in SIMULATORS:
+                if simulator == "icarus" and geometry not in icarus:
+                    continue
+                short = often and (place == 0 or simulator == quick)
+                marks = [] if short else [pytest.mark.long]
+                cases.append(
+                    pytest.param(geometry, simulator, id=f"{geometry}-{simulator}", marks=marks)
+                )
+        return pytest.mark.parametrize(("geometry", "simulator"), cases)(test)
+
+    return decorate

@@ -1,6 +1,7 @@
 """The job matrix: every loss, rounding and number of bits, with generated options and data.
 
-Each cell of losses x roundings x bits draws `JOBS` jobs: delay, sync, mini-batch, epochs, mode,
+Each cell of losses x roundings x bits draws some jobs, `JOBS` in `make test` and `MANY_JOBS` in
+`make test-long`: delay, sync, mini-batch, epochs, mode,
 regularisation, precisions, label words and the samples themselves. A counterexample is shrunk to
 the plainest job and the fewest, smallest values that still show the difference.
 """
@@ -34,7 +35,7 @@ from zipsgd.sim.verilated import VerilatedEngine
 NAMES = ("4x2", "16x1", "2x4", "16x4")
 BITS = range(2, 9)
 CELLS = list(product(Loss, get_args(Rounding), BITS))
-JOBS = 4
+JOBS, MANY_JOBS = 1, 16
 
 STEP_PLACES = 14
 """Steps are multiples of ``2**-STEP_PLACES`` below 1/4: at 2 bits the correction still fits."""
@@ -143,15 +144,33 @@ def cases(draw: st.DrawFn, loss: Loss, rounding: Rounding, bits: int) -> Case:
     )
 
 
-@pytest.mark.parametrize(
+each_cell = pytest.mark.parametrize(
     ("loss", "rounding", "bits"),
     [pytest.param(*cell, id=f"{cell[0].name.lower()}-{cell[1]}-{cell[2]}") for cell in CELLS],
 )
+
+
+@each_cell
 @settings(max_examples=JOBS, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_golden_equals_sim_and_fast(
     loss: Loss, rounding: Rounding, bits: int, data: st.DataObject
 ) -> None:
+    compare(loss, rounding, bits, data)
+
+
+@pytest.mark.long
+@each_cell
+@settings(max_examples=MANY_JOBS, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_golden_equals_sim_and_fast_in_many_jobs(
+    loss: Loss, rounding: Rounding, bits: int, data: st.DataObject
+) -> None:
+    compare(loss, rounding, bits, data)
+
+
+def compare(loss: Loss, rounding: Rounding, bits: int, data: st.DataObject) -> None:
+    """Run one job on golden model, compiled model and simulated engine."""
     case = data.draw(cases(loss, rounding, bits))
     config, job = GEOMETRIES[case.geometry], case.job
     golden, fast, simulated = Golden(config), Fast(config), engine(case.geometry)
@@ -175,4 +194,5 @@ def test_golden_equals_sim_and_fast(
 
 def test_the_matrix_is_large_enough() -> None:
     assert len(CELLS) == len(Loss) * 3 * 7
-    assert len(CELLS) * JOBS >= 150
+    assert len(CELLS) * JOBS >= 100
+    assert len(CELLS) * MANY_JOBS >= 1500

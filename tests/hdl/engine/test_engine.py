@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.geometries import GEOMETRIES, SMALL
+from tests.geometries import GEOMETRIES
 from tests.hdl.runner import over, simulate
 from zipsgd.hdl.engine.engine import Engine
 
-NAMED = ("small", "tiny", "wide", "rapid", "broad", "complete", "medium")
-"""Of `hdl.contract.presets`."""
+OFTEN = ("4x2", "narrow", "parts", "spread", "rapid", "small")
+"""Plain, saturating, without parts, with fan-out stages, the fastest, the smallest."""
 
-ICARUS = ("4x2", "narrow")
+RARELY = (
+    *("16x1", "2x4", "16x4", "2bit", "16bit", "32bit", "lean"),
+    *("tiny", "wide", "broad", "complete", "medium"),
+)
+
+ICARUS = ("4x2",)
 """It is slow with a whole engine: it runs fewer of them."""
 
 ROUNDS = 4
 """One of every kind of job; seeds are new in every run."""
 
 
-@over((*SMALL, "16x4", "2bit", "16bit", "32bit", "spread", "lean", "parts", *NAMED), ICARUS)
+@over((*OFTEN, *RARELY), ICARUS, first=len(OFTEN))
 def test_engine(geometry: str, simulator: str, tmp_path: Path) -> None:
     engine = Engine(GEOMETRIES[geometry])
     simulate(engine, "hdl.engine.bench_engine", geometry, simulator, tmp_path, rounds=ROUNDS)

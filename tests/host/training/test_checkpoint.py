@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from tests.host.codes.damage import json_values, replaced_somewhere
 from zipsgd.host.cli.app import app
-from zipsgd.host.data.readers import read_dataset
+from zipsgd.host.data.file_format import read_dataset
 from zipsgd.host.devices import open as devices
 from zipsgd.host.devices.software import GoldenDevice
 from zipsgd.host.errors import InputError
@@ -31,8 +31,8 @@ from zipsgd.host.training.loop import prepare, train
 
 logger = logging.getLogger(__name__)
 
-KILLS = int(os.environ.get("ZIPSGD_KILLS", "3"))
-"""How often the long test kills; ``ZIPSGD_KILLS=20`` for a long run."""
+KILLS, MANY_KILLS = 3, int(os.environ.get("ZIPSGD_KILLS", "20"))
+"""How often a test kills, and how often the long one does."""
 
 PLACES = {"before", "in a write", "between writes"}
 
@@ -138,7 +138,18 @@ def test_resuming_between_jobs_of_several_epochs(
 
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
-    """``ZIPSGD_KILLS=20 pytest -k kill_9 --log-cli-level=INFO`` lists the moments."""
+    kill_at_random_moments(tmp_path, KILLS)
+
+
+@pytest.mark.long
+def test_kill_9_at_many_random_moments(tmp_path: Path) -> None:
+    """``pytest -m long -k kill_9 --log-cli-level=INFO`` lists the moments."""
+    moments = kill_at_random_moments(tmp_path, MANY_KILLS)
+    places = {place for moment in moments for place in PLACES if place in moment}
+    assert places == PLACES, "the kills fell in one part of the run only; run it again"
+
+
+def kill_at_random_moments(tmp_path: Path, kills: int) -> list[str]:
     seed = random.randrange(1 << 32)
     logger.info("seed %d", seed)
     rng = random.Random(seed)
@@ -153,10 +164,10 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     duration = time.perf_counter() - start
     command = [*plain, "-o", str(resumed), "--checkpoint", str(saved), "--resume"]
     moments: list[str] = []
-    while len(moments) < KILLS:
+    while len(moments) < kills:
         if moment := kill(command, saved, rng, duration):
             moments.append(moment)
-            logger.info("kill %d of %d: %s", len(moments), KILLS, moment)
+            logger.info("kill %d of %d: %s", len(moments), kills, moment)
             continue
         assert resumed.read_bytes() == whole.read_bytes()
         resumed.unlink()
@@ -164,9 +175,7 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert resumed.read_bytes() == whole.read_bytes()
     assert sorted(tmp_path.iterdir()) == [whole, resumed, saved, data]
-    if KILLS >= 20:
-        places = {place for moment in moments for place in PLACES if place in moment}
-        assert places == PLACES, "the kills fell in one part of the run only; run it again"
+    return moments
 
 
 CHANGES = [
