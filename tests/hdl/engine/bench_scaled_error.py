@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import signed
 
 from tests.hdl.random_jobs import job_of, largest_step_job, random_job
-from tests.hdl.toolkit import Bench, random_signed, test
+from tests.hdl.toolkit import Bench, Ints, random_signed, test
 from zipsgd.hdl.contract.config import ERROR_LATENCY, EngineConfig
 from zipsgd.hdl.contract.formats import (
     CURVATURE_FRAC,
@@ -30,7 +30,7 @@ from zipsgd.hdl.contract.protocol import (
 )
 from zipsgd.sim import golden
 
-PASSES, CYCLES, TRIES = 14, 60, 10_000
+PASSES, CYCLES = 14, 60
 NOISE_LATENCY = 3
 
 
@@ -103,14 +103,17 @@ class ScaledErrorBench(Bench):
 def lowest_error(rng: np.random.Generator, config: EngineConfig) -> tuple[Step, int]:
     """A step, and a derivative with which the error's exact product is too low by up to half of its
     last place."""
-    for _ in range(TRIES):
-        drop = int(rng.integers(1, STEP_DROPS))
-        mantissa = int(rng.integers(1, 1 << config.mantissa_bits))
-        limit = -1 << config.error_bits - 1 + drop
-        f = (limit - 1) // mantissa
-        if limit - (1 << drop - 1) <= mantissa * f and f >= -1 << config.model_bits:
-            return Step(mantissa=mantissa, shift=config.min_step_shift + drop), f
-    raise AssertionError("no such step was found")
+    mantissas: Ints = np.arange(1, 1 << config.mantissa_bits)
+    found = []
+    for drop in range(1, STEP_DROPS):
+        limit, half = -1 << config.error_bits - 1 + drop, 1 << drop - 1
+        if -limit >> config.mantissa_bits + config.model_bits:
+            break  # no product is so low
+        f = (limit - 1) // mantissas
+        fits = (mantissas * f >= limit - half) & (f >= -1 << config.model_bits)
+        found += [(drop, *pair) for pair in zip(mantissas[fits], f[fits], strict=True)]
+    drop, mantissa, lowest = (int(value) for value in rng.choice(np.array(found)))
+    return Step(mantissa=mantissa, shift=config.min_step_shift + drop), lowest
 
 
 @test
