@@ -127,7 +127,10 @@ class Port:
 
     def get(self) -> Any:
         """The present value; fails if a bit of it is unknown."""
-        bits = int(self._handle.value)
+        try:
+            bits = int(self._handle.value)
+        except ValueError as fault:  # on Icarus; a fault that is found is an assertion's
+            raise AssertionError(f"a port has unknown bits: {self._handle.value}") from fault
         if self._layout is not None:
             return plain(self._layout.from_bits(bits))
         return Const(bits, self._shape).value
