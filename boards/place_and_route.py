@@ -127,6 +127,8 @@ def place_and_route(
     ------
     MissingToolError, FlowError
         As `synthesise`.
+    RouterStalledError
+        If the router makes no progress with a seed; another one may do.
     """
     flow, folder = FLOWS[part.family], netlist.parent
     pins: list[str] = []
@@ -148,7 +150,8 @@ def place_and_route(
             _refine(placed, part, flow, fill)
             _route(flow, [*usual, "--json", placed.name, *flow.again, *routing], seed, folder, what)
         else:
-            run(flow.place, [*placing, "--json", netlist.name, *routing], folder, what)
+            whole = [*placing, "--json", netlist.name, *routing]
+            run(flow.place, whole, folder, what, flow.stalls)
         yield read_report(report, seed)
 
 

@@ -55,7 +55,7 @@ def run(
     ------
     MissingToolError
         If it is not installed.
-    StalledError
+    RouterStalledError
         If it was ended because of ``stalls``.
     FlowError
         If it fails, or takes longer than `TIMEOUT_S`.
@@ -111,7 +111,7 @@ def _wait(process: subprocess.Popen[bytes], what: str, stalls: Callable[[], bool
             if time.monotonic() >= end:
                 raise FlowError(f"{what} was not done after {TIMEOUT_S:,} s") from fault
         if stalls():
-            raise RouterStalledError(f"{what} makes no progress")
+            raise RouterStalledError(f"{what} makes no progress; another seed may do")
 
 
 def _text(log: Path) -> str:

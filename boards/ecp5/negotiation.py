@@ -36,5 +36,10 @@ def stalls(log: str) -> bool:
     """Whether the last `STALLED_ROUNDS` rounds in the router's log left no fewer wires shared and
     paths too slow, added up, than an earlier one did."""
     left = [int(shared) + int(slow) for shared, slow in _ROUND.findall(log)]
-    before, since = left[:-STALLED_ROUNDS], left[-STALLED_ROUNDS:]
+    return no_progress(left, STALLED_ROUNDS)
+
+
+def no_progress(left: list[int], rounds: int) -> bool:
+    """Whether none of the last ``rounds`` entries is below all earlier ones; 0 is done."""
+    before, since = left[:-rounds], left[-rounds:]
     return bool(before) and min(since) >= min(before) > 0

@@ -19,6 +19,7 @@ from zipsgd.boards.build import Build, Built, MissedError, area
 from zipsgd.boards.catalogue import BOARDS
 from zipsgd.boards.critical_path import in_words, split_name
 from zipsgd.boards.place_and_route import ClockReport, PathStep, RoutedResult
+from zipsgd.boards.tools import RouterStalledError
 from zipsgd.host.cli.app import app
 from zipsgd.host.errors import BuildError, InputError, ToolMissingError
 
@@ -136,9 +137,12 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What the seeds of every board give, in the order in which they are tried, without the
     tools."""
 
-    def give(*results: RoutedResult) -> None:
+    def give(*results: RoutedResult | None) -> None:
         def seed(self: Build, number: int) -> Built:
-            return Built(self.board, results[number - self.board.first_seed], b"bits")
+            given = results[number - self.board.first_seed]
+            if given is None:
+                raise RouterStalledError(f"seed {number} makes no progress")
+            return Built(self.board, given, b"bits")
 
         monkeypatch.setattr(Build, "seed", seed)
         monkeypatch.setattr(Build, "netlist", Path("netlist"))
@@ -165,6 +169,15 @@ def test_the_first_seed_that_is_fast_enough(seeds: Seeds, tmp_path: Path) -> Non
     assert lines[2] == f"critical path: {WORDS}"
     record = json.loads(run("build", "icebreaker", "-o", str(file), "--json").stdout)
     assert (record["board"], record["seed"], record["clocks"][1]["name"]) == ("icebreaker", 2, "in")
+
+
+def test_a_seed_that_stalls_is_left_for_the_next(seeds: Seeds, tmp_path: Path) -> None:
+    file = tmp_path / "made.bin"
+    seeds(None, result(2, 12.1))
+    assert "seed 2, 12.1 MHz" in run("build", "icebreaker", "-o", str(file)).stdout
+    seeds(None, None, None)
+    stalled = run("build", "icebreaker", "-o", str(file), code=BuildError.exit_code)
+    assert f"seed {FIRST + 2} makes no progress" in stalled.stderr
 
 
 def test_the_first_seed_that_is_tried() -> None:

@@ -16,6 +16,7 @@ APART = {
         "bare.py",
         "tools.py",
         "critical_path.py",
+        "stalling.py",
     ),  # reports of an engine alone; how tools are called
 }
 """Files that make no bitstream what it is, beside those of single boards."""

@@ -17,6 +17,7 @@ from zipsgd.boards.bare import Bare
 from zipsgd.boards.ecp5.negotiation import STALLED_ROUNDS, stalls
 from zipsgd.boards.flows import FLOWS, TOP, YOSYS
 from zipsgd.boards.place_and_route import PathStep, RoutedResult, synthesise
+from zipsgd.boards.stalling import ICE40_ROUNDS, ice40_stalls
 from zipsgd.boards.targets import TARGETS, FpgaPart
 from zipsgd.boards.tools import FlowError, RouterStalledError
 from zipsgd.hdl.engine.margin import Margin
@@ -98,6 +99,18 @@ def test_a_router_stalls_once_no_round_brings_anything() -> None:
     assert not stalls(rounds(*falling, *stuck[1:], (1, 28)))
     assert not stalls(rounds(*[(n + 100, 5) for n in range(STALLED_ROUNDS, 0, -1)]))
     assert not stalls("Info: iter=7 wires=12 overused=4 overuse=4 archfail=NA\n" * 300)
+
+
+def test_a_router_of_an_ice40_stalls_too() -> None:
+    def log(*left: int) -> str:
+        line = "Info:     iter={} wires=65312 overused={} overuse=2 archfail=NA\n"
+        return "".join(line.format(n, shared) for n, shared in enumerate(left, 1))
+
+    falling, stuck = range(90, 1, -1), [2, 3] * (ICE40_ROUNDS // 2)
+    assert ice40_stalls(log(*falling, *stuck))
+    assert not ice40_stalls(log(*falling, *stuck[1:]))
+    assert not ice40_stalls(log(*falling, *stuck, 1))
+    assert not ice40_stalls(log(*range(ICE40_ROUNDS, -1, -1)))
 
 
 def test_what_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
