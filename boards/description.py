@@ -170,7 +170,7 @@ class Board:
     buffer_bytes : int
         Of the link's receive buffer.
     leds : tuple of (str, int)
-        Resources for `hdl.device.lights.LIGHTS`, in that order; those that it does not have are
+        Resources for `hdl.device.lights.Light`, in that order; those that it does not have are
         left out.
     high : tuple of (str, str)
         Resources, and the pin of each that stays high.
